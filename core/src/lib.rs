@@ -7,6 +7,14 @@
 //! | module | decides |
 //! |---|---|
 //! | [`ids`] | the words everything else is said in: offsets of either side, partitions, producers |
+//! | [`compare`] | whether two records are the same |
 //! | [`mirror`] | what one partition does next (`docs/ARCHITECTURE.md`, rules M1 …) |
 //! | [`dr`] | what would be lost if the source vanished now |
+//! | [`plan`] | what has to change on the destination before a link can run |
+//! | [`spec`] | what users may write, and what it means |
+pub mod compare;
+pub mod dr;
 pub mod ids;
+pub mod mirror;
+pub mod plan;
+pub mod spec;

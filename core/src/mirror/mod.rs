@@ -1,0 +1,82 @@
+//! One partition kept equal: what to do next, decided from what was fetched, acknowledged and read.
+//!
+//! ```text
+//! Facts ─► opening ─┐                        ┌─► AppendReceipt
+//! Fetched ─► admit ─┴─► partition ─► Append ─┘    (in order, from the front of window)
+//! ```
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`partition`] | the state machine's entrance: one input in, actions out |
+//! | [`opening`] | from read facts to a place to go on from, or a verdict (M8, M9) |
+//! | [`copying`] | what may be sent now, and what an answer means (M5, M6, M7) |
+//! | [`admit`] | which fetched batch can be written as it is |
+//! | [`window`] | appends in flight, receipts in order |
+//! | [`guard`] | whether the broker still remembers our producer (M6) |
+//! | [`verdict`] | why a partition stands still for good |
+//!
+//! Nothing here retries an append. After any doubt the partition drains what is in flight, asks the
+//! destination where its log ends, and goes on from there: the destination's log is the checkpoint.
+
+pub mod admit;
+pub mod copying;
+pub mod guard;
+pub mod opening;
+pub mod partition;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod verdict;
+pub mod window;
+
+/// A moment on a clock that only moves forward, in milliseconds since an arbitrary start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    #[must_use]
+    pub fn plus(self, milliseconds: u64) -> Self {
+        Self(self.0.saturating_add(milliseconds))
+    }
+
+    /// Milliseconds from `earlier` until this moment; 0 if it lies in the future.
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// A moment on the calendar, in milliseconds since 1970: only to be compared with record timestamps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WallMillis(pub i64);
+
+/// Both clocks, read once per turn of the loop that drives the partitions.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    pub mono: Millis,
+    pub wall: WallMillis,
+}
+
+/// Why something is being tried again. Shown to the operator, never matched on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    pub text: String,
+    pub pace: Pace,
+}
+
+impl Trouble {
+    pub fn soon(text: impl Into<String>) -> Self {
+        Self { text: text.into(), pace: Pace::Soon }
+    }
+
+    pub fn slow(text: impl Into<String>) -> Self {
+        Self { text: text.into(), pace: Pace::Slow }
+    }
+}
+
+/// How fast to try again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// It may well work at once: a moved leader, a lost connection.
+    Soon,
+    /// Somebody has to act first: a missing right, a refused setting.
+    Slow,
+}

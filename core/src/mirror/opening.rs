@@ -1,0 +1,325 @@
+//! From what was read on both sides to a place to go on from, or to a verdict (M8, M9).
+//! The order of the reads is the shell's duty (`agent/pipeline/open.rs`); this file only judges.
+//! The one order that matters: the producer's state before the log end. The other way round, a fresh
+//! sequence could meet a stale end and the next append would land at a wrong offset.
+
+use super::guard::Guard;
+use super::verdict::{Divergence, Unsupported, Verdict};
+use super::{Millis, Now};
+use crate::ids::{DestOffset, LeaderEpoch, ProducerIdentity, SourceOffset, TopicId};
+
+/// How long an unguarded log end must stand still before a new owner appends (M8).
+/// 20,000 markers of a dead connection kept landing for 0.6 s on a real broker.
+pub const STANDSTILL_MS: u64 = 2_000;
+
+/// Everything read while opening a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The link's producer on the destination partition, read *before* the end.
+    pub producer: Option<ProducerOnPartition>,
+    pub dest_start: DestOffset,
+    /// The log end, by OffsetForLeaderEpoch under the current epoch: not the high watermark.
+    pub dest_end: DestOffset,
+    pub dest_high_watermark: DestOffset,
+    pub source_id: TopicId,
+    pub source_epoch: LeaderEpoch,
+    pub source_start: SourceOffset,
+    /// The source's log end under its current leader epoch, read after the destination's.
+    pub source_end: SourceOffset,
+    pub tail: Tail,
+}
+
+/// One producer's entry in DescribeProducers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerOnPartition {
+    pub epoch: i16,
+    /// −1: the producer has written no data in this epoch.
+    pub last_sequence: i32,
+    pub last_timestamp_ms: i64,
+}
+
+/// What the last record below our end looks like on both sides (M8, step 5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tail {
+    /// The destination holds nothing.
+    Empty,
+    /// The last record is the same on both sides; the source wrote it under this leader epoch.
+    Equal { source_epoch: LeaderEpoch },
+    /// The last record differs.
+    Different { at: SourceOffset, difference: String },
+    /// The source no longer holds that offset: topic id and ends alone speak (shown as weaker).
+    NotComparable,
+    /// The destination's log holds a batch that the link's producer did not write.
+    Foreign { at: DestOffset, producer_id: i64 },
+    /// Where an append landed too far, our own records already stood at its place.
+    OwnRepeat { at: DestOffset, shift: i64 },
+}
+
+/// The log end that is being watched for standing still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standstill {
+    end: DestOffset,
+    since: Millis,
+    moving_since: Millis,
+}
+
+/// What this process knows about who else may be writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// Another owner, or a dead connection of our own, may still be landing appends.
+    Unknown,
+    /// This very process has just created the topic: nobody else has had the time.
+    JustCreated,
+    /// We appended last and the end was at this offset; only its freshness is in doubt.
+    Ours { end: DestOffset },
+}
+
+/// An append that did not land at its place: somebody's records stand there (M5, M18).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Displaced {
+    pub at: DestOffset,
+    pub landed: DestOffset,
+}
+
+/// What to do with the facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    GoOn(Position),
+    /// Ask again after so many milliseconds.
+    Wait { milliseconds: u64, why: String, watching: Option<Standstill> },
+    Stop(Verdict),
+}
+
+/// Where and how to continue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    pub end: DestOffset,
+    pub next_sequence: i32,
+    /// The timestamp that keeps our producer remembered; `None`: the broker does not know us here (M7).
+    pub known: Option<i64>,
+    /// The source's leader epoch at the last record before `end` (M10).
+    pub last_epoch: LeaderEpoch,
+}
+
+/// Judges the facts. `watching`: the standstill of the previous look, if there was one.
+pub fn judge(
+    facts: &Facts,
+    ours: ProducerIdentity,
+    guard: Guard,
+    ownership: Ownership,
+    watching: Option<Standstill>,
+    now: Now,
+) -> Judgement {
+    if let Some(verdict) = verdict_of(facts, ours) {
+        return Judgement::Stop(verdict);
+    }
+    let guarded = facts.producer.is_some_and(|p| guard.is_young(p.last_timestamp_ms, now.wall));
+    if !guarded && let Some(wait) = stand_still(facts.dest_end, ownership, watching, now.mono) {
+        return wait;
+    }
+    if facts.dest_high_watermark < facts.dest_end {
+        return Judgement::Wait {
+            milliseconds: 100,
+            why: format!(
+                "the destination's high watermark {} has not reached its log end {}: replication there lags",
+                facts.dest_high_watermark, facts.dest_end
+            ),
+            watching: None,
+        };
+    }
+    Judgement::GoOn(Position {
+        end: facts.dest_end,
+        next_sequence: next_sequence(facts, ours),
+        known: facts.producer.filter(|p| p.epoch == ours.epoch).map(|p| p.last_timestamp_ms),
+        last_epoch: match facts.tail {
+            Tail::Equal { source_epoch } => source_epoch,
+            _ => LeaderEpoch::UNKNOWN,
+        },
+    })
+}
+
+fn verdict_of(facts: &Facts, ours: ProducerIdentity) -> Option<Verdict> {
+    if let Some(producer) = facts.producer
+        && producer.epoch > ours.epoch
+    {
+        return Some(Verdict::Fenced { ours, found_epoch: producer.epoch });
+    }
+    match &facts.tail {
+        Tail::Foreign { at, producer_id } => {
+            return Some(Verdict::Contaminated { at: *at, producer_id: *producer_id });
+        }
+        Tail::OwnRepeat { at, shift } => return Some(Verdict::Slipped { at: *at, shift: *shift }),
+        _ => {}
+    }
+    let position = facts.dest_end.origin();
+    if facts.source_end < position {
+        return Some(Verdict::Diverged(Divergence::SourceEndsEarlier {
+            source_end: facts.source_end,
+            source_epoch: facts.source_epoch,
+            dest_end: facts.dest_end,
+        }));
+    }
+    if let Tail::Different { at, difference } = &facts.tail {
+        let difference = difference.clone();
+        return Some(Verdict::Diverged(Divergence::TailDiffers { at: *at, difference }));
+    }
+    if facts.source_start > position {
+        let what = Unsupported::Expired { start: facts.source_start, copied_before: facts.dest_end.0 > 0 };
+        return Some(Verdict::Unsupported { at: position, what });
+    }
+    None
+}
+
+/// M8 step 4: an unguarded end has to stand still, unless nobody else can have moved it.
+fn stand_still(
+    end: DestOffset,
+    ownership: Ownership,
+    watching: Option<Standstill>,
+    now: Millis,
+) -> Option<Judgement> {
+    match ownership {
+        Ownership::JustCreated if end == DestOffset(0) => return None,
+        Ownership::Ours { end: ours } if end == ours => return None,
+        _ => {}
+    }
+    let watching = match watching {
+        Some(seen) if seen.end == end && now.since(seen.since) >= STANDSTILL_MS => return None,
+        Some(seen) if seen.end == end => seen,
+        Some(seen) => Standstill { end, since: now, ..seen },
+        None => Standstill { end, since: now, moving_since: now },
+    };
+    let why = if watching.since == watching.moving_since {
+        format!("waiting until the destination's end {end} has stood still for two seconds (data too old to be guarded)")
+    } else {
+        format!(
+            "another mirror of this link is copying this partition (its end moves, now {end}): waiting until it stops"
+        )
+    };
+    let left = STANDSTILL_MS.saturating_sub(now.since(watching.since));
+    Some(Judgement::Wait { milliseconds: left.clamp(50, 500), why, watching: Some(watching) })
+}
+
+/// The sequence continues the last one of our producer; a new epoch starts at 0 (KIP-360); where the broker
+/// does not know us any sequence is taken, and the offset itself makes two owners of one link agree.
+fn next_sequence(facts: &Facts, ours: ProducerIdentity) -> i32 {
+    match facts.producer {
+        Some(p) if p.epoch == ours.epoch && p.last_sequence >= 0 => {
+            lockstep_batch::rewrite::next_sequence(p.last_sequence, 1)
+        }
+        Some(_) => 0,
+        // The mask keeps 31 bits, so the conversion cannot fail.
+        None => i32::try_from(facts.dest_end.0 & i64::from(i32::MAX)).unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mirror::WallMillis;
+    use crate::mirror::guard::PRODUCER_ID_EXPIRATION_MS_DEFAULT;
+
+    const OURS: ProducerIdentity = ProducerIdentity { id: 7, epoch: 3 };
+    const WALL: i64 = 1_700_000_000_000;
+
+    fn now(mono: u64) -> Now {
+        Now { mono: Millis(mono), wall: WallMillis(WALL) }
+    }
+
+    fn facts(end: i64) -> Facts {
+        Facts {
+            producer: Some(ProducerOnPartition { epoch: 3, last_sequence: 41, last_timestamp_ms: WALL - 1000 }),
+            dest_start: DestOffset(0),
+            dest_end: DestOffset(end),
+            dest_high_watermark: DestOffset(end),
+            source_id: TopicId([1; 16]),
+            source_epoch: LeaderEpoch(5),
+            source_start: SourceOffset(0),
+            source_end: SourceOffset(end + 10),
+            tail: Tail::Equal { source_epoch: LeaderEpoch(4) },
+        }
+    }
+
+    fn judged(facts: &Facts) -> Judgement {
+        judge(facts, OURS, Guard::new(PRODUCER_ID_EXPIRATION_MS_DEFAULT), Ownership::Unknown, None, now(0))
+    }
+
+    #[test]
+    fn a_guarded_partition_goes_on_at_once_behind_the_last_sequence() {
+        let Judgement::GoOn(position) = judged(&facts(100)) else { panic!("should go on") };
+        assert_eq!(position.next_sequence, 42);
+        assert_eq!((position.end, position.last_epoch), (DestOffset(100), LeaderEpoch(4)));
+        assert_eq!(position.known, Some(WALL - 1000));
+    }
+
+    #[test]
+    fn an_unguarded_end_has_to_stand_still_for_two_seconds() {
+        let mut old = facts(100);
+        old.producer = None;
+        let guard = Guard::new(PRODUCER_ID_EXPIRATION_MS_DEFAULT);
+        let look = |f: &Facts, w, t| judge(f, OURS, guard, Ownership::Unknown, w, now(t));
+        let Judgement::Wait { watching, .. } = look(&old, None, 1_000) else { panic!("should wait") };
+        let Judgement::Wait { watching, .. } = look(&old, watching, 2_900) else { panic!("still too soon") };
+        old.dest_end = DestOffset(120);
+        old.dest_high_watermark = DestOffset(120);
+        old.source_end = SourceOffset(200);
+        let Judgement::Wait { watching, why, .. } = look(&old, watching, 3_000) else { panic!("it moved") };
+        assert!(why.contains("another mirror"), "{why}");
+        assert!(matches!(look(&old, watching, 4_999), Judgement::Wait { .. }));
+        let Judgement::GoOn(position) = look(&old, watching, 5_000) else { panic!("stood still") };
+        assert_eq!((position.next_sequence, position.known), (120, None), "unknown: the offset is the sequence");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_topic_it_has_just_created() {
+        let mut new = facts(0);
+        new.producer = None;
+        new.tail = Tail::Empty;
+        let guard = Guard::new(PRODUCER_ID_EXPIRATION_MS_DEFAULT);
+        assert!(matches!(judge(&new, OURS, guard, Ownership::JustCreated, None, now(0)), Judgement::GoOn(_)));
+        assert!(matches!(judge(&new, OURS, guard, Ownership::Unknown, None, now(0)), Judgement::Wait { .. }));
+    }
+
+    #[test]
+    fn a_new_epoch_starts_at_sequence_zero_and_a_newer_one_fences_us() {
+        let mut f = facts(100);
+        f.producer = Some(ProducerOnPartition { epoch: 2, last_sequence: 41, last_timestamp_ms: WALL });
+        let Judgement::GoOn(position) = judged(&f) else { panic!("should go on") };
+        assert_eq!((position.next_sequence, position.known), (0, None));
+        f.producer = Some(ProducerOnPartition { epoch: 4, last_sequence: 0, last_timestamp_ms: WALL });
+        assert_eq!(judged(&f), Judgement::Stop(Verdict::Fenced { ours: OURS, found_epoch: 4 }));
+    }
+
+    #[test]
+    fn nothing_counts_before_the_high_watermark_has_passed_it() {
+        let mut f = facts(100);
+        f.dest_high_watermark = DestOffset(90);
+        assert!(matches!(judged(&f), Judgement::Wait { watching: None, .. }));
+    }
+
+    #[test]
+    fn verdicts_carry_their_evidence() {
+        let mut f = facts(100);
+        f.source_end = SourceOffset(80);
+        assert!(matches!(judged(&f), Judgement::Stop(Verdict::Diverged(Divergence::SourceEndsEarlier { .. }))));
+        let mut f = facts(100);
+        f.source_start = SourceOffset(150);
+        f.tail = Tail::NotComparable;
+        let Judgement::Stop(verdict) = judged(&f) else { panic!("should stop") };
+        assert!(verdict.to_string().contains("LOST"), "{verdict}");
+        let mut f = facts(100);
+        f.tail = Tail::Foreign { at: DestOffset(90), producer_id: -1 };
+        assert_eq!(
+            judged(&f),
+            Judgement::Stop(Verdict::Contaminated { at: DestOffset(90), producer_id: -1 })
+        );
+    }
+
+    #[test]
+    fn sequences_wrap_as_the_broker_expects() {
+        let mut f = facts(100);
+        f.producer =
+            Some(ProducerOnPartition { epoch: 3, last_sequence: i32::MAX, last_timestamp_ms: WALL });
+        let Judgement::GoOn(position) = judged(&f) else { panic!("should go on") };
+        assert_eq!(position.next_sequence, 0);
+    }
+}

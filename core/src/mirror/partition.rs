@@ -1,0 +1,439 @@
+//! The state machine of one mirrored partition: one input in, actions out; the agent performs them.
+//!
+//! ```text
+//! opening ──► copying ⇄ caught up ──► draining ──► opening …        any state ──► stopped (a verdict)
+//! ```
+//! Whatever goes wrong leads through draining (wait for every answer) to opening (ask the destination).
+//! A verdict drawn from one look is looked at twice, so that a single damaged answer stops nothing.
+
+use bytes::Bytes;
+
+use super::copying::{Append, AppendAnswer, AppendReceipt, Copying, Meaning, Sent, next_receipt};
+use super::guard::Guard;
+use super::opening::{Displaced, Facts, Judgement, Ownership, Standstill, judge};
+use super::verdict::{Divergence, Verdict};
+use super::window::{Ticket, Window};
+use super::{Millis, Now, Pace, Trouble};
+use crate::ids::{DestOffset, LeaderEpoch, ProducerIdentity, SourceOffset, TopicId};
+
+/// What a partition is told at birth.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub identity: ProducerIdentity,
+    pub guard: Guard,
+    /// Fetching pauses while this many bytes wait for a receipt.
+    pub buffered_bytes_max: usize,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input<P> {
+    /// The reads asked for by [`Action::Open`] are in.
+    Facts(Box<Facts>),
+    /// They could not be made.
+    OpenFailed(Trouble),
+    /// A fetch from `at` answered. `permit` accounts for the memory of `records`.
+    Fetched { at: SourceOffset, records: Bytes, ends: SourceEnds, permit: P },
+    /// The source says its history ends before the position we fetch from (M10).
+    SourceDiverges { at: SourceOffset, epoch: LeaderEpoch, end: SourceOffset },
+    /// The source no longer has the offset we fetch from.
+    OutOfRange { at: SourceOffset },
+    Appended { ticket: Ticket, answer: AppendAnswer },
+    /// The source topic was deleted.
+    SourceGone,
+    /// The source topic was deleted and created again under another id.
+    SourceRecreated { is: TopicId },
+    /// Time passed.
+    Tick,
+}
+
+/// What to do.
+#[derive(Debug)]
+pub enum Action<P> {
+    /// Read the facts, not before `at`. `displaced`: see who stands in our place.
+    Open { at: Millis, displaced: Option<Displaced> },
+    Append(Append),
+    Receipt(AppendReceipt<P>),
+    /// The destination was found complete up to here while opening.
+    Opened { end: DestOffset },
+    /// Say it loudly; nothing more will be asked for.
+    Stopped(Verdict),
+}
+
+/// The source's ends as the last fetch answer told them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceEnds {
+    pub log_start: SourceOffset,
+    pub high_watermark: SourceOffset,
+    pub last_stable: SourceOffset,
+}
+
+/// Where to fetch from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchPosition {
+    pub offset: SourceOffset,
+    pub last_epoch: LeaderEpoch,
+}
+
+/// The state as shown; the words are stable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Opening,
+    Copying,
+    CaughtUp,
+    Draining,
+    Stopped(Verdict),
+}
+
+#[derive(Debug)]
+enum State<P> {
+    Opening(Opening),
+    Copying(Copying<P>),
+    Draining { window: Window<Sent<P>>, then: Then },
+    Stopped(Verdict),
+}
+
+#[derive(Debug)]
+struct Opening {
+    ownership: Ownership,
+    watching: Option<Standstill>,
+    displaced: Option<Displaced>,
+}
+
+/// What follows once every answer is in.
+#[derive(Debug)]
+enum Then {
+    Reopen { ownership: Ownership, displaced: Option<Displaced> },
+    Stop(Verdict),
+}
+
+/// One mirrored partition. `P` is the permit that accounts for fetched memory.
+#[derive(Debug)]
+pub struct Partition<P> {
+    settings: Settings,
+    state: State<P>,
+    source_id: TopicId,
+    ends: Option<SourceEnds>,
+    /// Complete and durable on the destination up to here; `None` until opened once.
+    durable: Option<DestOffset>,
+    trouble: Option<Trouble>,
+    /// Failures in a row, for the pace of trying again.
+    failures: u32,
+    /// A verdict seen once: the second equal look makes it final.
+    suspicion: Option<Verdict>,
+}
+
+impl<P: Clone> Partition<P> {
+    /// A partition that waits to be opened: the caller performs the first [`Action::Open`] itself.
+    pub fn new(settings: Settings, source_id: TopicId, ownership: Ownership) -> Self {
+        Self {
+            settings,
+            state: State::Opening(Opening { ownership, watching: None, displaced: None }),
+            source_id,
+            ends: None,
+            durable: None,
+            trouble: None,
+            failures: 0,
+            suspicion: None,
+        }
+    }
+
+    /// The one entrance. Actions are appended to `out` in the order in which they must be performed.
+    pub fn handle(&mut self, input: Input<P>, now: Now, out: &mut Vec<Action<P>>) {
+        match input {
+            Input::Facts(facts) => self.on_facts(&facts, now, out),
+            Input::OpenFailed(trouble) => self.on_open_failed(trouble, now, out),
+            Input::Fetched { at, records, ends, permit } => self.on_fetched(at, records, ends, &permit, now),
+            Input::SourceDiverges { at, epoch, end } => self.on_source_diverges(at, epoch, end, now, out),
+            Input::OutOfRange { at } => self.on_out_of_range(at, now, out),
+            Input::Appended { ticket, answer } => self.on_appended(ticket, answer, now, out),
+            Input::SourceGone => self.drain(Then::Stop(Verdict::Orphaned), now, out),
+            Input::SourceRecreated { is } => {
+                let verdict = Verdict::Diverged(Divergence::TopicRecreated { was: self.source_id, is });
+                self.drain(Then::Stop(verdict), now, out);
+            }
+            Input::Tick => {}
+        }
+        self.pump(now, out);
+    }
+
+    /// Where to fetch from next; `None` while nothing may be fetched.
+    pub fn wants(&self) -> Option<FetchPosition> {
+        match &self.state {
+            State::Copying(c)
+                if c.wall.is_none() && c.buffered_bytes() < self.settings.buffered_bytes_max =>
+            {
+                Some(FetchPosition { offset: c.fetch_at, last_epoch: c.last_epoch })
+            }
+            _ => None,
+        }
+    }
+
+    pub fn phase(&self) -> Phase {
+        match &self.state {
+            State::Opening(_) => Phase::Opening,
+            State::Draining { .. } => Phase::Draining,
+            State::Stopped(verdict) => Phase::Stopped(verdict.clone()),
+            State::Copying(c) => {
+                let all_fetched = self.ends.is_some_and(|e| c.fetch_at >= e.last_stable);
+                if all_fetched && c.is_idle() { Phase::CaughtUp } else { Phase::Copying }
+            }
+        }
+    }
+
+    /// Complete and durable on the destination up to here; `None` until opened once.
+    pub fn durable(&self) -> Option<DestOffset> {
+        self.durable
+    }
+
+    pub fn source_ends(&self) -> Option<SourceEnds> {
+        self.ends
+    }
+
+    /// The source topic this partition was opened against.
+    pub fn source_id(&self) -> TopicId {
+        self.source_id
+    }
+
+    /// Why it is not copying, if it is not.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
+    /// Whether appends are out whose answers are still to come.
+    pub fn has_in_flight(&self) -> bool {
+        match &self.state {
+            State::Copying(c) => !c.window.is_drained(),
+            State::Draining { window, .. } => !window.is_drained(),
+            State::Opening(_) | State::Stopped(_) => false,
+        }
+    }
+
+    /// Whether a batch waits for a fresher word about the destination's end: the driver should tick.
+    pub fn needs_tick(&self) -> bool {
+        matches!(&self.state, State::Copying(c) if !c.is_idle() || c.wall.is_some())
+    }
+
+    fn on_facts(&mut self, facts: &Facts, now: Now, out: &mut Vec<Action<P>>) {
+        let State::Opening(opening) = &mut self.state else { return };
+        if self.source_id.is_known() && facts.source_id.is_known() && self.source_id != facts.source_id {
+            let is = facts.source_id;
+            self.stop(Verdict::Diverged(Divergence::TopicRecreated { was: self.source_id, is }), out);
+            return;
+        }
+        let Settings { identity, guard, .. } = self.settings;
+        match judge(facts, identity, guard, opening.ownership, opening.watching, now) {
+            Judgement::GoOn(position) => {
+                self.trouble = None;
+                self.durable = Some(position.end);
+                out.push(Action::Opened { end: position.end });
+                self.state = State::Copying(Copying::new(position, now));
+            }
+            Judgement::Wait { milliseconds, why, watching } => {
+                opening.watching = watching;
+                let displaced = opening.displaced;
+                self.trouble = Some(Trouble::soon(why));
+                out.push(Action::Open { at: now.mono.plus(milliseconds), displaced });
+            }
+            Judgement::Stop(verdict) => self.suspect(verdict, now, out),
+        }
+    }
+
+    /// A verdict becomes final when two looks in a row agree.
+    fn suspect(&mut self, verdict: Verdict, now: Now, out: &mut Vec<Action<P>>) {
+        if self.suspicion.as_ref().is_some_and(|seen| same_kind(seen, &verdict)) {
+            self.stop(verdict, out);
+            return;
+        }
+        let trouble = Trouble::soon(format!("looking a second time: {verdict}"));
+        self.suspicion = Some(verdict);
+        match self.state {
+            State::Opening(_) => self.on_open_failed(trouble, now, out),
+            _ => self.reopen(trouble, None, now, out),
+        }
+    }
+
+    fn on_open_failed(&mut self, trouble: Trouble, now: Now, out: &mut Vec<Action<P>>) {
+        let State::Opening(opening) = &self.state else { return };
+        out.push(Action::Open { at: now.mono.plus(self.pause(trouble.pace)), displaced: opening.displaced });
+        self.failures += 1;
+        self.trouble = Some(trouble);
+    }
+
+    fn on_fetched(&mut self, at: SourceOffset, records: Bytes, ends: SourceEnds, permit: &P, _now: Now) {
+        let State::Copying(copying) = &mut self.state else { return };
+        // An answer to a fetch from before a rewind: the newer fetch brings it again.
+        if copying.fetch_at != at || copying.wall.is_some() {
+            return;
+        }
+        self.ends = Some(ends);
+        let refused = copying.take(records, permit);
+        if copying.fetch_at > at {
+            self.suspicion = None;
+        }
+        if let Some((offset, what)) = refused {
+            let verdict = Verdict::Unsupported { at: offset, what: what.clone() };
+            if self.suspicion.as_ref() == Some(&verdict) {
+                copying.wall = Some((offset, what));
+            } else {
+                self.suspicion = Some(verdict);
+            }
+        }
+    }
+
+    fn on_source_diverges(
+        &mut self,
+        at: SourceOffset,
+        epoch: LeaderEpoch,
+        end: SourceOffset,
+        now: Now,
+        out: &mut Vec<Action<P>>,
+    ) {
+        if !matches!(&self.state, State::Copying(c) if c.fetch_at == at) {
+            return;
+        }
+        self.suspect(
+            Verdict::Diverged(Divergence::EpochEndsEarlier { epoch, end, position: at }),
+            now,
+            out,
+        );
+    }
+
+    /// Expired or cut: only the facts can tell which.
+    fn on_out_of_range(&mut self, at: SourceOffset, now: Now, out: &mut Vec<Action<P>>) {
+        if matches!(&self.state, State::Copying(c) if c.fetch_at == at) {
+            let trouble = Trouble::soon(format!("the source has no offset {at}: looking at both ends"));
+            self.reopen(trouble, None, now, out);
+        }
+    }
+
+    fn on_appended(&mut self, ticket: Ticket, answer: AppendAnswer, now: Now, out: &mut Vec<Action<P>>) {
+        match &mut self.state {
+            State::Copying(copying) => match copying.answer(ticket, answer, now) {
+                Meaning::AsExpected => self.failures = 0,
+                Meaning::Doubt { trouble, displaced } => self.reopen(trouble, displaced, now, out),
+                Meaning::Stale => {}
+            },
+            State::Draining { window, .. } => {
+                // Even now only an answer at its place is a success: the window checks order, we the offset.
+                let fits = window.in_flight(ticket).is_some_and(
+                    |sent| matches!(answer, AppendAnswer::Acknowledged { base } if base == sent.expect()),
+                );
+                if fits { window.acknowledge(ticket) } else { window.fail(ticket) };
+            }
+            State::Opening(_) | State::Stopped(_) => {}
+        }
+    }
+
+    fn reopen(
+        &mut self,
+        trouble: Trouble,
+        displaced: Option<Displaced>,
+        now: Now,
+        out: &mut Vec<Action<P>>,
+    ) {
+        self.trouble = Some(trouble);
+        self.drain(Then::Reopen { ownership: Ownership::Unknown, displaced }, now, out);
+    }
+
+    /// Stops sending, drops what was not sent, and waits for every answer.
+    fn drain(&mut self, then: Then, now: Now, out: &mut Vec<Action<P>>) {
+        let opening = State::Opening(Opening { ownership: Ownership::Unknown, watching: None, displaced: None });
+        match std::mem::replace(&mut self.state, opening) {
+            State::Copying(copying) => self.state = State::Draining { window: copying.window, then },
+            State::Draining { window, then: before } => {
+                let then = if matches!(before, Then::Stop(_)) { before } else { then };
+                self.state = State::Draining { window, then };
+            }
+            State::Opening(opening) => match then {
+                Then::Stop(verdict) => self.stop(verdict, out),
+                Then::Reopen { .. } => self.state = State::Opening(opening),
+            },
+            stopped @ State::Stopped(_) => self.state = stopped,
+        }
+        self.pump(now, out);
+    }
+
+    /// Does whatever has become possible: receipts first, then appends, then the end of draining.
+    fn pump(&mut self, now: Now, out: &mut Vec<Action<P>>) {
+        let Settings { identity, guard, .. } = self.settings;
+        match &mut self.state {
+            State::Copying(copying) => {
+                while let Some(receipt) = next_receipt(&mut copying.window) {
+                    self.durable = Some(receipt.next);
+                    out.push(Action::Receipt(receipt));
+                }
+                while let Some(append) = copying.next_append(identity, guard, now) {
+                    out.push(Action::Append(append));
+                }
+                if copying.is_idle()
+                    && let Some((at, what)) = copying.wall.take()
+                {
+                    self.stop(Verdict::Unsupported { at, what }, out);
+                } else if copying.end_is_stale(guard, now) {
+                    // M6: nobody has confirmed this end for a second. Read it again before writing behind it.
+                    let ownership = Ownership::Ours { end: copying.next_to_send() };
+                    self.drain(Then::Reopen { ownership, displaced: None }, now, out);
+                }
+            }
+            State::Draining { window, .. } => {
+                while let Some(receipt) = next_receipt(window) {
+                    self.durable = Some(receipt.next);
+                    out.push(Action::Receipt(receipt));
+                }
+                if window.is_drained() {
+                    self.end_draining(now, out);
+                }
+            }
+            State::Opening(_) | State::Stopped(_) => {}
+        }
+    }
+
+    fn end_draining(&mut self, now: Now, out: &mut Vec<Action<P>>) {
+        let opening = State::Opening(Opening { ownership: Ownership::Unknown, watching: None, displaced: None });
+        let State::Draining { mut window, then } = std::mem::replace(&mut self.state, opening) else { return };
+        window.clear();
+        match then {
+            Then::Stop(verdict) => self.stop(verdict, out),
+            Then::Reopen { ownership, displaced } => {
+                let pause = match ownership {
+                    Ownership::Ours { .. } => 0,
+                    _ => {
+                        let pace = self.trouble.as_ref().map_or(Pace::Soon, |t| t.pace);
+                        let pause = self.pause(pace);
+                        self.failures += 1;
+                        pause
+                    }
+                };
+                self.state = State::Opening(Opening { ownership, watching: None, displaced });
+                out.push(Action::Open { at: now.mono.plus(pause), displaced });
+            }
+        }
+    }
+
+    fn stop(&mut self, verdict: Verdict, out: &mut Vec<Action<P>>) {
+        self.trouble = None;
+        out.push(Action::Stopped(verdict.clone()));
+        self.state = State::Stopped(verdict);
+    }
+
+    /// Milliseconds until the next try: from 20 ms, doubling to 5 s; at least 2 s where a human has to act.
+    fn pause(&self, pace: Pace) -> u64 {
+        let soon = (20u64 << self.failures.min(8)).min(5_000);
+        match pace {
+            Pace::Soon => soon,
+            Pace::Slow => soon.max(2_000),
+        }
+    }
+}
+
+/// Ends move while we look: two verdicts agree when they are of one kind.
+fn same_kind(a: &Verdict, b: &Verdict) -> bool {
+    match (a, b) {
+        (Verdict::Diverged(a), Verdict::Diverged(b)) => {
+            std::mem::discriminant(a) == std::mem::discriminant(b)
+        }
+        (Verdict::Unsupported { at: a, .. }, Verdict::Unsupported { at: b, .. }) => a == b,
+        _ => std::mem::discriminant(a) == std::mem::discriminant(b),
+    }
+}

@@ -1,0 +1,168 @@
+//! Why a partition stands still for good, each with the evidence an operator needs and the remedy.
+//! A verdict is final within the process: a restart looks again. Data on the destination is always kept.
+
+use std::fmt;
+
+use crate::ids::{DestOffset, LeaderEpoch, ProducerIdentity, SourceOffset, TopicId};
+
+/// The end of a partition's copying (M9, M18).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Somebody else wrote into the mirrored partition (M18).
+    Contaminated { at: DestOffset, producer_id: i64 },
+    /// Our own append landed later than its place: records exist twice or a marker too many (M18).
+    Slipped { at: DestOffset, shift: i64 },
+    /// Source and destination no longer tell the same story (M9, M10).
+    Diverged(Divergence),
+    /// A newer generation writes to this partition (M9).
+    Fenced { ours: ProducerIdentity, found_epoch: i16 },
+    /// The source topic is gone; what was copied is kept (M9).
+    Orphaned,
+    /// Something takes an offset here that this version cannot reproduce.
+    Unsupported { at: SourceOffset, what: Unsupported },
+}
+
+/// What tells the two sides apart (M9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Divergence {
+    /// The source ends before the mirror, under its current leader epoch.
+    SourceEndsEarlier { source_end: SourceOffset, source_epoch: LeaderEpoch, dest_end: DestOffset },
+    /// The last record that exists on both sides is not the same.
+    TailDiffers { at: SourceOffset, difference: String },
+    /// The source answered that the epoch we copied under ends before our position (KIP-595, M10).
+    EpochEndsEarlier { epoch: LeaderEpoch, end: SourceOffset, position: SourceOffset },
+    /// The source topic was deleted and created again.
+    TopicRecreated { was: TopicId, is: TopicId },
+}
+
+/// What takes an offset and cannot be reproduced yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsupported {
+    /// Offsets without a record: left by compaction or a rolled-back transaction.
+    Hole { next: SourceOffset },
+    /// The source's log starts behind our position: those records expired before they were copied.
+    /// `copied_before`: whether the mirror held anything, that is whether data were lost on the way.
+    Expired { start: SourceOffset, copied_before: bool },
+    /// A commit or abort marker.
+    ControlBatch,
+    /// Records of a transaction, whose marker takes an offset.
+    Transaction { producer_id: i64 },
+    /// A batch from which the cleaner removed records, or that holds none.
+    ThinnedBatch { records: i32, offsets: i64 },
+    /// Message format 0 or 1 (before Kafka 0.11).
+    OldFormat { magic: i8 },
+    /// `message.timestamp.type=LogAppendTime` at the source.
+    LogAppendTime,
+    /// The position lies inside a source batch.
+    InsideBatch { base: SourceOffset },
+    /// The batch cannot be read at all.
+    Unreadable { reason: String },
+}
+
+impl Verdict {
+    /// One stable lower-case word, used in JSON, metrics and tests.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Contaminated { .. } => "contaminated",
+            Self::Slipped { .. } => "slipped",
+            Self::Diverged(_) => "diverged",
+            Self::Fenced { .. } => "fenced",
+            Self::Orphaned => "orphaned",
+            Self::Unsupported { .. } => "unsupported",
+        }
+    }
+
+    /// What the operator can do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Contaminated { .. } => {
+                "stop that producer, delete the topic on the destination and start the mirror again"
+            }
+            Self::Slipped { .. } => "delete the topic on the destination and start the mirror again",
+            Self::Diverged(Divergence::TopicRecreated { .. }) => {
+                "if the new source topic is the one wanted, delete the topic on the destination; the old data are kept until then"
+            }
+            Self::Diverged(_) => {
+                "the destination holds records that the source has lost: keep them, or delete the topic on the destination to copy it anew"
+            }
+            Self::Fenced { .. } => {
+                "another owner of this link is newer: stop this mirror, or give it a --link name of its own"
+            }
+            Self::Orphaned => "delete the topic on the destination if it is no longer wanted",
+            Self::Unsupported { .. } => {
+                "exclude the topic, or wait for a version that can copy it; nothing was written past this offset"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Contaminated { at, producer_id } if *producer_id >= 0 => {
+                write!(f, "contaminated at offset {at}: written by a foreign producer (id {producer_id})")
+            }
+            Self::Contaminated { at, .. } => {
+                write!(f, "contaminated at offset {at}: written by a foreign producer (not idempotent, no id)")
+            }
+            Self::Slipped { at, shift } => write!(
+                f,
+                "slipped at offset {at}: the destination is {shift} offsets ahead of the source from here on"
+            ),
+            Self::Diverged(divergence) => write!(f, "diverged: {divergence}"),
+            Self::Fenced { ours, found_epoch } => {
+                write!(f, "fenced: we write as {ours}, the partition has seen epoch {found_epoch}")
+            }
+            Self::Orphaned => write!(f, "orphaned: the source topic is gone, the mirror's data are kept"),
+            Self::Unsupported { at, what } => write!(f, "unsupported at offset {at}: {what}"),
+        }
+    }
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SourceEndsEarlier { source_end, source_epoch, dest_end } => write!(
+                f,
+                "the source ends at offset {source_end} (leader epoch {source_epoch}), the mirror at {dest_end}"
+            ),
+            Self::TailDiffers { at, difference } => {
+                write!(f, "the record at offset {at} is not the same on both sides: {difference}")
+            }
+            Self::EpochEndsEarlier { epoch, end, position } => write!(
+                f,
+                "the source's leader epoch {epoch} ends at offset {end}, the mirror is at {position}"
+            ),
+            Self::TopicRecreated { was, is } => {
+                write!(f, "the source topic was deleted and created again (id was {was}, is {is})")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hole { next } => write!(f, "no record until offset {next} (compaction or transactions)"),
+            Self::Expired { start, copied_before: true } => {
+                write!(f, "LOST: the source deleted the records up to offset {start} before they were copied")
+            }
+            Self::Expired { start, copied_before: false } => {
+                write!(f, "the source's log starts at offset {start}, an empty mirror cannot start there yet")
+            }
+            Self::ControlBatch => write!(f, "a transaction marker"),
+            Self::Transaction { producer_id } => {
+                write!(f, "records of a transaction (producer {producer_id})")
+            }
+            Self::ThinnedBatch { records, offsets } => {
+                write!(f, "a compacted batch of {records} records over {offsets} offsets")
+            }
+            Self::OldFormat { magic } => write!(f, "message format {magic}, older than Kafka 0.11"),
+            Self::LogAppendTime => write!(f, "the source topic has message.timestamp.type=LogAppendTime"),
+            Self::InsideBatch { base } => {
+                write!(f, "the source's batch starts earlier, at offset {base}")
+            }
+            Self::Unreadable { reason } => write!(f, "the batch cannot be read: {reason}"),
+        }
+    }
+}

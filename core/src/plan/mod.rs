@@ -1,0 +1,3 @@
+//! What has to change on the destination so that a link can run. Shown before it is applied.
+
+pub mod topics;

@@ -1,0 +1,3 @@
+//! What users write, checked: patterns and names. Every fault names the key, the value and the remedy.
+
+pub mod select;
