@@ -1,1 +1,16 @@
-//! lockstep-agent
+//! The daemon of a site, as far as it exists: one link at a time, and the comparison of two clusters.
+//!
+//! ```text
+//! link (preflight → identity → topics) ─► pipeline (source → mirror → sink → receipt → report)
+//! verify (both sides, offset by offset)
+//! ```
+//!
+//! | module | does |
+//! |---|---|
+//! | [`link`] | starts a link: what it may touch, who it writes as, which topics it takes |
+//! | [`pipeline`] | copies |
+//! | [`verify`] | reads both sides and says whether they are the same |
+
+pub mod link;
+pub mod pipeline;
+// pub mod verify;

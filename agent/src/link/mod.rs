@@ -1,0 +1,32 @@
+//! One link from start to stop: look before touching, then copy until told otherwise.
+//!
+//! ```text
+//! LinkSettings ─ prepare ─► Prepared (a plan, nothing changed) ─ start ─► Running ─ stop ─► Ended
+//! ```
+//!
+//! | file | does |
+//! |---|---|
+//! | [`prepare`] | connects, checks both clusters, plans every topic; refuses before anything is changed |
+//! | [`identity`] | the link's one producer (M1) |
+//! | [`topics`] | reads what stands on the destination, carries plans out, follows new topics and partitions |
+//! | [`running`] | the tasks of a running link, and how they end |
+
+pub mod identity;
+pub mod prepare;
+pub mod running;
+pub mod topics;
+
+use lockstep_core::spec::select::TopicSelection;
+use lockstep_kafka::Settings;
+
+/// What a link is told.
+#[derive(Clone, Debug)]
+pub struct LinkSettings {
+    /// The link's name; `None`: the source's cluster id.
+    pub name: Option<String>,
+    pub source: Settings,
+    pub dest: Settings,
+    pub selection: TopicSelection,
+    /// Fetched records in memory, for the whole process.
+    pub memory_bytes_max: usize,
+}

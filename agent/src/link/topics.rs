@@ -1,0 +1,297 @@
+//! Destination topics: reads what stands there, carries a plan out, and follows the source's new topics and
+//! partitions. One loop reconciles what is wanted with what is; a topic that cannot be mirrored holds up itself
+//! and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_core::ids::{LeaderEpoch, ProducerIdentity, TopicId, TopicPartition};
+use lockstep_core::plan::topics::{
+    DataOwner, DestTopic, SourceTopic, TopicPlan, plan_topic, standby_settings,
+};
+use lockstep_core::spec::select::TopicSelection;
+use lockstep_kafka::admin::{
+    At, ConfigSource, ConfigTarget, NewTopic, create_partitions, create_topics, describe_configs,
+    incremental_alter_configs, list_offsets,
+};
+use lockstep_kafka::fetch::Isolation;
+use lockstep_kafka::{Cluster, Error, ErrorCode, Metadata};
+use thiserror::Error as ThisError;
+use tokio::sync::mpsc;
+
+use crate::pipeline::event::{Event, ReadyTopic};
+use crate::pipeline::tail::batch_at;
+
+/// How often the wanted topics are compared with those that stand ready.
+const RECONCILE_INTERVAL: Duration = Duration::from_millis(500);
+/// The same topic is tried again after this long if it was blocked.
+const BLOCKED_INTERVAL: Duration = Duration::from_secs(5);
+/// How long a created topic may take until its partitions have leaders.
+const LEADERS_DEADLINE: Duration = Duration::from_secs(15);
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// `-1`: the destination's own default replication factor (KIP-464).
+const REPLICATION_FACTOR_DEFAULT: i16 = -1;
+
+/// Why a topic could not be planned or changed.
+#[derive(Debug, ThisError)]
+pub enum TopicError {
+    #[error(transparent)]
+    Kafka(#[from] Error),
+    #[error("{what} {topic}: {code}: {detail}")]
+    Refused { what: &'static str, topic: String, code: ErrorCode, detail: String },
+    #[error("reading what {topic} holds on the destination: {why}")]
+    Unreadable { topic: String, why: String },
+    #[error("{topic} has no leader for every partition after {} s", LEADERS_DEADLINE.as_secs())]
+    NoLeaders { topic: String },
+}
+
+/// A topic of the source and what has to happen on the destination.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    pub source: SourceTopic,
+    pub source_id: TopicId,
+    pub plan: TopicPlan,
+}
+
+/// Plans and changes destination topics of one link. Cheap to clone.
+#[derive(Clone)]
+pub struct Topics {
+    pub source: Cluster,
+    pub dest: Cluster,
+    pub selection: TopicSelection,
+    /// What the destination knows of the link's producer; `None`: nothing there can be ours.
+    pub identity: Option<ProducerIdentity>,
+}
+
+impl Topics {
+    /// The source's topics that the link takes and that can be read now.
+    pub fn wanted(&self, metadata: &Metadata) -> BTreeMap<Arc<str>, (SourceTopic, TopicId)> {
+        let taken = metadata.topics.iter().filter(|(name, topic)| {
+            topic.error.is_none() && !topic.partitions.is_empty() && self.selection.takes(name, topic.internal)
+        });
+        taken
+            .map(|(name, topic)| {
+                let source = SourceTopic { name: name.to_string(), partitions: topic.partitions.len() };
+                (Arc::clone(name), (source, topic.id))
+            })
+            .collect()
+    }
+
+    /// Plans one topic against the destination's present metadata. Changes nothing.
+    pub async fn plan(&self, source: SourceTopic, source_id: TopicId) -> Result<Planned, TopicError> {
+        let dest = self.read(&source.name).await?;
+        let settings = self.settings_for(dest.as_ref()).await?;
+        let plan = plan_topic(&source, dest.as_ref().map(|(topic, _)| topic), &settings);
+        Ok(Planned { source, source_id, plan })
+    }
+
+    /// The topic on the destination, with the names of all settings it knows.
+    async fn read(&self, name: &str) -> Result<Option<(DestTopic, BTreeSet<String>)>, TopicError> {
+        let metadata = self.dest.metadata();
+        let Some(topic) = metadata.topics.get(name) else { return Ok(None) };
+        let configs = describe_configs(&self.dest, &[ConfigTarget::Topic(name.to_owned())]).await?;
+        let entries = match configs.into_iter().next() {
+            Some((_, Ok(entries))) => entries,
+            Some((_, Err((code, detail)))) => {
+                let what = "describing the settings of";
+                return Err(TopicError::Refused { what, topic: name.to_owned(), code, detail });
+            }
+            None => Vec::new(),
+        };
+        let known = entries.iter().map(|entry| entry.name.clone()).collect();
+        let overrides = entries
+            .into_iter()
+            .filter(|entry| entry.source == ConfigSource::DynamicTopic)
+            .filter_map(|entry| Some((entry.name, entry.value?)))
+            .collect();
+        let data = self.data_owner(name, topic.partitions.len()).await?;
+        Ok(Some((DestTopic { partitions: topic.partitions.len(), overrides, data }, known)))
+    }
+
+    /// Standby settings by what the destination knows; a new topic is judged by any other topic or a broker.
+    async fn settings_for(
+        &self,
+        dest: Option<&(DestTopic, BTreeSet<String>)>,
+    ) -> Result<Vec<(String, String)>, TopicError> {
+        if let Some((_, known)) = dest {
+            return Ok(standby_settings(|name| known.contains(name)));
+        }
+        // Brokers carry the same setting with a `log.` prefix.
+        let node = self.dest.metadata().brokers.keys().next().copied();
+        let Some(node) = node else { return Ok(standby_settings(|_| false)) };
+        let configs = describe_configs(&self.dest, &[ConfigTarget::Broker(node)]).await?;
+        let known: BTreeSet<String> = configs
+            .into_iter()
+            .filter_map(|(_, entries)| entries.ok())
+            .flatten()
+            .map(|entry| entry.name)
+            .collect();
+        Ok(standby_settings(|name| known.contains(&format!("log.{name}"))))
+    }
+
+    /// Whose records the topic holds, by the producer id of each partition's last batch.
+    async fn data_owner(&self, name: &str, partitions: usize) -> Result<DataOwner, TopicError> {
+        let unreadable = |why: String| TopicError::Unreadable { topic: name.to_owned(), why };
+        let mut owner = DataOwner::Nobody;
+        for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
+            let tp = TopicPartition::new(name, partition);
+            let Some((node, _)) = self.dest.metadata().leader(&tp) else {
+                return Err(unreadable(format!("partition {partition} has no leader")));
+            };
+            let connection = self.dest.connection(node).await?;
+            let ask = [(tp.clone(), LeaderEpoch::UNKNOWN)];
+            let start = one_offset(list_offsets(&connection, &ask, At::Earliest).await?);
+            let end = one_offset(list_offsets(&connection, &ask, At::Latest).await?);
+            let (start, end) = (start.map_err(unreadable)?, end.map_err(unreadable)?);
+            if end <= start {
+                continue;
+            }
+            let batch = batch_at(&self.dest, &tp, end - 1, Isolation::ReadUncommitted).await;
+            let batch = batch.map_err(|trouble| unreadable(trouble.text))?;
+            let Some(batch) = batch else { continue };
+            let producer_id = batch.header().producer_id();
+            if self.identity.is_none_or(|ours| ours.id != producer_id) {
+                let offset = batch.header().base_offset();
+                return Ok(DataOwner::Foreign { partition, offset, producer_id });
+            }
+            owner = DataOwner::ThisLink;
+        }
+        Ok(owner)
+    }
+
+    /// Carries a plan out, and waits until every partition has a leader.
+    pub async fn apply(&self, planned: &Planned) -> Result<ReadyTopic, TopicError> {
+        let name = &planned.source.name;
+        let partitions = i32::try_from(planned.source.partitions).unwrap_or(i32::MAX);
+        let mut created_from = partitions;
+        match &planned.plan {
+            TopicPlan::Ready => {}
+            TopicPlan::Create { settings, .. } => {
+                if self.create(name, partitions, settings).await? {
+                    created_from = 0;
+                }
+            }
+            TopicPlan::Adopt { grow_to, settings } => {
+                if !settings.is_empty() {
+                    self.alter(name, settings).await?;
+                }
+                if let Some(total) = grow_to {
+                    let before = self.dest.metadata().topics.get(name.as_str()).map_or(0, |t| t.partitions.len());
+                    self.grow(name, *total).await?;
+                    created_from = i32::try_from(before).unwrap_or(i32::MAX);
+                }
+            }
+            TopicPlan::Refuse(refusal) => {
+                return Err(TopicError::Unreadable { topic: name.clone(), why: refusal.to_string() });
+            }
+        }
+        self.wait_for_leaders(name, planned.source.partitions).await?;
+        Ok(ReadyTopic { topic: Arc::from(name.as_str()), source_id: planned.source_id, partitions, created_from })
+    }
+
+    /// False: somebody else had created it in the meantime.
+    async fn create(
+        &self,
+        name: &str,
+        partitions: i32,
+        settings: &[(String, String)],
+    ) -> Result<bool, TopicError> {
+        let topic = NewTopic {
+            name: name.to_owned(),
+            partitions,
+            replication_factor: REPLICATION_FACTOR_DEFAULT,
+            configs: settings.to_vec(),
+        };
+        let answers = create_topics(&self.dest, &[topic], ADMIN_TIMEOUT, false).await?;
+        match answers.into_iter().next() {
+            Some((_, Err((code, _)))) if code == ErrorCode::TOPIC_ALREADY_EXISTS => Ok(false),
+            Some((_, Err((code, detail)))) => {
+                Err(TopicError::Refused { what: "creating", topic: name.to_owned(), code, detail })
+            }
+            _ => {
+                tracing::info!(topic = name, partitions, "created on the destination");
+                Ok(true)
+            }
+        }
+    }
+
+    async fn alter(&self, name: &str, settings: &[(String, String)]) -> Result<(), TopicError> {
+        let changes: Vec<_> = settings.iter().map(|(n, v)| (n.as_str(), Some(v.as_str()))).collect();
+        incremental_alter_configs(&self.dest, name, &changes).await?;
+        let list: Vec<_> = settings.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        tracing::info!(topic = name, settings = list.join(" "), "standby settings set on the destination");
+        Ok(())
+    }
+
+    async fn grow(&self, name: &str, total: usize) -> Result<(), TopicError> {
+        let total = i32::try_from(total).unwrap_or(i32::MAX);
+        create_partitions(&self.dest, name, total).await?;
+        tracing::info!(topic = name, partitions = total, "partitions added on the destination");
+        Ok(())
+    }
+
+    async fn wait_for_leaders(&self, name: &str, partitions: usize) -> Result<(), TopicError> {
+        let deadline = tokio::time::Instant::now() + LEADERS_DEADLINE;
+        loop {
+            let metadata = self.dest.metadata();
+            let led = metadata.topics.get(name).map_or(0, |topic| {
+                topic.partitions.iter().filter(|p| p.leader.is_some() && p.error.is_none()).count()
+            });
+            if led >= partitions {
+                return Ok(());
+            }
+            if tokio::time::Instant::now() >= deadline {
+                return Err(TopicError::NoLeaders { topic: name.to_owned() });
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            self.dest.refresh().await?;
+        }
+    }
+
+    /// Follows the source: new topics that match, and partitions added to known ones. `ready`: what stands
+    /// already. Runs until the engine is gone.
+    pub async fn follow(self, mut ready: BTreeMap<Arc<str>, usize>, events: mpsc::Sender<Event>) {
+        let mut blocked: BTreeMap<Arc<str>, tokio::time::Instant> = BTreeMap::new();
+        while !events.is_closed() {
+            tokio::time::sleep(RECONCILE_INTERVAL).await;
+            let wanted = self.wanted(&self.source.metadata());
+            for (name, (source, id)) in wanted {
+                let partitions = source.partitions;
+                let stands = ready.get(&name).is_some_and(|known| *known >= partitions);
+                let waits = blocked.get(&name).is_some_and(|until| *until > tokio::time::Instant::now());
+                if stands || waits {
+                    continue;
+                }
+                let event = match self.prepare(source, id).await {
+                    Ok(topic) => {
+                        ready.insert(Arc::clone(&name), partitions);
+                        blocked.remove(&name);
+                        Event::TopicReady(topic)
+                    }
+                    Err(error) => {
+                        blocked.insert(Arc::clone(&name), tokio::time::Instant::now() + BLOCKED_INTERVAL);
+                        Event::TopicBlocked { topic: name.to_string(), why: error.to_string() }
+                    }
+                };
+                if events.send(event).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn prepare(&self, source: SourceTopic, id: TopicId) -> Result<ReadyTopic, TopicError> {
+        self.dest.refresh().await?;
+        let planned = self.plan(source, id).await?;
+        self.apply(&planned).await
+    }
+}
+
+fn one_offset(answers: Vec<(TopicPartition, Result<i64, ErrorCode>)>) -> Result<i64, String> {
+    match answers.into_iter().next() {
+        Some((_, Ok(offset))) => Ok(offset),
+        Some((_, Err(code))) => Err(code.to_string()),
+        None => Err("no answer".to_owned()),
+    }
+}

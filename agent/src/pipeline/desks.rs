@@ -1,0 +1,128 @@
+//! The engine's side of its tasks: one desk per source broker (a job at a time) and one per destination broker
+//! (a queue, and a few requests under way). Jobs are handed over only when there is room, so the engine never
+//! waits. Requests carry at most one batch per partition (M4), in the order in which they were decided.
+
+use std::collections::{HashSet, VecDeque};
+
+use lockstep_core::ids::{NodeId, TopicPartition};
+use lockstep_core::mirror::copying::Append;
+use lockstep_kafka::Cluster;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::budget::Budget;
+use super::event::Event;
+use super::sink::{ProduceJob, REQUESTS_IN_FLIGHT_MAX, Sink};
+use super::source::{FetchJob, Fetcher};
+
+/// A produce request grows to about this size; a single larger batch goes alone.
+const REQUEST_BYTES: usize = 4 << 20;
+
+/// One source broker.
+#[derive(Debug)]
+pub(super) struct FetchDesk {
+    jobs: mpsc::Sender<FetchJob>,
+    pub(super) idle: bool,
+    /// Something changed for a partition of this broker: look for work.
+    pub(super) attention: bool,
+}
+
+impl FetchDesk {
+    pub(super) fn open(
+        node: NodeId,
+        cluster: &Cluster,
+        budget: &Budget,
+        events: &mpsc::Sender<Event>,
+        tasks: &mut JoinSet<&'static str>,
+    ) -> Self {
+        let (jobs, receiver) = mpsc::channel(1);
+        let fetcher = Fetcher {
+            node,
+            cluster: cluster.clone(),
+            budget: budget.clone(),
+            jobs: receiver,
+            events: events.clone(),
+        };
+        tasks.spawn(async move {
+            fetcher.run().await;
+            "fetcher"
+        });
+        Self { jobs, idle: true, attention: true }
+    }
+
+    pub(super) fn hand_over(&mut self, job: FetchJob) {
+        // Idle means the channel is empty; a closed one is noticed as the task's end.
+        if self.jobs.try_send(job).is_ok() {
+            self.idle = false;
+        }
+    }
+}
+
+/// One destination broker.
+#[derive(Debug)]
+pub(super) struct SinkDesk {
+    jobs: mpsc::Sender<ProduceJob>,
+    queue: VecDeque<(TopicPartition, Append)>,
+    pub(super) under_way: usize,
+}
+
+impl SinkDesk {
+    pub(super) fn open(
+        node: NodeId,
+        cluster: &Cluster,
+        events: &mpsc::Sender<Event>,
+        tasks: &mut JoinSet<&'static str>,
+    ) -> Self {
+        let (jobs, receiver) = mpsc::channel(REQUESTS_IN_FLIGHT_MAX);
+        let sink = Sink { node, cluster: cluster.clone(), jobs: receiver, events: events.clone() };
+        tasks.spawn(async move {
+            sink.run().await;
+            "sink"
+        });
+        Self { jobs, queue: VecDeque::new(), under_way: 0 }
+    }
+
+    pub(super) fn enqueue(&mut self, partition: TopicPartition, append: Append) {
+        self.queue.push_back((partition, append));
+    }
+
+    /// Hands over requests while there is something to send and room under way.
+    pub(super) fn dispatch(&mut self) {
+        while self.under_way < REQUESTS_IN_FLIGHT_MAX
+            && let Some(job) = self.next_job()
+        {
+            if self.jobs.try_send(job).is_err() {
+                // The task is gone; its end stops the engine.
+                return;
+            }
+            self.under_way += 1;
+        }
+    }
+
+    /// The oldest append of each partition, up to a request's size. A partition whose append was left out is
+    /// closed for this request: its next ones must not overtake.
+    fn next_job(&mut self) -> Option<ProduceJob> {
+        let mut appends = Vec::new();
+        let mut closed = HashSet::new();
+        let mut left = VecDeque::new();
+        let mut bytes = 0;
+        while let Some((partition, append)) = self.queue.pop_front() {
+            let size = append.batch.len();
+            let fits = appends.is_empty() || bytes + size <= REQUEST_BYTES;
+            if fits && !closed.contains(&partition) {
+                bytes += size;
+                closed.insert(partition.clone());
+                appends.push((partition, append));
+            } else {
+                closed.insert(partition.clone());
+                left.push_back((partition, append));
+                if bytes >= REQUEST_BYTES {
+                    break;
+                }
+            }
+        }
+        left.append(&mut self.queue);
+        self.queue = left;
+        (!appends.is_empty()).then_some(ProduceJob { appends })
+    }
+}

@@ -1,0 +1,162 @@
+//! Answers of the engine's tasks, turned into inputs of the partitions they concern.
+
+use std::sync::Arc;
+
+use lockstep_core::ids::{DestOffset, NodeId, SourceOffset};
+use lockstep_core::mirror::Now;
+use lockstep_core::mirror::partition::{Input, Phase, SourceEnds};
+use lockstep_kafka::ErrorCode;
+use lockstep_kafka::fetch::FetchedPartition;
+
+use super::Engine;
+use crate::pipeline::budget::Permit;
+use crate::pipeline::event::{AppendOutcome, Event, FetchOutcome, ProbeAnswer};
+
+/// Pause before a partition is fetched again that the source has just refused.
+const FETCH_PAUSE_MS: u64 = 200;
+
+impl Engine {
+    pub(super) fn on_event(&mut self, event: Event) {
+        let now = self.now();
+        match event {
+            Event::Fetched { node, outcome } => {
+                if let Some(desk) = self.fetch_desks.get_mut(&node) {
+                    desk.idle = true;
+                    desk.attention = true;
+                }
+                match outcome {
+                    Ok(outcome) => self.on_fetched(outcome, now),
+                    Err(trouble) => self.on_fetch_failed(node, &trouble.text),
+                }
+            }
+            Event::Produced { node, answers } => self.on_produced(node, answers, now),
+            Event::Opened { facts } => {
+                self.open_rounds = self.open_rounds.saturating_sub(1);
+                for (tp, facts) in facts {
+                    let input = match facts {
+                        Ok(facts) => Input::Facts(Box::new(facts)),
+                        Err(trouble) => {
+                            // Leadership is the usual reason; asking early costs one request.
+                            self.setup.source_stale.notify_one();
+                            self.setup.dest_stale.notify_one();
+                            Input::OpenFailed(trouble)
+                        }
+                    };
+                    self.feed(&tp, input, now);
+                }
+            }
+            Event::Probed(answer) => self.on_probed(answer, now),
+            Event::SourceMetadata(metadata) => self.on_source_metadata(&metadata, now),
+            Event::DestMetadata(metadata) => self.routes.follow_dest(&metadata, self.slots.keys()),
+            Event::TopicReady(ready) => self.on_topic_ready(&ready, now),
+            Event::TopicBlocked { topic, why } => {
+                if self.blocked.insert(topic.clone(), why.clone()).as_ref() != Some(&why) {
+                    tracing::warn!(%topic, "cannot be mirrored as things stand: {why}");
+                }
+            }
+        }
+    }
+
+    fn on_fetched(&mut self, outcome: FetchOutcome, now: Now) {
+        let FetchOutcome { partitions, permit } = outcome;
+        for partition in partitions {
+            match partition.error {
+                None => self.on_fetched_partition(partition, &permit, now),
+                Some(code) => self.on_fetch_refused(&partition, code, now),
+            }
+        }
+    }
+
+    fn on_fetched_partition(&mut self, fetched: FetchedPartition, permit: &Arc<Permit>, now: Now) {
+        let Some(slot) = self.slots.get_mut(&fetched.tp) else { return };
+        let Some(at) = slot.fetch_sent else { return };
+        slot.fetch_trouble = None;
+        let input = match fetched.diverging {
+            Some(diverging) => Input::SourceDiverges {
+                at,
+                epoch: diverging.epoch,
+                end: SourceOffset(diverging.end_offset),
+            },
+            None => Input::Fetched {
+                at,
+                records: fetched.records,
+                ends: SourceEnds {
+                    log_start: SourceOffset(fetched.log_start),
+                    high_watermark: SourceOffset(fetched.high_watermark),
+                    last_stable: SourceOffset(fetched.last_stable_offset),
+                },
+                permit: Arc::clone(permit),
+            },
+        };
+        self.feed(&fetched.tp, input, now);
+    }
+
+    fn on_fetch_refused(&mut self, fetched: &FetchedPartition, code: ErrorCode, now: Now) {
+        let Some(slot) = self.slots.get_mut(&fetched.tp) else { return };
+        slot.fetch_not_before = now.mono.plus(FETCH_PAUSE_MS);
+        slot.fetch_trouble = Some(format!("the source refused a fetch: {code}"));
+        let at = slot.fetch_sent;
+        if code == ErrorCode::OFFSET_OUT_OF_RANGE
+            && let Some(at) = at
+        {
+            self.feed(&fetched.tp, Input::OutOfRange { at }, now);
+        }
+        if code.refreshes_metadata() {
+            self.setup.source_stale.notify_one();
+        }
+    }
+
+    fn on_fetch_failed(&mut self, node: NodeId, trouble: &str) {
+        let partitions: Vec<_> = self.routes.led_by(node).cloned().collect();
+        for tp in partitions {
+            if let Some(slot) = self.slots.get_mut(&tp) {
+                slot.fetch_trouble = Some(trouble.to_owned());
+            }
+        }
+        self.setup.source_stale.notify_one();
+    }
+
+    fn on_produced(&mut self, node: NodeId, answers: Vec<AppendOutcome>, now: Now) {
+        if let Some(desk) = self.sink_desks.get_mut(&node) {
+            desk.under_way = desk.under_way.saturating_sub(1);
+        }
+        for AppendOutcome { partition, ticket, answer, metadata_stale } in answers {
+            if metadata_stale {
+                self.setup.dest_stale.notify_one();
+            }
+            self.feed(&partition, Input::Appended { ticket, answer }, now);
+        }
+    }
+
+    fn on_probed(&mut self, answer: ProbeAnswer, now: Now) {
+        self.probing = false;
+        for (tp, end) in answer.source_ends {
+            if let Some(slot) = self.slots.get_mut(&tp) {
+                slot.exposure.source_end(now.mono, end);
+            }
+        }
+        for (tp, mark) in answer.dest_high_watermarks {
+            if let Some(slot) = self.slots.get_mut(&tp)
+                && slot.machine.durable().is_some_and(|durable: DestOffset| mark >= durable)
+            {
+                slot.exposure.dest_confirmed(now.mono);
+            }
+        }
+        if answer.troubles != self.silent {
+            for trouble in &answer.troubles {
+                tracing::warn!("{trouble}");
+            }
+        }
+        if !answer.troubles.is_empty() {
+            self.setup.source_stale.notify_one();
+            self.setup.dest_stale.notify_one();
+        }
+        self.silent = answer.troubles;
+    }
+
+    /// Whether a partition still needs anything from its source topic.
+    pub(super) fn is_alive(phase: &Phase) -> bool {
+        !matches!(phase, Phase::Stopped(_))
+    }
+
+}

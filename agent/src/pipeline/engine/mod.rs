@@ -1,0 +1,382 @@
+//! The loop that owns every partition of a link: events in, jobs out, nothing shared.
+//! It decides nothing itself (core::mirror does) and waits for nobody: what cannot be handed over now stays in
+//! its own queues, bounded by the memory budget. Stops in three beats: no more fetches, every append answered,
+//! give up at the deadline and say so.
+
+mod events;
+mod topology;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use lockstep_core::ids::{NodeId, ProducerIdentity, TopicPartition};
+use lockstep_core::mirror::guard::Guard;
+use lockstep_core::mirror::partition::{Action, FetchPosition, Input, Settings};
+use lockstep_core::mirror::{Millis, Now, WallMillis};
+use lockstep_kafka::Cluster;
+use lockstep_kafka::fetch::{FetchLimits, FetchTarget};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::budget::{Budget, Permit};
+use super::desks::{FetchDesk, SinkDesk};
+use super::event::Event;
+use super::open::{Ask, Opener};
+use super::probe::probe;
+use super::report::LinkReport;
+use super::routes::Routes;
+use super::slot::Slot;
+use super::source::FetchJob;
+use topology::TopicWatch;
+
+/// How often the link looks at the clock when nothing else happens.
+const TICK: Duration = Duration::from_millis(100);
+const PROBE_INTERVAL_MS: u64 = 1_000;
+const REPORT_INTERVAL_MS: u64 = 250;
+/// A source broker with nothing new answers after this long.
+const LONG_POLL: Duration = Duration::from_millis(250);
+/// The same while a partition waits for room: it must be asked for soon.
+const SHORT_POLL: Duration = Duration::from_millis(10);
+/// The largest fetch answer asked for, and what one partition may take of it.
+const FETCH_BYTES_MAX: usize = 8 << 20;
+const PARTITION_BYTES_MAX: usize = 1 << 20;
+/// Partitions opened together, and such rounds under way.
+const OPEN_ROUND_MAX: usize = 500;
+const OPEN_ROUNDS_MAX: usize = 4;
+/// Events taken before work is handed out again.
+const EVENTS_PER_TURN: usize = 64;
+/// The last beat of a stop.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// What an engine works with.
+pub struct Setup {
+    pub source: Cluster,
+    pub dest: Cluster,
+    pub identity: ProducerIdentity,
+    pub guard: Guard,
+    pub budget: Budget,
+    /// Wakes the two metadata watchers before their time.
+    pub source_stale: Arc<Notify>,
+    pub dest_stale: Arc<Notify>,
+}
+
+/// How an engine ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every append was answered.
+    Drained,
+    /// Some were not within the deadline; the destination knows.
+    DeadlinePassed,
+    /// A task died: a defect.
+    TaskDied(&'static str),
+}
+
+/// See the module's description.
+pub struct Engine {
+    setup: Setup,
+    started: Instant,
+    slots: HashMap<TopicPartition, Slot>,
+    topics: BTreeMap<Arc<str>, TopicWatch>,
+    routes: Routes,
+    fetch_desks: BTreeMap<NodeId, FetchDesk>,
+    sink_desks: BTreeMap<NodeId, SinkDesk>,
+    /// Partitions to be opened, by the moment they are due.
+    due: BTreeSet<(Millis, TopicPartition)>,
+    open_rounds: usize,
+    probing: bool,
+    probe_at: Millis,
+    report_at: Millis,
+    silent: Vec<String>,
+    blocked: BTreeMap<String, String>,
+    events: mpsc::Receiver<Event>,
+    events_in: mpsc::Sender<Event>,
+    report: watch::Sender<Arc<LinkReport>>,
+    tasks: JoinSet<&'static str>,
+    actions: Vec<Action<Arc<Permit>>>,
+    stopping: bool,
+}
+
+impl Engine {
+    /// An engine without partitions: they come as [`Event::TopicReady`] through `events`.
+    pub fn new(
+        setup: Setup,
+        events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
+        report: watch::Sender<Arc<LinkReport>>,
+    ) -> Self {
+        Self {
+            setup,
+            started: Instant::now(),
+            slots: HashMap::new(),
+            topics: BTreeMap::new(),
+            routes: Routes::default(),
+            fetch_desks: BTreeMap::new(),
+            sink_desks: BTreeMap::new(),
+            due: BTreeSet::new(),
+            open_rounds: 0,
+            probing: false,
+            probe_at: Millis(0),
+            report_at: Millis(0),
+            silent: Vec::new(),
+            blocked: BTreeMap::new(),
+            events: events.1,
+            events_in: events.0,
+            report,
+            tasks: JoinSet::new(),
+            actions: Vec::new(),
+            stopping: false,
+        }
+    }
+
+    /// Runs until `stop` says so.
+    pub async fn run(mut self, mut stop: watch::Receiver<bool>) -> Ended {
+        let mut deadline: Option<Instant> = None;
+        loop {
+            let wake = self.next_wake();
+            tokio::select! {
+                biased;
+                Some(ended) = self.tasks.join_next() => {
+                    if let Some(died) = self.task_ended(ended) {
+                        return died;
+                    }
+                }
+                Some(event) = self.events.recv() => self.on_events(event),
+                () = tokio::time::sleep_until(wake) => self.on_tick(),
+                _ = stop.changed(), if !self.stopping => {
+                    self.stopping = true;
+                    deadline = Some(Instant::now() + DRAIN_DEADLINE);
+                }
+            }
+            self.dispatch();
+            if self.stopping && !self.slots.values().any(|slot| slot.machine.has_in_flight()) {
+                self.publish();
+                return Ended::Drained;
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                self.publish();
+                return Ended::DeadlinePassed;
+            }
+        }
+    }
+
+    /// Openings, probes and their like end; fetchers and sinks only with the engine.
+    fn task_ended(&mut self, ended: Result<&'static str, tokio::task::JoinError>) -> Option<Ended> {
+        match ended {
+            Ok("open" | "probe") => None,
+            Ok(name) => Some(Ended::TaskDied(name)),
+            Err(error) => {
+                tracing::error!(%error, "a task of the link died");
+                Some(Ended::TaskDied("a task"))
+            }
+        }
+    }
+
+    fn on_events(&mut self, first: Event) {
+        self.on_event(first);
+        for _ in 1..EVENTS_PER_TURN {
+            match self.events.try_recv() {
+                Ok(event) => self.on_event(event),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Both clocks, read here and nowhere else in the data path.
+    fn now(&self) -> Now {
+        let mono = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
+        Now { mono: Millis(mono), wall: WallMillis(i64::try_from(wall).unwrap_or(i64::MAX)) }
+    }
+
+    fn next_wake(&self) -> Instant {
+        let tick = Instant::now() + TICK;
+        match self.due.first() {
+            Some((at, _)) if self.open_rounds < OPEN_ROUNDS_MAX => {
+                tick.min(self.started + Duration::from_millis(at.0 + 1))
+            }
+            _ => tick,
+        }
+    }
+
+    fn on_tick(&mut self) {
+        let now = self.now();
+        let waiting: Vec<_> = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| slot.machine.needs_tick())
+            .map(|(tp, _)| tp.clone())
+            .collect();
+        for tp in waiting {
+            self.feed(&tp, Input::Tick, now);
+        }
+        for desk in self.fetch_desks.values_mut() {
+            desk.attention = true;
+        }
+        if now.mono >= self.report_at {
+            self.report_at = now.mono.plus(REPORT_INTERVAL_MS);
+            self.publish();
+        }
+    }
+
+    /// Feeds one partition and performs what it asks for.
+    fn feed(&mut self, tp: &TopicPartition, input: Input<Arc<Permit>>, now: Now) {
+        let Some(slot) = self.slots.get_mut(tp) else { return };
+        let mut actions = std::mem::take(&mut self.actions);
+        slot.machine.handle(input, now, &mut actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Open { at, displaced } => {
+                    slot.displaced = displaced;
+                    self.due.insert((at, tp.clone()));
+                }
+                Action::Append(append) => {
+                    let node = self.routes.dest(tp).unwrap_or(NodeId(-1));
+                    let (setup, events, tasks) = (&self.setup, &self.events_in, &mut self.tasks);
+                    self.sink_desks
+                        .entry(node)
+                        .or_insert_with(|| SinkDesk::open(node, &setup.dest, events, tasks))
+                        .enqueue(tp.clone(), append);
+                }
+                Action::Receipt(receipt) => slot.received(&receipt, now.mono),
+                Action::Opened { end } => slot.opened(end, now.mono),
+                Action::Stopped(verdict) => {
+                    self.routes.drop_source(tp);
+                    tracing::error!(partition = %tp, remedy = verdict.remedy(), "{verdict}");
+                }
+            }
+        }
+        self.actions = actions;
+        if let Some(route) = self.routes.source(tp)
+            && let Some(desk) = self.fetch_desks.get_mut(&route.node)
+        {
+            desk.attention = true;
+        }
+    }
+
+    /// Hands out whatever work has become possible.
+    fn dispatch(&mut self) {
+        let now = self.now().mono;
+        if !self.stopping {
+            self.dispatch_openings(now);
+            self.dispatch_probe(now);
+            self.dispatch_fetches(now);
+        }
+        for desk in self.sink_desks.values_mut() {
+            desk.dispatch();
+        }
+    }
+
+    fn dispatch_openings(&mut self, now: Millis) {
+        while self.open_rounds < OPEN_ROUNDS_MAX {
+            let mut asks = Vec::new();
+            while asks.len() < OPEN_ROUND_MAX && self.due.first().is_some_and(|(at, _)| *at <= now) {
+                let Some((_, tp)) = self.due.pop_first() else { break };
+                let displaced = self.slots.get(&tp).and_then(|slot| slot.displaced);
+                asks.push(Ask { tp, displaced });
+            }
+            if asks.is_empty() {
+                return;
+            }
+            self.open_rounds += 1;
+            let opener = Opener {
+                source: self.setup.source.clone(),
+                dest: self.setup.dest.clone(),
+                ours: self.setup.identity,
+                budget: self.setup.budget.clone(),
+            };
+            let events = self.events_in.clone();
+            self.tasks.spawn(async move {
+                let facts = opener.gather(asks).await;
+                // A closed channel: the engine has ended and no longer wants to know.
+                let _ = events.send(Event::Opened { facts }).await;
+                "open"
+            });
+        }
+    }
+
+    fn dispatch_probe(&mut self, now: Millis) {
+        if self.probing || now < self.probe_at || self.slots.is_empty() {
+            return;
+        }
+        self.probing = true;
+        self.probe_at = now.plus(PROBE_INTERVAL_MS);
+        let (source, dest) = (self.setup.source.clone(), self.setup.dest.clone());
+        let partitions: Arc<[TopicPartition]> = self.slots.keys().cloned().collect();
+        let events = self.events_in.clone();
+        self.tasks.spawn(async move {
+            let answer = probe(&source, &dest, partitions).await;
+            let _ = events.send(Event::Probed(answer)).await;
+            "probe"
+        });
+    }
+
+    fn dispatch_fetches(&mut self, now: Millis) {
+        let nodes: Vec<_> = self.routes.source_nodes().collect();
+        let share = self.setup.budget.capacity_bytes() / (2 * nodes.len().max(1));
+        let bytes_max = share.clamp(64 << 10, FETCH_BYTES_MAX);
+        for node in nodes {
+            let (setup, events, tasks) = (&self.setup, &self.events_in, &mut self.tasks);
+            let desk = self
+                .fetch_desks
+                .entry(node)
+                .or_insert_with(|| FetchDesk::open(node, &setup.source, &setup.budget, events, tasks));
+            if !desk.idle || !desk.attention {
+                continue;
+            }
+            desk.attention = false;
+            let mut targets = Vec::new();
+            let mut someone_waits = false;
+            for tp in self.routes.led_by(node) {
+                let (Some(slot), Some(route)) = (self.slots.get_mut(tp), self.routes.source(tp)) else {
+                    continue;
+                };
+                match slot.machine.wants() {
+                    Some(_) if slot.fetch_not_before > now => someone_waits = true,
+                    None => someone_waits |= slot.machine.has_in_flight(),
+                    Some(FetchPosition { offset, last_epoch }) => {
+                        slot.fetch_sent = Some(offset);
+                        targets.push(FetchTarget {
+                            tp: tp.clone(),
+                            topic_id: route.topic_id,
+                            offset,
+                            current_leader_epoch: route.epoch,
+                            last_fetched_epoch: last_epoch,
+                            partition_bytes_max: PARTITION_BYTES_MAX as i32,
+                        });
+                    }
+                }
+            }
+            if !targets.is_empty() {
+                let max_wait = if someone_waits { SHORT_POLL } else { LONG_POLL };
+                let limits = FetchLimits { max_wait, min_bytes: 1, bytes_max: bytes_max as i32 };
+                desk.hand_over(FetchJob { targets, limits });
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        let now = self.now().mono;
+        let mut partitions: Vec<_> = self.slots.iter().map(|(tp, slot)| slot.report(tp, now)).collect();
+        partitions.sort_by(|a, b| a.tp.cmp(&b.tp));
+        let report = LinkReport {
+            copied_records: self.slots.values().map(|slot| slot.copied_records).sum(),
+            copied_bytes: self.slots.values().map(|slot| slot.copied_bytes).sum(),
+            memory_bytes: self.setup.budget.used_bytes(),
+            memory_bytes_max: self.setup.budget.capacity_bytes(),
+            partitions,
+            blocked_topics: self.blocked.iter().map(|(t, w)| (t.clone(), w.clone())).collect(),
+            silent: self.silent.clone(),
+        };
+        self.report.send_replace(Arc::new(report));
+    }
+
+    fn settings(&self) -> Settings {
+        Settings {
+            identity: self.setup.identity,
+            guard: self.setup.guard,
+            // One slow partition must not take the whole budget: an eighth, but room for two usual batches.
+            buffered_bytes_max: (self.setup.budget.capacity_bytes() / 8).max(2 * PARTITION_BYTES_MAX),
+        }
+    }
+}

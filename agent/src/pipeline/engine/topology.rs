@@ -1,0 +1,85 @@
+//! Topics and leaders as they come, move and go. A topic is taken for deleted or recreated only after several
+//! looks over some seconds: a broker that has just started may answer with a part of the truth.
+
+use std::sync::Arc;
+
+use lockstep_core::ids::{TopicId, TopicPartition};
+use lockstep_core::mirror::opening::Ownership;
+use lockstep_core::mirror::partition::{Input, Partition};
+use lockstep_core::mirror::{Millis, Now};
+use lockstep_kafka::Metadata;
+
+use super::Engine;
+use crate::pipeline::event::ReadyTopic;
+use crate::pipeline::slot::Slot;
+
+/// How long a topic has to be missing, or to carry another id, before anything follows from it.
+const GONE_FOR_MS: u64 = 3_000;
+
+/// What the engine remembers of a topic.
+#[derive(Debug)]
+pub(super) struct TopicWatch {
+    partitions: i32,
+    source_id: TopicId,
+    /// Since when it has been missing, or another topic under the same name.
+    odd_since: Option<(Millis, Option<TopicId>)>,
+}
+
+impl Engine {
+    /// Opens the partitions of a topic that stands ready, or those it has grown by.
+    pub(super) fn on_topic_ready(&mut self, ready: &ReadyTopic, now: Now) {
+        self.blocked.remove(&*ready.topic);
+        let known = self.topics.get(&ready.topic).map_or(0, |t| t.partitions);
+        let (source, dest) = (self.setup.source.metadata(), self.setup.dest.metadata());
+        for partition in known..ready.partitions {
+            let tp = TopicPartition::new(Arc::clone(&ready.topic), partition);
+            let ownership =
+                if partition >= ready.created_from { Ownership::JustCreated } else { Ownership::Unknown };
+            let machine = Partition::new(self.settings(), ready.source_id, ownership);
+            self.slots.insert(tp.clone(), Slot::new(machine));
+            self.routes.follow_source(&source, std::iter::once(&tp));
+            self.routes.follow_dest(&dest, std::iter::once(&tp));
+            self.due.insert((now.mono, tp));
+        }
+        let watch = self.topics.entry(Arc::clone(&ready.topic)).or_insert(TopicWatch {
+            partitions: 0,
+            source_id: ready.source_id,
+            odd_since: None,
+        });
+        watch.partitions = watch.partitions.max(ready.partitions);
+    }
+
+    pub(super) fn on_source_metadata(&mut self, metadata: &Metadata, now: Now) {
+        let slots = &self.slots;
+        let alive = slots.iter().filter(|(_, slot)| Self::is_alive(&slot.machine.phase())).map(|(tp, _)| tp);
+        self.routes.follow_source(metadata, alive);
+        for desk in self.fetch_desks.values_mut() {
+            desk.attention = true;
+        }
+        let mut gone = Vec::new();
+        for (name, watch) in &mut self.topics {
+            let found = metadata.topics.get(name).map(|topic| topic.id);
+            let same = found.is_some_and(|id| id == watch.source_id || !watch.source_id.is_known());
+            watch.odd_since = match watch.odd_since {
+                _ if same => None,
+                Some((since, what)) if what == found => Some((since, what)),
+                _ => Some((now.mono, found)),
+            };
+            if let Some((since, found)) = watch.odd_since
+                && now.mono.since(since) >= GONE_FOR_MS
+            {
+                gone.push((Arc::clone(name), watch.partitions, found));
+            }
+        }
+        for (topic, partitions, found) in gone {
+            for partition in 0..partitions {
+                let tp = TopicPartition::new(Arc::clone(&topic), partition);
+                let input = match found {
+                    None => Input::SourceGone,
+                    Some(is) => Input::SourceRecreated { is },
+                };
+                self.feed(&tp, input, now);
+            }
+        }
+    }
+}

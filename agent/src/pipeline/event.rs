@@ -1,0 +1,69 @@
+//! What the tasks tell the engine. Every event is an answer to something the engine asked for, or a change in
+//! what a cluster looks like.
+
+use std::sync::Arc;
+
+use lockstep_core::ids::{DestOffset, NodeId, SourceOffset, TopicId, TopicPartition};
+use lockstep_core::mirror::Trouble;
+use lockstep_core::mirror::copying::AppendAnswer;
+use lockstep_core::mirror::opening::Facts;
+use lockstep_core::mirror::window::Ticket;
+use lockstep_kafka::Metadata;
+use lockstep_kafka::fetch::FetchedPartition;
+
+use super::budget::Permit;
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A fetcher is idle again, with an answer or the reason why there is none.
+    Fetched { node: NodeId, outcome: Result<FetchOutcome, Trouble> },
+    /// Answers to one produce request; the sink has a free slot again.
+    Produced { node: NodeId, answers: Vec<AppendOutcome> },
+    /// Facts for the partitions of one opening round.
+    Opened { facts: Vec<(TopicPartition, Result<Facts, Trouble>)> },
+    /// The ends of both sides, as far as they answered.
+    Probed(ProbeAnswer),
+    SourceMetadata(Arc<Metadata>),
+    DestMetadata(Arc<Metadata>),
+    /// These topics stand ready on the destination.
+    TopicReady(ReadyTopic),
+    /// A topic cannot be mirrored as things stand; it is tried again.
+    TopicBlocked { topic: String, why: String },
+}
+
+#[derive(Debug)]
+pub struct FetchOutcome {
+    pub partitions: Vec<FetchedPartition>,
+    /// Accounts for the whole answer's memory.
+    pub permit: Arc<Permit>,
+}
+
+#[derive(Debug)]
+pub struct AppendOutcome {
+    pub partition: TopicPartition,
+    pub ticket: Ticket,
+    pub answer: AppendAnswer,
+    /// The destination's leadership moved: its metadata are out of date.
+    pub metadata_stale: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct ProbeAnswer {
+    /// Log ends under the current leader epoch.
+    pub source_ends: Vec<(TopicPartition, SourceOffset)>,
+    /// High watermarks.
+    pub dest_high_watermarks: Vec<(TopicPartition, DestOffset)>,
+    /// A cluster or broker that did not answer, in words.
+    pub troubles: Vec<String>,
+}
+
+/// A topic whose partitions may be opened.
+#[derive(Clone, Debug)]
+pub struct ReadyTopic {
+    pub topic: Arc<str>,
+    pub source_id: TopicId,
+    pub partitions: i32,
+    /// First partition that this very process has just created on the destination; `partitions` if none.
+    pub created_from: i32,
+}

@@ -1,0 +1,35 @@
+//! The data path of one link, in the standby's site: pulls from the source, writes locally.
+//!
+//! ```text
+//! source ─► FetchedBatch ─► engine (core::mirror) ─► MirroredBatch ─► sink ─► AppendReceipt ─► report
+//!    ▲                        │  ▲                                                                │
+//!    └──── FetchJob ──────────┘  └── open (facts), probe (ends of both sides)          LinkReport ▼
+//! ```
+//!
+//! | file | does |
+//! |---|---|
+//! | [`engine`] | owns every partition's state machine; the only place that decides what goes out |
+//! | [`routes`] | which broker each partition is fetched from and written to |
+//! | [`source`] | one task per source broker: long-poll fetches in an incremental session |
+//! | [`sink`] | one task per destination broker: pipelined appends |
+//! | [`open`] | reads the facts a partition is opened with, in the one safe order (M8) |
+//! | [`probe`] | asks both sides for their ends every second: exposure, and the link's heartbeat |
+//! | `desks`, `slot` | what the engine keeps per broker and per partition |
+//! | [`budget`] | bytes of records in memory, for the whole process |
+//! | [`report`] | what the link says of itself |
+//!
+//! The engine never waits for a task: it hands out at most one job per fetcher and a few per sink, and takes
+//! answers as events. So a stuck broker holds up its own partitions and nothing else.
+
+pub mod budget;
+mod desks;
+pub mod engine;
+pub mod event;
+pub mod open;
+pub mod probe;
+pub mod report;
+pub mod routes;
+pub mod sink;
+mod slot;
+pub mod source;
+pub mod tail;

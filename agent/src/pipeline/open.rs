@@ -1,0 +1,252 @@
+//! Reads the facts a partition is opened with, many partitions per request, in the one safe order (M8):
+//! (1) leader and epoch from metadata, (2) DescribeProducers, (3) the log end by OffsetForLeaderEpoch under the
+//! current epoch, then the high watermark, then the source's ends, (5) the tail. What the facts mean is decided
+//! in `core::mirror::opening`. A read that fails fails its partitions only.
+
+use std::collections::BTreeMap;
+
+use futures_util::StreamExt;
+use lockstep_core::ids::{
+    DestOffset, LeaderEpoch, NodeId, ProducerIdentity, SourceOffset, TopicId, TopicPartition,
+};
+use lockstep_core::mirror::Trouble;
+use lockstep_core::mirror::opening::{Displaced, Facts, ProducerOnPartition};
+use lockstep_kafka::admin::{
+    At, EpochEnd, EpochQuestion, describe_producers, list_offsets, offset_for_leader_epoch,
+};
+use lockstep_kafka::{Class, Cluster, Connection, Error, ErrorCode};
+
+use super::budget::Budget;
+use super::tail::{TailQuestion, look};
+
+/// Tails looked at side by side.
+const TAILS_AT_ONCE: usize = 8;
+
+/// Reads facts for one link. Cheap to clone.
+#[derive(Clone)]
+pub struct Opener {
+    pub source: Cluster,
+    pub dest: Cluster,
+    pub ours: ProducerIdentity,
+    pub budget: Budget,
+}
+
+/// One partition to open.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    pub tp: TopicPartition,
+    pub displaced: Option<Displaced>,
+}
+
+/// What one side answered so far, or why nothing came.
+type Reads<T> = BTreeMap<TopicPartition, Result<T, Trouble>>;
+
+#[derive(Clone, Copy, Debug)]
+struct DestReads {
+    producer: Option<ProducerOnPartition>,
+    end: DestOffset,
+    start: DestOffset,
+    high_watermark: DestOffset,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SourceReads {
+    epoch: LeaderEpoch,
+    start: SourceOffset,
+    end: SourceOffset,
+}
+
+impl Opener {
+    /// Facts for every partition asked for.
+    pub async fn gather(&self, asks: Vec<Ask>) -> Vec<(TopicPartition, Result<Facts, Trouble>)> {
+        let partitions: Vec<_> = asks.iter().map(|ask| ask.tp.clone()).collect();
+        let mut dest = each_leader(&self.dest, "destination", &partitions, |connection, group| {
+            Box::pin(read_dest(connection, group, self.ours))
+        })
+        .await;
+        // After the destination: a source end read before it could look too early.
+        let mut source = each_leader(&self.source, "source", &partitions, |connection, group| {
+            Box::pin(read_source(connection, group))
+        })
+        .await;
+        let drafts: Vec<_> = asks
+            .into_iter()
+            .map(|ask| {
+                let dest = dest.remove(&ask.tp).unwrap_or_else(|| Err(no_answer("destination")));
+                let source = source.remove(&ask.tp).unwrap_or_else(|| Err(no_answer("source")));
+                (ask, dest, source)
+            })
+            .collect();
+        futures_util::stream::iter(drafts)
+            .map(|(ask, dest, source)| async move {
+                let tp = ask.tp.clone();
+                (tp, self.complete(ask, dest, source).await)
+            })
+            .buffer_unordered(TAILS_AT_ONCE)
+            .collect()
+            .await
+    }
+
+    async fn complete(
+        &self,
+        ask: Ask,
+        dest: Result<DestReads, Trouble>,
+        source: Result<SourceReads, Trouble>,
+    ) -> Result<Facts, Trouble> {
+        let (dest, source) = (dest?, source?);
+        let question = TailQuestion {
+            tp: ask.tp.clone(),
+            dest_start: dest.start,
+            // Consumers read below the high watermark only; above it there is nothing to look at yet.
+            dest_end: dest.end.min(dest.high_watermark),
+            source_start: source.start,
+            source_end: source.end,
+            displaced: ask.displaced,
+        };
+        let tail = look(&self.source, &self.dest, self.ours, &self.budget, question).await?;
+        let source_id =
+            self.source.metadata().topics.get(&ask.tp.topic).map_or(TopicId::ZERO, |topic| topic.id);
+        Ok(Facts {
+            producer: dest.producer,
+            dest_start: dest.start,
+            dest_end: dest.end,
+            dest_high_watermark: dest.high_watermark,
+            source_id,
+            source_epoch: source.epoch,
+            source_start: source.start,
+            source_end: source.end,
+            tail,
+        })
+    }
+}
+
+fn no_answer(side: &str) -> Trouble {
+    Trouble::soon(format!("the {side} did not answer for this partition"))
+}
+
+type Group = Vec<(TopicPartition, LeaderEpoch)>;
+type Reading<'a, T> =
+    std::pin::Pin<Box<dyn std::future::Future<Output = Result<Reads<T>, Error>> + Send + 'a>>;
+
+/// Performs `read` once per leader of the given partitions.
+async fn each_leader<'a, T>(
+    cluster: &Cluster,
+    side: &str,
+    partitions: &[TopicPartition],
+    read: impl Fn(Connection, Group) -> Reading<'a, T>,
+) -> Reads<T> {
+    let metadata = cluster.metadata();
+    let mut groups: BTreeMap<NodeId, Group> = BTreeMap::new();
+    let mut reads = Reads::new();
+    for tp in partitions {
+        match metadata.leader(tp) {
+            Some((node, epoch)) => groups.entry(node).or_default().push((tp.clone(), epoch)),
+            None => {
+                let trouble = Trouble::soon(format!("no leader on the {side} at the moment"));
+                reads.insert(tp.clone(), Err(trouble));
+            }
+        }
+    }
+    for (node, group) in groups {
+        let names: Vec<_> = group.iter().map(|(tp, _)| tp.clone()).collect();
+        let answer = match cluster.connection(node).await {
+            Ok(connection) => read(connection, group).await,
+            Err(error) => Err(error),
+        };
+        match answer {
+            Ok(answer) => reads.extend(answer),
+            Err(error) => {
+                let trouble = Trouble::soon(format!("{side} broker {node}: {error}"));
+                reads.extend(names.into_iter().map(|tp| (tp, Err(trouble.clone()))));
+            }
+        }
+    }
+    reads
+}
+
+async fn read_dest(
+    connection: Connection,
+    group: Group,
+    ours: ProducerIdentity,
+) -> Result<Reads<DestReads>, Error> {
+    let names: Vec<_> = group.iter().map(|(tp, _)| tp.clone()).collect();
+    // The order of these two is the one that matters: see core::mirror::opening.
+    let producers = index(describe_producers(&connection, &names).await?);
+    let ends = index(log_ends(&connection, &group).await?);
+    let starts = index(list_offsets(&connection, &group, At::Earliest).await?);
+    let marks = index(list_offsets(&connection, &group, At::Latest).await?);
+    let reads = group.into_iter().map(|(tp, epoch)| {
+        let read = (|| {
+            let producers = entry(&producers, &tp, "destination: DescribeProducers")?;
+            let end = end_under(entry(&ends, &tp, "destination: OffsetForLeaderEpoch")?, epoch, "destination")?;
+            Ok(DestReads {
+                producer: producers.iter().find(|p| p.producer_id == ours.id).map(|p| ProducerOnPartition {
+                    epoch: p.epoch,
+                    last_sequence: p.last_sequence,
+                    last_timestamp_ms: p.last_timestamp,
+                }),
+                end: DestOffset(end),
+                start: DestOffset(*entry(&starts, &tp, "destination: ListOffsets")?),
+                high_watermark: DestOffset(*entry(&marks, &tp, "destination: ListOffsets")?),
+            })
+        })();
+        (tp, read)
+    });
+    Ok(reads.collect())
+}
+
+async fn read_source(connection: Connection, group: Group) -> Result<Reads<SourceReads>, Error> {
+    let ends = index(log_ends(&connection, &group).await?);
+    let starts = index(list_offsets(&connection, &group, At::Earliest).await?);
+    let reads = group.into_iter().map(|(tp, epoch)| {
+        let read = (|| {
+            let end = end_under(entry(&ends, &tp, "source: OffsetForLeaderEpoch")?, epoch, "source")?;
+            let start = *entry(&starts, &tp, "source: ListOffsets")?;
+            Ok(SourceReads { epoch, start: SourceOffset(start), end: SourceOffset(end) })
+        })();
+        (tp, read)
+    });
+    Ok(reads.collect())
+}
+
+/// The log *end*: the epoch asked for is the current one, and says so, or a broker two elections on would
+/// answer a stale end without an error (M8).
+async fn log_ends(
+    connection: &Connection,
+    group: &Group,
+) -> Result<Vec<(TopicPartition, Result<EpochEnd, ErrorCode>)>, Error> {
+    let questions: Vec<_> = group
+        .iter()
+        .map(|(tp, epoch)| EpochQuestion { tp: tp.clone(), current: *epoch, asked: *epoch })
+        .collect();
+    offset_for_leader_epoch(connection, &questions).await
+}
+
+fn end_under(answer: &EpochEnd, asked: LeaderEpoch, side: &str) -> Result<i64, Trouble> {
+    if answer.epoch == asked && answer.end_offset >= 0 {
+        return Ok(answer.end_offset);
+    }
+    Err(Trouble::soon(format!(
+        "{side}: asked for leader epoch {asked}, answered for {}: leadership has moved",
+        answer.epoch
+    )))
+}
+
+fn index<T>(answers: Vec<(TopicPartition, T)>) -> BTreeMap<TopicPartition, T> {
+    answers.into_iter().collect()
+}
+
+fn entry<'a, T>(
+    answers: &'a BTreeMap<TopicPartition, Result<T, ErrorCode>>,
+    tp: &TopicPartition,
+    what: &str,
+) -> Result<&'a T, Trouble> {
+    match answers.get(tp) {
+        Some(Ok(value)) => Ok(value),
+        Some(Err(code)) => {
+            let text = format!("{what}: {code}");
+            Err(if code.class() == Class::Fatal { Trouble::slow(text) } else { Trouble::soon(text) })
+        }
+        None => Err(Trouble::soon(format!("{what}: no answer for this partition"))),
+    }
+}

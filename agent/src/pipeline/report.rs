@@ -1,0 +1,83 @@
+//! What a link says of itself: plain figures, taken from the engine a few times a second.
+//! Nothing here decides; a figure that is not known is `None`, never zero.
+
+use lockstep_core::dr::exposure::Measured;
+use lockstep_core::ids::{DestOffset, SourceOffset, TopicPartition};
+use lockstep_core::mirror::partition::Phase;
+
+/// The link as of now.
+#[derive(Clone, Debug, Default)]
+pub struct LinkReport {
+    /// Records made durable on the destination by this process.
+    pub copied_records: u64,
+    /// Bytes of the batches made durable, as they are on the wire.
+    pub copied_bytes: u64,
+    /// Fetched records in memory, and the bound.
+    pub memory_bytes: usize,
+    pub memory_bytes_max: usize,
+    /// Sorted by topic and partition.
+    pub partitions: Vec<PartitionReport>,
+    /// Topics that cannot be mirrored as things stand, and why.
+    pub blocked_topics: Vec<(String, String)>,
+    /// What the last round over both clusters could not reach.
+    pub silent: Vec<String>,
+}
+
+/// One partition.
+#[derive(Clone, Debug)]
+pub struct PartitionReport {
+    pub tp: TopicPartition,
+    pub phase: Phase,
+    /// The source's log end, last known.
+    pub source_end: Option<SourceOffset>,
+    /// The source's last stable offset, last known: nothing above it is decided yet (M16).
+    pub source_last_stable: Option<SourceOffset>,
+    /// Complete and durable on the destination below this offset.
+    pub durable: Option<DestOffset>,
+    pub exposure: Measured,
+    /// Why it is not copying.
+    pub trouble: Option<String>,
+}
+
+impl PartitionReport {
+    /// Records of the source that the destination does not hold.
+    pub fn lag_records(&self) -> Option<u64> {
+        let lag = self.source_end?.0 - self.durable?.0;
+        Some(lag.max(0).unsigned_abs())
+    }
+}
+
+impl LinkReport {
+    /// Every partition that can be copied has been, up to what the source has decided.
+    pub fn is_caught_up(&self) -> bool {
+        self.partitions.iter().all(|p| matches!(p.phase, Phase::CaughtUp | Phase::Stopped(_)))
+    }
+
+    pub fn stopped(&self) -> impl Iterator<Item = &PartitionReport> {
+        self.partitions.iter().filter(|p| matches!(p.phase, Phase::Stopped(_)))
+    }
+
+    /// Sum over the partitions whose lag is known.
+    pub fn lag_records(&self) -> u64 {
+        self.partitions.iter().filter_map(PartitionReport::lag_records).sum()
+    }
+
+    /// The link's exposure: records added up, the longest time, the oldest datum; unknown if any part is.
+    pub fn exposure(&self) -> Measured {
+        let mut all = Measured::Seen { records: 0, milliseconds: 0, datum_age_ms: 0 };
+        for partition in &self.partitions {
+            all = match (all, partition.exposure) {
+                (
+                    Measured::Seen { records: r, milliseconds: m, datum_age_ms: d },
+                    Measured::Seen { records, milliseconds, datum_age_ms },
+                ) => Measured::Seen {
+                    records: r + records,
+                    milliseconds: m.max(milliseconds),
+                    datum_age_ms: d.max(datum_age_ms),
+                },
+                _ => return Measured::Unknown,
+            };
+        }
+        if self.partitions.is_empty() { Measured::Unknown } else { all }
+    }
+}

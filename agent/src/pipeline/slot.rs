@@ -1,0 +1,79 @@
+//! What the engine keeps per partition: its state machine, its exposure, and what was asked on its behalf.
+
+use std::sync::Arc;
+
+use lockstep_core::dr::exposure::Exposure;
+use lockstep_core::ids::{DestOffset, SourceOffset, TopicPartition};
+use lockstep_core::mirror::Millis;
+use lockstep_core::mirror::copying::AppendReceipt;
+use lockstep_core::mirror::opening::Displaced;
+use lockstep_core::mirror::partition::Partition;
+
+use super::budget::Permit;
+use super::report::PartitionReport;
+
+/// One partition of a link.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) machine: Partition<Arc<Permit>>,
+    pub(super) exposure: Exposure,
+    /// The offset the fetch now under way asks for.
+    pub(super) fetch_sent: Option<SourceOffset>,
+    /// No fetch before this moment: the source refused the last one.
+    pub(super) fetch_not_before: Millis,
+    /// What the source said to the last fetch, if it was an error.
+    pub(super) fetch_trouble: Option<String>,
+    /// To be looked at in the next opening.
+    pub(super) displaced: Option<Displaced>,
+    counted_to: Option<DestOffset>,
+    pub(super) copied_records: u64,
+    pub(super) copied_bytes: u64,
+}
+
+impl Slot {
+    pub(super) fn new(machine: Partition<Arc<Permit>>) -> Self {
+        Self {
+            machine,
+            exposure: Exposure::default(),
+            fetch_sent: None,
+            fetch_not_before: Millis(0),
+            fetch_trouble: None,
+            displaced: None,
+            counted_to: None,
+            copied_records: 0,
+            copied_bytes: 0,
+        }
+    }
+
+    /// Found complete up to `end`. What came after the last receipt is ours too: its answer was lost.
+    pub(super) fn opened(&mut self, end: DestOffset, now: Millis) {
+        if let Some(counted) = self.counted_to {
+            self.copied_records += (end.0 - counted.0).max(0).unsigned_abs();
+        }
+        self.counted_to = Some(end);
+        self.exposure.held(now, end);
+    }
+
+    /// Takes a receipt; its permit is released here.
+    pub(super) fn received(&mut self, receipt: &AppendReceipt<Arc<Permit>>, now: Millis) {
+        self.copied_records += (receipt.next.0 - receipt.from.0).max(0).unsigned_abs();
+        self.copied_bytes += receipt.bytes as u64;
+        self.counted_to = Some(receipt.next);
+        self.exposure.held(now, receipt.next);
+    }
+
+    pub(super) fn report(&self, tp: &TopicPartition, now: Millis) -> PartitionReport {
+        let ends = self.machine.source_ends();
+        let fetched_end = ends.map(|e| e.high_watermark);
+        let trouble = self.machine.trouble().map(|t| t.text.clone()).or_else(|| self.fetch_trouble.clone());
+        PartitionReport {
+            tp: tp.clone(),
+            phase: self.machine.phase(),
+            source_end: self.exposure.last_source_end().max(fetched_end),
+            source_last_stable: ends.map(|e| e.last_stable),
+            durable: self.machine.durable(),
+            exposure: self.exposure.measure(now),
+            trouble,
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! One task per source broker: performs fetch jobs over a connection of its own, in an incremental session
+//! (KIP-227), reading committed records only (M16). Promises: memory is reserved before a request goes out;
+//! every job is answered by exactly one event. On failure: reconnects with jittered backoff, the session
+//! starts anew.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_core::ids::NodeId;
+use lockstep_core::mirror::Trouble;
+use lockstep_kafka::fetch::{FetchLimits, FetchSession, FetchTarget, Isolation, fetch};
+use lockstep_kafka::{Cluster, Connection, Error};
+use tokio::sync::mpsc;
+
+use super::budget::Budget;
+use super::event::{Event, FetchOutcome};
+
+/// What to fetch next: the whole wanted set of this broker; the session sends only what changed.
+#[derive(Debug)]
+pub struct FetchJob {
+    pub targets: Vec<FetchTarget>,
+    pub limits: FetchLimits,
+}
+
+pub struct Fetcher {
+    pub node: NodeId,
+    pub cluster: Cluster,
+    pub budget: Budget,
+    pub jobs: mpsc::Receiver<FetchJob>,
+    pub events: mpsc::Sender<Event>,
+}
+
+impl Fetcher {
+    /// Runs until the engine drops its end of `jobs`.
+    pub async fn run(mut self) {
+        let mut session = FetchSession::new(Isolation::ReadCommitted);
+        let mut connection: Option<Connection> = None;
+        let mut failures = 0u32;
+        while let Some(job) = self.jobs.recv().await {
+            let outcome = match self.perform(&job, &mut connection, &mut session).await {
+                Ok(outcome) => {
+                    failures = 0;
+                    Ok(outcome)
+                }
+                Err(error) => {
+                    connection = None;
+                    session = FetchSession::new(Isolation::ReadCommitted);
+                    tracing::debug!(node = %self.node, %error, "fetch failed");
+                    tokio::time::sleep(backoff(failures)).await;
+                    failures += 1;
+                    Err(Trouble::soon(format!("source broker {}: {error}", self.node)))
+                }
+            };
+            if self.events.send(Event::Fetched { node: self.node, outcome }).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn perform(
+        &self,
+        job: &FetchJob,
+        connection: &mut Option<Connection>,
+        session: &mut FetchSession,
+    ) -> Result<FetchOutcome, Error> {
+        let connection = match connection {
+            Some(open) if open.is_open() => open,
+            slot => slot.insert(self.cluster.dedicated(self.node).await?),
+        };
+        let mut permit = self.budget.reserve(job.limits.bytes_max.unsigned_abs() as usize).await;
+        let answer = fetch(connection, session, &job.targets, job.limits).await?;
+        permit.resize(answer.frame_bytes);
+        Ok(FetchOutcome { partitions: answer.partitions, permit: Arc::new(permit) })
+    }
+}
+
+/// 50 ms doubling to 2 s, each between half and the whole of it.
+pub fn backoff(failures: u32) -> Duration {
+    let whole = (50u64 << failures.min(6)).min(2_000);
+    Duration::from_millis(whole / 2 + fastrand::u64(0..=whole / 2))
+}

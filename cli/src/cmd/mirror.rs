@@ -1,0 +1,188 @@
+//! `lockstep mirror`: one process, no coordinator; the on-ramp, and the replacement of a MirrorMaker 2 flow.
+//! Runs until told to stop, or until caught up. Ctrl-C drains what is in flight; a second one leaves at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_agent::link::LinkSettings;
+use lockstep_agent::link::prepare::{Prepared, prepare};
+use lockstep_agent::link::running::Running;
+use lockstep_agent::pipeline::engine::Ended;
+use lockstep_agent::pipeline::report::LinkReport;
+use lockstep_core::spec::select::TopicSelection;
+use lockstep_kafka::{Settings, Tcp};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Output, fail, parse_size};
+use crate::exit::Exit;
+use crate::show::mirror::Show;
+
+/// Mirror topics from one cluster to another: every record keeps its offset, timestamp, key, value and headers.
+///
+/// Topics are created on the destination with the source's partition count. Nothing is started if any matching
+/// topic cannot be mirrored; a partition that meets something this version cannot reproduce stops there and
+/// says so, the others go on. The destination's own log is the checkpoint: start it again and it goes on.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+lockstep mirror --from mi1:9092,mi2:9092 --to pr1:9092 --topics 'claims\\..*' --exclude '.*\\.tmp'\n  \
+lockstep mirror --from a:9092 --to b:9092 --topics orders --until-caught-up && \\\n  \
+lockstep verify --from a:9092 --to b:9092 --topics orders")]
+pub(crate) struct Args {
+    /// Source cluster: host:port, several separated by commas
+    #[arg(long, value_name = "BOOTSTRAP")]
+    from: String,
+    /// Destination cluster: host:port, several separated by commas
+    #[arg(long, value_name = "BOOTSTRAP")]
+    to: String,
+    /// Topics to mirror: a regular expression for the whole name
+    #[arg(long, value_name = "REGEX")]
+    topics: String,
+    /// Topics to leave out although they match --topics
+    #[arg(long, value_name = "REGEX")]
+    exclude: Option<String>,
+    /// Name of the link; mirrors of one name write as one producer [default: the source's cluster id]
+    #[arg(long, value_name = "NAME", value_parser = link_name)]
+    link: Option<String>,
+    /// Leave when everything has been copied, with exit code 5 if some partition had to stop
+    #[arg(long)]
+    until_caught_up: bool,
+    /// Show what would be done on the destination, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Fetched records held in memory at most
+    #[arg(long, value_name = "SIZE", default_value = "32MiB", value_parser = parse_size)]
+    memory: usize,
+    /// How often a line is written when the output is not a terminal
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    interval: Duration,
+    /// How results are written
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// A link's name becomes a part of a transactional id.
+fn link_name(text: &str) -> Result<String, String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if text.is_empty() || text.len() > 200 || !text.chars().all(good) {
+        return Err("use 1 to 200 letters, digits, '.', '_' or '-'".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+pub(crate) async fn run(args: Args) -> Exit {
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return fail(format!("cannot listen for signals: {error}")),
+    };
+    let settings = match settings(&args) {
+        Ok(settings) => settings,
+        Err(error) => return fail(error),
+    };
+    let prepared = tokio::select! {
+        prepared = prepare(Arc::new(Tcp::default()), settings) => match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => return fail(error),
+        },
+        () = signals.next() => return fail("interrupted before anything was changed"),
+    };
+    let mut show = Show::new(args.output, args.interval);
+    show.plan(&prepared.name, &prepared.plan);
+    if args.dry_run {
+        return Exit::Ok;
+    }
+    start_and_watch(prepared, &args, &mut signals, &mut show).await
+}
+
+async fn start_and_watch(prepared: Prepared, args: &Args, signals: &mut Signals, show: &mut Show) -> Exit {
+    let running = tokio::select! {
+        running = prepared.start() => match running {
+            Ok(running) => running,
+            Err(error) => return fail(error),
+        },
+        () = signals.next() => {
+            return fail("interrupted while topics were being created; start again to go on");
+        }
+    };
+    watch(running, args.until_caught_up, signals, show).await
+}
+
+/// Shows what happens until somebody or something ends it.
+async fn watch(mut running: Running, until_caught_up: bool, signals: &mut Signals, show: &mut Show) -> Exit {
+    let mut report = running.report.clone();
+    let interrupted = loop {
+        tokio::select! {
+            ended = running.died() => {
+                show.end(&report.borrow_and_update().clone(), true);
+                return fail(format!("the mirror ended by itself, which is a defect: {ended:?}"));
+            }
+            () = signals.next() => break true,
+            changed = report.changed() => {
+                if changed.is_err() {
+                    continue;
+                }
+                let now = report.borrow_and_update().clone();
+                show.progress(&now);
+                if until_caught_up && !now.partitions.is_empty() && now.is_caught_up() {
+                    break false;
+                }
+            }
+        }
+    };
+    if interrupted {
+        show.stopping();
+    }
+    let ended = tokio::select! {
+        ended = running.stop() => ended,
+        () = signals.next() => return fail("left at once; appends in flight are settled by the next start"),
+    };
+    let last = report.borrow_and_update().clone();
+    show.end(&last, interrupted);
+    exit_of(ended, &last)
+}
+
+fn exit_of(ended: Ended, last: &LinkReport) -> Exit {
+    match ended {
+        Ended::Drained if last.stopped().next().is_none() && last.blocked_topics.is_empty() => Exit::Ok,
+        Ended::Drained => Exit::Incomplete,
+        Ended::DeadlinePassed => {
+            eprintln!("warning: some appends had no answer in time; the next start asks the destination");
+            Exit::Incomplete
+        }
+        Ended::TaskDied(task) => fail(format!("a task died ({task}), which is a defect")),
+    }
+}
+
+fn settings(args: &Args) -> Result<LinkSettings, String> {
+    let bootstrap = |flag: &str, text: &str| {
+        Settings::new(text).map_err(|error| format!("{flag} {text:?}: {error}"))
+    };
+    Ok(LinkSettings {
+        name: args.link.clone(),
+        source: bootstrap("--from", &args.from)?,
+        dest: bootstrap("--to", &args.to)?,
+        selection: TopicSelection::new(&args.topics, args.exclude.as_deref()).map_err(|e| e.to_string())?,
+        memory_bytes_max: args.memory,
+    })
+}
+
+/// SIGINT and SIGTERM mean the same: stop in order.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

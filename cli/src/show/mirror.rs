@@ -1,0 +1,329 @@
+//! What `lockstep mirror` says: the plan, progress (a live line on a terminal, plain lines otherwise), partitions
+//! that stopped as soon as they do, and a summary. With `-o json` one object per line, each with a `kind`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::IsTerminal;
+use std::time::{Duration, Instant, SystemTime};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use lockstep_agent::link::topics::Planned;
+use lockstep_agent::pipeline::report::{LinkReport, PartitionReport};
+use lockstep_core::dr::exposure::Measured;
+use lockstep_core::mirror::partition::Phase;
+use lockstep_core::plan::topics::TopicPlan;
+use serde_json::{Value, json};
+
+use super::units;
+use crate::cmd::Output;
+
+/// Rates are taken over this long.
+const RATE_WINDOW: Duration = Duration::from_secs(5);
+
+/// The voice of one run.
+pub(crate) struct Show {
+    output: Output,
+    interval: Duration,
+    started: Instant,
+    last_line: Instant,
+    /// (when, bytes, records) of the last few seconds.
+    samples: VecDeque<(Instant, u64, u64)>,
+    bar: Option<ProgressBar>,
+    /// What has been said about a partition or topic, so that it is said once.
+    said: BTreeMap<String, String>,
+}
+
+struct Rate {
+    bytes_per_second: f64,
+    records_per_second: f64,
+}
+
+impl Show {
+    pub(crate) fn new(output: Output, interval: Duration) -> Self {
+        let live = output == Output::Table && std::io::stderr().is_terminal();
+        Self {
+            output,
+            interval,
+            started: Instant::now(),
+            last_line: Instant::now(),
+            samples: VecDeque::new(),
+            bar: live.then(live_line),
+            said: BTreeMap::new(),
+        }
+    }
+
+    /// What will be done on the destination.
+    pub(crate) fn plan(&mut self, link: &str, plan: &[Planned]) {
+        if self.output == Output::Json {
+            let topics: Vec<_> = plan.iter().map(planned_json).collect();
+            self.json(&json!({ "kind": "plan", "link": link, "topics": topics }));
+            return;
+        }
+        let partitions: usize = plan.iter().map(|p| p.source.partitions).sum();
+        self.say(&format!("link {link}: {} topics, {} partitions", plan.len(), units::count(partitions as u64)));
+        for planned in plan {
+            if let Some(line) = planned_line(planned) {
+                self.say(&line);
+            }
+        }
+    }
+
+    /// A new report: the live line, or a plain one when its time has come.
+    pub(crate) fn progress(&mut self, report: &LinkReport) {
+        self.say_news(report);
+        let now = Instant::now();
+        self.samples.push_back((now, report.copied_bytes, report.copied_records));
+        while self.samples.len() > 2 && now - self.samples[0].0 > RATE_WINDOW {
+            self.samples.pop_front();
+        }
+        let rate = self.rate();
+        if let Some(bar) = &self.bar {
+            bar.set_message(progress_line(report, &rate));
+        } else if now - self.last_line >= self.interval {
+            self.last_line = now;
+            match self.output {
+                Output::Json => self.json(&progress_json(report, &rate)),
+                Output::Table => {
+                    let time = humantime::format_rfc3339_seconds(SystemTime::now());
+                    self.say(&format!("{time}  {}", progress_line(report, &rate)));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn stopping(&mut self) {
+        if self.output == Output::Table {
+            self.say("stopping: waiting for the appends in flight");
+        }
+    }
+
+    /// The last word.
+    pub(crate) fn end(&mut self, report: &LinkReport, interrupted: bool) {
+        self.say_news(report);
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        let elapsed = self.started.elapsed();
+        let stopped = report.stopped().count();
+        if self.output == Output::Json {
+            let mut end = progress_json(report, &self.rate());
+            end["kind"] = json!("end");
+            end["interrupted"] = json!(interrupted);
+            end["duration_seconds"] = json!(elapsed.as_secs_f64());
+            end["partitions_stopped"] = report.stopped().map(stopped_json).collect();
+            end["topics_blocked"] =
+                report.blocked_topics.iter().map(|(t, why)| json!({ "topic": t, "reason": why })).collect();
+            self.json(&end);
+            return;
+        }
+        let caught_up = report.partitions.iter().filter(|p| p.phase == Phase::CaughtUp).count();
+        let mut line = format!(
+            "copied {} records, {} in {}. {caught_up} of {} partitions caught up",
+            units::count(report.copied_records),
+            units::bytes(report.copied_bytes),
+            units::duration(elapsed),
+            report.partitions.len(),
+        );
+        if stopped > 0 {
+            line.push_str(&format!(", {stopped} stopped"));
+        }
+        self.say(&line);
+    }
+
+    /// Partitions that stopped, topics that are blocked, brokers that fell silent: once each.
+    fn say_news(&mut self, report: &LinkReport) {
+        for partition in report.stopped() {
+            let Phase::Stopped(verdict) = &partition.phase else { continue };
+            let json = json!({ "kind": "stopped", "partition": stopped_json(partition) });
+            let text = format!("{}: {verdict}\n  remedy  {}", partition.tp, verdict.remedy());
+            self.once(partition.tp.to_string(), text, &json);
+        }
+        for (topic, why) in &report.blocked_topics {
+            let json = json!({ "kind": "blocked", "topic": topic, "reason": why });
+            self.once(format!("topic {topic}"), format!("{topic}: not mirrored as things stand: {why}"), &json);
+        }
+        for partition in &report.partitions {
+            if let (Phase::Opening, Some(trouble)) = (&partition.phase, &partition.trouble)
+                && trouble.starts_with("another mirror")
+            {
+                let key = format!("wait {}", partition.tp);
+                let json = json!({ "kind": "waiting", "topic": &*partition.tp.topic,
+                    "partition": partition.tp.partition, "reason": trouble });
+                // The offset in the text moves; that somebody waits is said once.
+                if !self.said.contains_key(&key) {
+                    self.once(key, format!("{}: {trouble}", partition.tp), &json);
+                }
+            }
+        }
+        let silent = report.silent.join("; ");
+        if !silent.is_empty() {
+            let json = json!({ "kind": "silent", "reason": silent });
+            self.once("silent".to_owned(), format!("no answer: {silent}"), &json);
+        } else if self.said.remove("silent").is_some() {
+            let json = json!({ "kind": "answering" });
+            self.once("answering".to_owned(), "both clusters answer again".to_owned(), &json);
+            self.said.remove("answering");
+        }
+    }
+
+    fn once(&mut self, key: String, text: String, json: &Value) {
+        if self.said.get(&key) == Some(&text) {
+            return;
+        }
+        match self.output {
+            Output::Json => self.json(json),
+            Output::Table => self.say(&text),
+        }
+        self.said.insert(key, text);
+    }
+
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => println!("{line}"),
+        }
+    }
+
+    fn json(&self, value: &Value) {
+        println!("{value}");
+    }
+
+    fn rate(&self) -> Rate {
+        let (Some(first), Some(last)) = (self.samples.front(), self.samples.back()) else {
+            return Rate { bytes_per_second: 0.0, records_per_second: 0.0 };
+        };
+        let seconds = (last.0 - first.0).as_secs_f64().max(0.001);
+        Rate {
+            bytes_per_second: last.1.saturating_sub(first.1) as f64 / seconds,
+            records_per_second: last.2.saturating_sub(first.2) as f64 / seconds,
+        }
+    }
+}
+
+fn live_line() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    // The template is a constant without variables that could fail.
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn progress_line(report: &LinkReport, rate: &Rate) -> String {
+    let opening = report.partitions.iter().filter(|p| p.lag_records().is_none()).count();
+    let lag = report.lag_records();
+    let state = if report.is_caught_up() { "caught up" } else { "copying" };
+    let mut line = format!(
+        "{state}  {} records behind{}  {}/s  {} records/s  {} copied",
+        units::count(lag),
+        if opening > 0 { format!(" + {opening} partitions not open yet") } else { String::new() },
+        units::bytes(rate.bytes_per_second as u64),
+        units::count(rate.records_per_second as u64),
+        units::bytes(report.copied_bytes),
+    );
+    if lag > 0 && rate.records_per_second >= 1.0 {
+        let left = Duration::from_secs_f64(lag as f64 / rate.records_per_second);
+        line.push_str(&format!("  ETA {}", units::duration(left)));
+    }
+    line.push_str(&format!("  exposure {}", exposure_text(report.exposure())));
+    let stopped = report.stopped().count();
+    if stopped > 0 {
+        line.push_str(&format!("  {stopped} STOPPED"));
+    }
+    line
+}
+
+fn exposure_text(exposure: Measured) -> String {
+    match exposure {
+        Measured::Unknown => "unknown".to_owned(),
+        Measured::Seen { records, milliseconds, datum_age_ms } => {
+            let seen = if exposure.is_fresh() { "" } else { "seen " };
+            format!(
+                "{seen}{}, {} records ({} ago)",
+                units::duration(Duration::from_millis(milliseconds)),
+                units::count(records),
+                units::duration(Duration::from_millis(datum_age_ms)),
+            )
+        }
+    }
+}
+
+fn progress_json(report: &LinkReport, rate: &Rate) -> Value {
+    let exposure = match report.exposure() {
+        Measured::Unknown => Value::Null,
+        Measured::Seen { records, milliseconds, datum_age_ms } => json!({
+            "records": records,
+            "seconds": milliseconds as f64 / 1_000.0,
+            "datum_age_seconds": datum_age_ms as f64 / 1_000.0,
+        }),
+    };
+    let in_phase = |wanted: fn(&Phase) -> bool| report.partitions.iter().filter(|p| wanted(&p.phase)).count();
+    json!({
+        "kind": "progress",
+        "caught_up": report.is_caught_up(),
+        "copied_records": report.copied_records,
+        "copied_bytes": report.copied_bytes,
+        "bytes_per_second": rate.bytes_per_second,
+        "records_per_second": rate.records_per_second,
+        "lag_records": report.lag_records(),
+        "memory_bytes": report.memory_bytes,
+        "memory_max_bytes": report.memory_bytes_max,
+        "exposure": exposure,
+        "partitions": {
+            "total": report.partitions.len(),
+            "opening": in_phase(|p| *p == Phase::Opening),
+            "copying": in_phase(|p| *p == Phase::Copying),
+            "caught_up": in_phase(|p| *p == Phase::CaughtUp),
+            "draining": in_phase(|p| *p == Phase::Draining),
+            "stopped": in_phase(|p| matches!(p, Phase::Stopped(_))),
+        },
+    })
+}
+
+fn stopped_json(partition: &PartitionReport) -> Value {
+    let Phase::Stopped(verdict) = &partition.phase else { return Value::Null };
+    json!({
+        "topic": &*partition.tp.topic,
+        "partition": partition.tp.partition,
+        "verdict": verdict.name(),
+        "reason": verdict.to_string(),
+        "remedy": verdict.remedy(),
+        "replicated_offset": partition.durable.map(|offset| offset.0),
+        "source_end_offset": partition.source_end.map(|offset| offset.0),
+    })
+}
+
+fn planned_line(planned: &Planned) -> Option<String> {
+    let name = &planned.source.name;
+    match &planned.plan {
+        TopicPlan::Ready | TopicPlan::Refuse(_) => None,
+        TopicPlan::Create { partitions, .. } => Some(format!("  + topic  {name}  {partitions} partitions")),
+        TopicPlan::Adopt { grow_to, settings } => {
+            let mut line = format!("  ~ topic  {name}");
+            if let Some(total) = grow_to {
+                line.push_str(&format!("  partitions up to {total}"));
+            }
+            if !settings.is_empty() {
+                let list: Vec<_> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                line.push_str(&format!("  standby settings: {}", list.join(" ")));
+            }
+            Some(line)
+        }
+    }
+}
+
+fn planned_json(planned: &Planned) -> Value {
+    let (change, settings) = match &planned.plan {
+        TopicPlan::Ready => ("none", None),
+        TopicPlan::Create { settings, .. } => ("create", Some(settings)),
+        TopicPlan::Adopt { settings, .. } => ("adopt", Some(settings)),
+        TopicPlan::Refuse(_) => ("refuse", None),
+    };
+    let settings: BTreeMap<_, _> = settings.into_iter().flatten().cloned().collect();
+    json!({
+        "topic": planned.source.name,
+        "partitions": planned.source.partitions,
+        "change": change,
+        "settings": settings,
+    })
+}
