@@ -1,0 +1,59 @@
+//! Everything but fetch and produce: one file per API, typed questions, typed answers.
+//! Promises: answers come in the order asked, one for each item, or the call fails as a whole; a code that concerns one
+//! item stays with that item. Questions a leader must answer take its connection; the others route themselves.
+//! Never retries what could have been done already, except where the API makes a repeat harmless.
+
+mod configs;
+mod create_partitions;
+mod create_topics;
+mod delete_records;
+mod delete_topics;
+mod describe_producers;
+mod describe_transactions;
+mod find_coordinator;
+mod init_producer_id;
+mod list_offsets;
+mod offset_for_leader_epoch;
+mod partitions;
+mod patience;
+
+pub use configs::{ConfigEntry, ConfigSource, ConfigTarget, describe_configs, incremental_alter_configs};
+pub use create_partitions::create_partitions;
+pub use create_topics::{NewTopic, create_topics};
+pub use delete_records::delete_records;
+pub use delete_topics::delete_topics;
+pub use describe_producers::{ProducerState, describe_producers};
+pub use describe_transactions::{TransactionPhase, TransactionState, describe_transactions};
+pub use find_coordinator::{CoordinatorKind, find_coordinator};
+pub use init_producer_id::init_producer_id;
+pub use list_offsets::{At, list_offsets};
+pub use offset_for_leader_epoch::{EpochEnd, EpochQuestion, offset_for_leader_epoch};
+
+use std::time::Duration;
+
+use kafka_protocol::protocol::StrBytes;
+use lockstep_core::ids::TopicPartition;
+
+use crate::code::ErrorCode;
+
+/// One answer for each partition asked about, in the order asked.
+pub type PerPartition<T> = Vec<(TopicPartition, Result<T, ErrorCode>)>;
+
+/// One answer for each name asked about, in the order asked; a refusal has its code and the broker's words.
+pub type PerName<T> = Vec<(String, Result<T, (ErrorCode, String)>)>;
+
+/// Beyond the broker's own deadline: what an answer may take on its way.
+const ANSWER_GRACE: Duration = Duration::from_secs(5);
+
+/// The broker's words with a code; where it has none, the code's name.
+fn words(code: ErrorCode, message: Option<&StrBytes>) -> String {
+    match message {
+        Some(text) if !text.is_empty() => text.to_string(),
+        _ => code.name(),
+    }
+}
+
+/// A duration as the protocol takes it, in whole milliseconds.
+fn milliseconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}
