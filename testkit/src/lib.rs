@@ -1,1 +1,28 @@
-//! lockstep-testkit
+//! What tests and the demo stand on: real brokers, the product as a child process, an independent client, a proxy.
+//! jars → folder + slots + ports → leash → broker → client (rdkafka), lockstep (the product), proxy (faults).
+//! Promises that nothing it started outlives the process that started it, however that process ends.
+//! Blocking throughout: call it from a test thread; inside a runtime, from `spawn_blocking`.
+//! Never shares code with the product's data path, so that a fault there cannot hide here.
+
+mod error;
+mod folder;
+mod leash;
+mod ports;
+mod slots;
+
+pub mod broker;
+pub mod client;
+pub mod jars;
+pub mod lockstep;
+pub mod pair;
+pub mod proxy;
+pub mod stored;
+pub mod wait;
+
+pub use broker::Kafka;
+pub use error::Error;
+pub use leash::{Exit, Leash, Signal};
+pub use lockstep::Lockstep;
+pub use pair::{Pair, pair, unique};
+pub use proxy::Proxy;
+pub use wait::{rounds, wait_until, wait_until_async, wait_until_true};
