@@ -4,4 +4,6 @@
 // A failed unwrap is a failed test, with its place and cause.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod facts;
 mod harness;
+mod mirror;

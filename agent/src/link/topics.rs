@@ -16,7 +16,7 @@ use lockstep_kafka::admin::{
     incremental_alter_configs, list_offsets,
 };
 use lockstep_kafka::fetch::Isolation;
-use lockstep_kafka::{Cluster, Error, ErrorCode, Metadata};
+use lockstep_kafka::{Class, Cluster, Error, ErrorCode, Metadata};
 use thiserror::Error as ThisError;
 use tokio::sync::mpsc;
 
@@ -33,6 +33,10 @@ const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// `-1`: the destination's own default replication factor (KIP-464).
 const REPLICATION_FACTOR_DEFAULT: i16 = -1;
 
+/// A plan is tried again this long where leaders are moving or a topic is just coming into being.
+const PLAN_PATIENCE: Duration = Duration::from_secs(10);
+const PLAN_PAUSE: Duration = Duration::from_millis(100);
+
 /// Why a topic could not be planned or changed.
 #[derive(Debug, ThisError)]
 pub enum TopicError {
@@ -44,6 +48,9 @@ pub enum TopicError {
     Unreadable { topic: String, why: String },
     #[error("{topic} has no leader for every partition after {} s", LEADERS_DEADLINE.as_secs())]
     NoLeaders { topic: String },
+    /// Leaders are moving: worth another look.
+    #[error("reading what {topic} holds on the destination: {why}")]
+    Moving { topic: String, why: String },
 }
 
 /// A topic of the source and what has to happen on the destination.
@@ -78,8 +85,21 @@ impl Topics {
             .collect()
     }
 
-    /// Plans one topic against the destination's present metadata. Changes nothing.
+    /// Plans one topic against what stands on the destination now. Changes nothing.
     pub async fn plan(&self, source: SourceTopic, source_id: TopicId) -> Result<Planned, TopicError> {
+        let deadline = tokio::time::Instant::now() + PLAN_PATIENCE;
+        loop {
+            match self.plan_once(source.clone(), source_id).await {
+                Err(TopicError::Moving { .. }) if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(PLAN_PAUSE).await;
+                    self.dest.refresh().await?;
+                }
+                planned => return planned,
+            }
+        }
+    }
+
+    async fn plan_once(&self, source: SourceTopic, source_id: TopicId) -> Result<Planned, TopicError> {
         let dest = self.read(&source.name).await?;
         let settings = self.settings_for(dest.as_ref()).await?;
         let plan = plan_topic(&source, dest.as_ref().map(|(topic, _)| topic), &settings);
@@ -132,23 +152,22 @@ impl Topics {
 
     /// Whose records the topic holds, by the producer id of each partition's last batch.
     async fn data_owner(&self, name: &str, partitions: usize) -> Result<DataOwner, TopicError> {
-        let unreadable = |why: String| TopicError::Unreadable { topic: name.to_owned(), why };
+        let moving = |why: String| TopicError::Moving { topic: name.to_owned(), why };
         let mut owner = DataOwner::Nobody;
         for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
             let tp = TopicPartition::new(name, partition);
             let Some((node, _)) = self.dest.metadata().leader(&tp) else {
-                return Err(unreadable(format!("partition {partition} has no leader")));
+                return Err(moving(format!("partition {partition} has no leader")));
             };
             let connection = self.dest.connection(node).await?;
             let ask = [(tp.clone(), LeaderEpoch::UNKNOWN)];
-            let start = one_offset(list_offsets(&connection, &ask, At::Earliest).await?);
-            let end = one_offset(list_offsets(&connection, &ask, At::Latest).await?);
-            let (start, end) = (start.map_err(unreadable)?, end.map_err(unreadable)?);
+            let start = one_offset(name, list_offsets(&connection, &ask, At::Earliest).await?)?;
+            let end = one_offset(name, list_offsets(&connection, &ask, At::Latest).await?)?;
             if end <= start {
                 continue;
             }
             let batch = batch_at(&self.dest, &tp, end - 1, Isolation::ReadUncommitted).await;
-            let batch = batch.map_err(|trouble| unreadable(trouble.text))?;
+            let batch = batch.map_err(|trouble| moving(trouble.text))?;
             let Some(batch) = batch else { continue };
             let producer_id = batch.header().producer_id();
             if self.identity.is_none_or(|ours| ours.id != producer_id) {
@@ -288,10 +307,17 @@ impl Topics {
     }
 }
 
-fn one_offset(answers: Vec<(TopicPartition, Result<i64, ErrorCode>)>) -> Result<i64, String> {
+fn one_offset(
+    topic: &str,
+    answers: Vec<(TopicPartition, Result<i64, ErrorCode>)>,
+) -> Result<i64, TopicError> {
+    let topic = topic.to_owned();
     match answers.into_iter().next() {
         Some((_, Ok(offset))) => Ok(offset),
-        Some((_, Err(code))) => Err(code.to_string()),
-        None => Err("no answer".to_owned()),
+        Some((_, Err(code))) if code.class() == Class::Retry => {
+            Err(TopicError::Moving { topic, why: code.to_string() })
+        }
+        Some((_, Err(code))) => Err(TopicError::Unreadable { topic, why: code.to_string() }),
+        None => Err(TopicError::Unreadable { topic, why: "no answer".to_owned() }),
     }
 }

@@ -331,8 +331,11 @@ impl Engine {
                 let (Some(slot), Some(route)) = (self.slots.get_mut(tp), self.routes.source(tp)) else {
                     continue;
                 };
+                // Never another topic of the same name: its records would be appended as if they continued (M9).
+                let pinned = slot.machine.source_id();
+                let same_topic = !pinned.is_known() || route.topic_id == pinned;
                 match slot.machine.wants() {
-                    Some(_) if slot.fetch_not_before > now => someone_waits = true,
+                    Some(_) if slot.fetch_not_before > now || !same_topic => someone_waits = true,
                     None => someone_waits |= slot.machine.has_in_flight(),
                     Some(FetchPosition { offset, last_epoch }) => {
                         slot.fetch_sent = Some(offset);

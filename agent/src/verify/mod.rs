@@ -1,0 +1,168 @@
+//! The comparison of two clusters, offset by offset. Reads only; changes nothing on either side.
+//!
+//! ```text
+//! pairs (topics of both sides) ─► ends (bounds, waits for a live mirror) ─► reader ─► core::verify::Comparer ─► Report
+//!                                                                          (two per partition, one answer ahead)
+//! ```
+//! Promises: memory for records is bounded; *identical* is said only of what was read on both sides. What cannot be
+//! read for [`PATIENCE`] is reported as unknown with the reason; the rest goes on.
+
+mod connections;
+mod ends;
+mod pairs;
+mod partition;
+mod progress;
+mod reader;
+mod report;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_core::ids::TopicPartition;
+use lockstep_core::spec::select::TopicSelection;
+use lockstep_core::verify::bounds::beyond;
+use lockstep_core::verify::{Bounds, Findings, Side};
+use lockstep_kafka::admin::At;
+use lockstep_kafka::{Cluster, Dial, Error, Settings};
+use thiserror::Error as ThisError;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::pipeline::budget::Budget;
+use connections::Connections;
+use pairs::Pair;
+pub use progress::{Phase, Progress};
+pub use report::{Differing, Doubt, Report, TopicReport};
+
+/// How long a broker may refuse, lose or withhold an answer before what was asked counts as unreadable.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Partitions compared at a time, memory permitting.
+const PARALLEL: usize = 8;
+
+/// What to compare.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub source: Settings,
+    pub dest: Settings,
+    pub selection: TopicSelection,
+    /// How long a destination that is behind may take to reach the end that the source had at the beginning.
+    pub wait: Duration,
+    /// For fetched batches. On top come one decompressed batch per side and partition under way, and what a batch
+    /// larger than all that takes on its own.
+    pub memory_bytes_max: usize,
+}
+
+/// Why nothing was compared.
+#[derive(Debug, ThisError)]
+pub enum VerifyError {
+    #[error("the {side} cluster: {error}")]
+    Cluster { side: Side, error: Error },
+    #[error(
+        "no topic of the source matches\n  remedy  --topics is a regular expression for the whole name, e.g. 'orders\\..*'; the source has {seen}"
+    )]
+    NothingMatches { seen: String },
+    #[error(
+        "--from and --to lead to the same cluster ({id}): comparing it with itself proves nothing\n  remedy  check the addresses"
+    )]
+    SameCluster { id: String },
+}
+
+/// Compares. Dropping the future ends everything it started.
+///
+/// # Errors
+/// [`VerifyError`] when not even the topics could be listed, or none matches. Everything that happens later is part
+/// of the report.
+pub async fn verify(
+    dial: Arc<dyn Dial>,
+    request: Request,
+    progress: watch::Sender<Progress>,
+) -> Result<Report, VerifyError> {
+    let began = Instant::now();
+    let connect = async |side, settings| {
+        let connected = Cluster::connect(Arc::clone(&dial), settings).await;
+        connected.map_err(|error| VerifyError::Cluster { side, error })
+    };
+    let source = connect(Side::Source, request.source).await?;
+    let dest = connect(Side::Dest, request.dest).await?;
+    if source.cluster_id() == dest.cluster_id() {
+        return Err(VerifyError::SameCluster { id: source.cluster_id() });
+    }
+    let pairs = pairs::find(&source.metadata(), &dest.metadata(), &request.selection)?;
+    let wanted: Vec<_> = pairs.iter().flat_map(Pair::partitions).collect();
+    let bounds = ends::bounds(&source, &dest, &wanted, request.wait, &progress).await;
+    let findings = compare_all(&source, &dest, &bounds, request.memory_bytes_max, &progress).await;
+    let beyond = look_beyond(&source, &dest, &bounds).await;
+    let clusters = (source.cluster_id(), dest.cluster_id());
+    Ok(report::assemble(pairs, report::Evidence { bounds, findings, beyond }, clusters, began.elapsed()))
+}
+
+async fn compare_all(
+    source: &Cluster,
+    dest: &Cluster,
+    bounds: &ends::PerPartition<Bounds>,
+    memory_bytes_max: usize,
+    progress: &watch::Sender<Progress>,
+) -> HashMap<TopicPartition, partition::Outcome> {
+    let known: Vec<_> =
+        bounds.iter().filter_map(|(tp, b)| Some((tp.clone(), b.as_ref().ok()?.range()))).collect();
+    let offsets_total = known.iter().map(|(_, range)| range.end.abs_diff(range.start)).sum();
+    progress.send_modify(|p| {
+        p.phase = Phase::Comparing;
+        p.offsets_total = offsets_total;
+    });
+    let shared = partition::Shared {
+        source: Connections::new(source.clone()),
+        dest: Connections::new(dest.clone()),
+        budget: Budget::new(memory_bytes_max),
+        progress: progress.clone(),
+    };
+    let mut running = JoinSet::new();
+    let mut outcomes = HashMap::new();
+    for (tp, range) in known {
+        if range.is_empty() {
+            outcomes
+                .insert(tp, partition::Outcome { findings: Findings::default(), differences: Vec::new() });
+            continue;
+        }
+        if running.len() >= PARALLEL {
+            collect(running.join_next().await, &mut outcomes);
+        }
+        running.spawn(partition::compare(shared.clone(), tp, range));
+    }
+    while let Some(ended) = running.join_next().await {
+        collect(Some(ended), &mut outcomes);
+    }
+    outcomes
+}
+
+type Ended = Result<(TopicPartition, partition::Outcome), tokio::task::JoinError>;
+
+fn collect(ended: Option<Ended>, outcomes: &mut HashMap<TopicPartition, partition::Outcome>) {
+    match ended {
+        Some(Ok((tp, outcome))) => {
+            outcomes.insert(tp, outcome);
+        }
+        // A partition without an outcome is reported as unknown: a defect must not turn into "identical".
+        Some(Err(error)) => tracing::error!(%error, "the comparison of a partition ended by itself"),
+        None => {}
+    }
+}
+
+/// At the end once more: what the destination holds now and the source, asked after it, does not.
+async fn look_beyond(
+    source: &Cluster,
+    dest: &Cluster,
+    bounds: &ends::PerPartition<Bounds>,
+) -> ends::PerPartition<Option<lockstep_core::verify::Difference>> {
+    let known: Vec<_> = bounds.iter().filter(|(_, b)| b.is_ok()).map(|(tp, _)| tp.clone()).collect();
+    let there = ends::offsets(dest, Side::Dest, &known, At::Latest).await;
+    let here = ends::offsets(source, Side::Source, &known, At::Latest).await;
+    let both = |tp: &TopicPartition| {
+        let there = ends::of(&there, tp)?;
+        Ok(beyond(there, ends::of(&here, tp)?))
+    };
+    known.iter().map(|tp| (tp.clone(), both(tp))).collect()
+}

@@ -1,0 +1,139 @@
+//! Which topics are compared, and what stands against comparing one before any offset is asked for.
+
+use std::sync::Arc;
+
+use lockstep_core::ids::TopicPartition;
+use lockstep_core::spec::select::TopicSelection;
+use lockstep_kafka::Metadata;
+
+use super::VerifyError;
+
+/// Names shown when nothing matches.
+const EXAMPLES_MAX: usize = 5;
+
+/// A topic of the source, and how the destination answers to it.
+#[derive(Clone, Debug)]
+pub(super) struct Pair {
+    pub(super) topic: Arc<str>,
+    /// On the source.
+    pub(super) count: usize,
+    pub(super) standing: Standing,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Comparable,
+    /// Different before any record is read; in words.
+    Different(String),
+    /// The metadata do not say enough.
+    Unknown(String),
+}
+
+impl Pair {
+    /// The partitions to compare; none where the topics as such do not fit.
+    pub(super) fn partitions(&self) -> impl Iterator<Item = TopicPartition> + '_ {
+        let count = if self.standing == Standing::Comparable { self.count } else { 0 };
+        (0..i32::try_from(count).unwrap_or(i32::MAX))
+            .map(|partition| TopicPartition::new(Arc::clone(&self.topic), partition))
+    }
+}
+
+/// The source's topics that the selection takes, by name.
+pub(super) fn find(
+    source: &Metadata,
+    dest: &Metadata,
+    selection: &TopicSelection,
+) -> Result<Vec<Pair>, VerifyError> {
+    let taken = source.topics.iter().filter(|(name, topic)| selection.takes(name, topic.internal));
+    let pairs: Vec<_> = taken
+        .map(|(name, topic)| Pair {
+            topic: Arc::clone(name),
+            count: topic.partitions.len(),
+            standing: standing(source, dest, name),
+        })
+        .collect();
+    if pairs.is_empty() { Err(VerifyError::NothingMatches { seen: seen(source) }) } else { Ok(pairs) }
+}
+
+fn standing(source: &Metadata, dest: &Metadata, name: &str) -> Standing {
+    let topic = |metadata: &Metadata| {
+        let topic = metadata.topics.get(name)?;
+        // A topic that is being created or deleted has an error and no partitions.
+        Some(match topic.error {
+            Some(code) if topic.partitions.is_empty() => Err(code),
+            _ => Ok(topic.partitions.len()),
+        })
+    };
+    match (topic(source), topic(dest)) {
+        (_, None) => Standing::Different("the topic does not exist on the destination".to_owned()),
+        (None, _) => Standing::Unknown("the topic is gone from the source".to_owned()),
+        (Some(Err(code)), _) => Standing::Unknown(format!("the source does not describe the topic: {code}")),
+        (_, Some(Err(code))) => {
+            Standing::Unknown(format!("the destination does not describe the topic: {code}"))
+        }
+        (Some(Ok(here)), Some(Ok(there))) if here != there => {
+            Standing::Different(format!("{here} partitions here, {there} there"))
+        }
+        (Some(Ok(_)), Some(Ok(_))) => Standing::Comparable,
+    }
+}
+
+/// What the source has instead.
+fn seen(source: &Metadata) -> String {
+    let names: Vec<_> =
+        source.topics.iter().filter(|(_, t)| !t.internal).map(|(name, _)| name.to_string()).collect();
+    match names.len() {
+        0 => "no topics at all that can be seen".to_owned(),
+        count if count <= EXAMPLES_MAX => names.join(", "),
+        count => format!("{} and {} more", names[..EXAMPLES_MAX].join(", "), count - EXAMPLES_MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_core::ids::{LeaderEpoch, NodeId, TopicId};
+    use lockstep_kafka::{ErrorCode, PartitionMeta, Topic};
+
+    fn cluster(topics: &[(&str, i32)]) -> Metadata {
+        let partition = |partition| PartitionMeta {
+            partition,
+            leader: Some(NodeId(1)),
+            leader_epoch: LeaderEpoch(0),
+            replicas: Vec::new(),
+            isr: Vec::new(),
+            error: None,
+        };
+        let topic = |count| Topic {
+            id: TopicId::ZERO,
+            internal: false,
+            error: (count == 0).then_some(ErrorCode::LEADER_NOT_AVAILABLE),
+            partitions: (0..count).map(partition).collect(),
+        };
+        let topics = topics.iter().map(|(name, count)| (Arc::from(*name), topic(*count))).collect();
+        Metadata { topics, ..Metadata::default() }
+    }
+
+    #[test]
+    fn topics_that_do_not_fit_are_different_in_words() {
+        let source = cluster(&[("a", 2), ("b", 3), ("c", 1), ("d", 0), ("other", 1)]);
+        let dest = cluster(&[("a", 2), ("b", 2), ("d", 1), ("z", 1)]);
+        let selection = TopicSelection::new("[a-z]", None).unwrap();
+        let pairs = find(&source, &dest, &selection).unwrap();
+        let names: Vec<_> = pairs.iter().map(|p| &*p.topic).collect();
+        assert_eq!(names, ["a", "b", "c", "d"]);
+        assert_eq!(pairs[0].standing, Standing::Comparable);
+        assert_eq!(pairs[0].partitions().count(), 2);
+        assert_eq!(pairs[1].standing, Standing::Different("3 partitions here, 2 there".to_owned()));
+        assert_eq!(pairs[1].partitions().count(), 0);
+        assert!(matches!(&pairs[2].standing, Standing::Different(what) if what.contains("does not exist")));
+        assert!(matches!(&pairs[3].standing, Standing::Unknown(why) if why.contains("LEADER_NOT_AVAILABLE")));
+    }
+
+    #[test]
+    fn nothing_that_matches_is_an_error_that_says_what_is_there() {
+        let source = cluster(&[("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1), ("f", 1), ("g", 1)]);
+        let error = find(&source, &source, &TopicSelection::new("x", None).unwrap()).unwrap_err().to_string();
+        assert!(error.contains("a, b, c, d, e and 2 more") && error.contains("remedy"), "{error}");
+    }
+}

@@ -1,0 +1,232 @@
+//! Reads one side of one partition in order, one answer ahead of the comparison.
+//! Promises: batches come without a gap between where one fetch ended and the next began; an empty answer proves
+//! nothing (M11) and is asked again. Never skips: what retention took meanwhile, and what cannot be read, is told.
+//! On failure: follows leaders and reconnects for [`PATIENCE`], then says why it gave up.
+
+use std::time::Duration;
+
+use lockstep_batch::split::split;
+use lockstep_batch::view::FetchedBatch;
+use lockstep_core::ids::{LeaderEpoch, NodeId, SourceOffset, TopicPartition};
+use lockstep_core::verify::Side;
+use lockstep_kafka::admin::At;
+use lockstep_kafka::{
+    Class, Connection, ErrorCode, FetchLimits, FetchTarget, FetchedPartition, Isolation, fetch_once,
+};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use super::connections::Connections;
+use super::{PATIENCE, ends};
+use crate::pipeline::source::backoff;
+
+/// Of one answer. A single batch may be larger: it always comes whole (KIP-74).
+pub(super) const ANSWER_BYTES: i32 = 2 << 20;
+
+/// How long a broker may wait for records that should be there already.
+const FETCH_WAIT: Duration = Duration::from_millis(500);
+
+/// How long a log may show nothing below its end. Only a log whose last records were compacted away could go on.
+const EMPTY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a reader has to tell, in order.
+#[derive(Debug)]
+pub(super) enum News {
+    /// At least one batch. `frame_bytes`: memory they share.
+    Batches { batches: Vec<FetchedBatch>, frame_bytes: usize },
+    /// Retention removed everything below `until`.
+    Expired { until: i64 },
+    /// The reader has ended.
+    Unreadable { why: String },
+}
+
+pub(super) struct Reader {
+    side: Side,
+    connections: Connections,
+    tp: TopicPartition,
+    next: i64,
+    end: i64,
+    /// A batch that could not be taken apart, behind those already told.
+    broken: Option<String>,
+    held: Option<(NodeId, Connection)>,
+}
+
+/// Why an attempt brought nothing.
+enum Setback {
+    /// Worth another attempt, after asking who leads.
+    Again(String),
+    /// The broker answered and had nothing.
+    Empty,
+    GiveUp(String),
+}
+
+impl Reader {
+    /// Reads `next..end` of `tp`.
+    pub(super) fn new(side: Side, connections: Connections, tp: TopicPartition, next: i64, end: i64) -> Self {
+        Self { side, connections, tp, next, end, broken: None, held: None }
+    }
+
+    /// Runs until the end is reached, nothing can be read any more, or nobody listens. `out` holds one answer: with
+    /// the one being compared that is two per side.
+    pub(super) async fn run(mut self, out: mpsc::Sender<News>) {
+        while self.next < self.end {
+            // The place first: an answer is fetched only when there is room for it.
+            let Ok(place) = out.reserve().await else { break };
+            let news = self.read().await;
+            let over = matches!(news, News::Unreadable { .. });
+            place.send(news);
+            if over {
+                break;
+            }
+        }
+        if let Some((node, connection)) = self.held.take() {
+            self.connections.give_back(node, connection);
+        }
+    }
+
+    async fn read(&mut self) -> News {
+        if let Some(why) = self.broken.take() {
+            return News::Unreadable { why };
+        }
+        let began = Instant::now();
+        let mut attempts = 0;
+        loop {
+            let setback = match self.attempt().await {
+                Ok(news) => return news,
+                Err(setback) => setback,
+            };
+            let (patience, why) = match setback {
+                Setback::GiveUp(why) => (Duration::ZERO, why),
+                Setback::Again(why) => (PATIENCE, why),
+                Setback::Empty => {
+                    let secs = EMPTY_PATIENCE.as_secs();
+                    (
+                        EMPTY_PATIENCE,
+                        format!("no record came for {secs} s, though the log goes on to {}", self.end),
+                    )
+                }
+            };
+            if began.elapsed() >= patience {
+                return News::Unreadable { why: format!("{}, offset {}: {why}", self.side, self.next) };
+            }
+            tracing::debug!(side = %self.side, tp = %self.tp, offset = self.next, why, "fetch brought nothing");
+            sleep(backoff(attempts)).await;
+            attempts += 1;
+        }
+    }
+
+    async fn attempt(&mut self) -> Result<News, Setback> {
+        let metadata = self.connections.cluster.metadata();
+        let (Some((node, epoch)), Some(topic)) =
+            (metadata.leader(&self.tp), metadata.topics.get(&self.tp.topic))
+        else {
+            self.refresh().await;
+            return Err(Setback::Again("it has no leader".to_owned()));
+        };
+        let target = FetchTarget {
+            tp: self.tp.clone(),
+            topic_id: topic.id,
+            // The request's type speaks of the source; both sides count alike here.
+            offset: SourceOffset(self.next),
+            current_leader_epoch: epoch,
+            last_fetched_epoch: LeaderEpoch::UNKNOWN,
+            partition_bytes_max: ANSWER_BYTES,
+        };
+        let limits = FetchLimits { max_wait: FETCH_WAIT, min_bytes: 1, bytes_max: ANSWER_BYTES };
+        let answer = match self.connection(node).await {
+            // Uncommitted: the range ends below the last stable offset, and the comparer knows the markers.
+            Ok(connection) => fetch_once(&connection, &[target], limits, Isolation::ReadUncommitted).await,
+            Err(error) => Err(error),
+        };
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.held = None;
+                let why = error.to_string();
+                if error.class() != Class::Retry {
+                    return Err(Setback::GiveUp(why));
+                }
+                self.refresh().await;
+                return Err(Setback::Again(why));
+            }
+        };
+        let frame_bytes = answer.frame_bytes;
+        match answer.partitions.into_iter().find(|partition| partition.tp == self.tp) {
+            // A throttled broker leaves everything out (KIP-219).
+            None => Err(Setback::Again("the broker's answer leaves it out".to_owned())),
+            Some(FetchedPartition { error: None, records, .. }) => self.take_apart(records, frame_bytes),
+            Some(FetchedPartition { error: Some(code), .. }) => self.refused(code).await,
+        }
+    }
+
+    fn take_apart(&mut self, records: bytes::Bytes, frame_bytes: usize) -> Result<News, Setback> {
+        let mut batches = Vec::new();
+        for batch in split(records) {
+            match batch {
+                // A fetch inside a batch brings all of it; one that ends before is a broker's to explain.
+                Ok(batch) if batch.header().next_offset() <= self.next => {}
+                Ok(batch) => {
+                    self.next = batch.header().next_offset();
+                    batches.push(batch);
+                }
+                Err(error) => {
+                    let why = format!("{}, behind offset {}: {error}", self.side, self.next);
+                    if batches.is_empty() {
+                        return Err(Setback::GiveUp(error.to_string()));
+                    }
+                    self.broken = Some(why);
+                }
+            }
+            if self.next >= self.end {
+                break;
+            }
+        }
+        if batches.is_empty() { Err(Setback::Empty) } else { Ok(News::Batches { batches, frame_bytes }) }
+    }
+
+    async fn refused(&mut self, code: ErrorCode) -> Result<News, Setback> {
+        if code == ErrorCode::OFFSET_OUT_OF_RANGE {
+            return self.look_for_start().await;
+        }
+        if code.class() != Class::Retry {
+            return Err(Setback::GiveUp(code.to_string()));
+        }
+        if code.refreshes_metadata() {
+            self.refresh().await;
+        }
+        Err(Setback::Again(code.to_string()))
+    }
+
+    /// Out of range below the log's start means retention; at or above it the leader's log is shorter than it was.
+    async fn look_for_start(&mut self) -> Result<News, Setback> {
+        let asked = [self.tp.clone()];
+        let starts = ends::offsets(&self.connections.cluster, self.side, &asked, At::Earliest).await;
+        match ends::of(&starts, &self.tp) {
+            Ok(start) if start > self.next => {
+                self.next = start;
+                Ok(News::Expired { until: start })
+            }
+            Ok(start) => Err(Setback::Again(format!(
+                "the leader's log, which starts at {start}, ends before: it was cut back, or its replicas have not caught up"
+            ))),
+            Err(why) => Err(Setback::GiveUp(why)),
+        }
+    }
+
+    async fn connection(&mut self, node: NodeId) -> Result<Connection, lockstep_kafka::Error> {
+        match &self.held {
+            Some((to, connection)) if *to == node && connection.is_open() => Ok(connection.clone()),
+            _ => {
+                let connection = self.connections.take(node).await?;
+                self.held = Some((node, connection.clone()));
+                Ok(connection)
+            }
+        }
+    }
+
+    async fn refresh(&self) {
+        if let Err(error) = self.connections.cluster.refresh().await {
+            tracing::debug!(side = %self.side, %error, "metadata could not be refreshed");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! What a comparison proved, by topic, and what stands behind it.
+//! Promises: every partition of every matching topic has its share in a verdict; one that was never looked at is
+//! unknown, not identical. Lists are bounded per partition.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_core::ids::TopicPartition;
+use lockstep_core::verify::{Bounds, Difference, Note, Verdict};
+
+use super::ends::{self, PerPartition};
+use super::pairs::{Pair, Standing};
+use super::partition::Outcome;
+
+/// The whole result.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub source_cluster: String,
+    pub dest_cluster: String,
+    /// By name. Never empty.
+    pub topics: Vec<TopicReport>,
+    pub duration: Duration,
+}
+
+/// The result for one topic.
+#[derive(Clone, Debug)]
+pub struct TopicReport {
+    pub topic: Arc<str>,
+    /// On the source.
+    pub partitions: usize,
+    pub records_compared: u64,
+    /// Bytes of the source's batches, as they lie in its log.
+    pub bytes_compared: u64,
+    pub verdict: Verdict,
+    /// Records that differ or are missing on one side. Counting ends early in partitions with very many.
+    pub records_different: u64,
+    /// By partition and offset, the first few of each partition.
+    pub differences: Vec<Differing>,
+    /// What could not be told; possible beside any verdict but identical.
+    pub doubts: Vec<Doubt>,
+    /// Partitions that were not compared to their end because so much differed.
+    pub partitions_cut_short: usize,
+    /// With the offsets concerned, all partitions together.
+    pub notes: BTreeMap<Note, u64>,
+}
+
+/// A difference and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Differing {
+    /// `None`: about the topic as a whole.
+    pub at: Option<(i32, i64)>,
+    /// "here" is the source, "there" the destination.
+    pub what: String,
+}
+
+/// Something that could not be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// `None`: about the topic as a whole.
+    pub partition: Option<i32>,
+    pub why: String,
+}
+
+impl Report {
+    /// The greatest of all: one difference makes all different, one doubt all unknown.
+    pub fn verdict(&self) -> Verdict {
+        self.topics.iter().map(|topic| topic.verdict).max().unwrap_or(Verdict::Unknown)
+    }
+
+    pub fn records_compared(&self) -> u64 {
+        self.topics.iter().map(|topic| topic.records_compared).sum()
+    }
+
+    pub fn bytes_compared(&self) -> u64 {
+        self.topics.iter().map(|topic| topic.bytes_compared).sum()
+    }
+}
+
+/// Everything that was learnt about the partitions.
+pub(super) struct Evidence {
+    pub(super) bounds: PerPartition<Bounds>,
+    pub(super) findings: HashMap<TopicPartition, Outcome>,
+    pub(super) beyond: PerPartition<Option<Difference>>,
+}
+
+pub(super) fn assemble(
+    pairs: Vec<Pair>,
+    evidence: Evidence,
+    (source_cluster, dest_cluster): (String, String),
+    duration: Duration,
+) -> Report {
+    let topics = pairs.into_iter().map(|pair| topic(&pair, &evidence)).collect();
+    Report { source_cluster, dest_cluster, topics, duration }
+}
+
+fn topic(pair: &Pair, evidence: &Evidence) -> TopicReport {
+    let mut report = TopicReport {
+        topic: Arc::clone(&pair.topic),
+        partitions: pair.count,
+        records_compared: 0,
+        bytes_compared: 0,
+        verdict: Verdict::Identical,
+        records_different: 0,
+        differences: Vec::new(),
+        doubts: Vec::new(),
+        partitions_cut_short: 0,
+        notes: BTreeMap::new(),
+    };
+    match &pair.standing {
+        Standing::Comparable => {
+            for tp in pair.partitions() {
+                report.add(&tp, evidence);
+            }
+        }
+        Standing::Different(what) => report.differences.push(Differing { at: None, what: what.clone() }),
+        Standing::Unknown(why) => report.doubts.push(Doubt { partition: None, why: why.clone() }),
+    }
+    report.verdict = if !report.differences.is_empty() {
+        Verdict::Different
+    } else if !report.doubts.is_empty() {
+        Verdict::Unknown
+    } else {
+        Verdict::Identical
+    };
+    report
+}
+
+impl TopicReport {
+    fn add(&mut self, tp: &TopicPartition, evidence: &Evidence) {
+        let doubt = |why: String| Doubt { partition: Some(tp.partition), why };
+        let bounds = match ends::of(&evidence.bounds, tp) {
+            Ok(bounds) => bounds,
+            Err(why) => return self.doubts.push(doubt(why)),
+        };
+        let mut differences = bounds.differences();
+        for (note, offsets) in bounds.notes() {
+            self.note(note, offsets);
+        }
+        match evidence.findings.get(tp) {
+            None => self.doubts.push(doubt("the comparison ended by itself".to_owned())),
+            Some(outcome) => {
+                differences.extend(outcome.differences.iter().cloned());
+                differences.extend(outcome.findings.differences.iter().cloned());
+                self.add_findings(tp.partition, outcome);
+            }
+        }
+        match ends::of(&evidence.beyond, tp) {
+            Ok(beyond) => differences.extend(beyond),
+            Err(why) => self.doubts.push(doubt(format!("its end could not be read again: {why}"))),
+        }
+        differences.sort_by_key(|difference| difference.offset);
+        let partition = tp.partition;
+        self.differences.extend(
+            differences.into_iter().map(|d| Differing { at: Some((partition, d.offset)), what: d.what }),
+        );
+    }
+
+    fn add_findings(&mut self, partition: i32, outcome: &Outcome) {
+        let findings = &outcome.findings;
+        self.records_compared += findings.records_compared();
+        self.records_different += findings.records_different;
+        self.bytes_compared += findings.source_bytes;
+        self.partitions_cut_short += usize::from(findings.is_full());
+        self.note(Note::WithoutRecord, findings.offsets_without_record);
+        self.note(Note::Expired, findings.offsets_expired);
+        let mut doubt = |why| self.doubts.push(Doubt { partition: Some(partition), why });
+        for unread in &findings.unread {
+            doubt(format!("offsets {} to {} cannot be read: {}", unread.from, unread.until - 1, unread.why));
+        }
+        if findings.records_undecided > 0 {
+            let count = findings.records_undecided;
+            doubt(format!("{count} records belong to transactions whose end was not seen"));
+        }
+    }
+
+    fn note(&mut self, note: Note, offsets: u64) {
+        if offsets > 0 {
+            *self.notes.entry(note).or_default() += offsets;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_core::verify::{Findings, Side, Unread};
+
+    const BOUNDS: Bounds =
+        Bounds { source_high: 10, source_end: 10, dest_end: 10, dest_start: 0, source_start: 0 };
+
+    fn equal() -> Findings {
+        Findings { records_equal: 8, offsets_without_record: 2, source_bytes: 100, ..Findings::default() }
+    }
+
+    /// A topic of two partitions; the first has what `change` makes of an equal one, the second is equal.
+    fn judged(change: impl Fn(&TopicPartition, &mut Evidence)) -> TopicReport {
+        let pair = Pair { topic: Arc::from("t"), count: 2, standing: Standing::Comparable };
+        let mut evidence =
+            Evidence { bounds: PerPartition::new(), findings: HashMap::new(), beyond: PerPartition::new() };
+        for tp in pair.partitions() {
+            evidence.bounds.insert(tp.clone(), Ok(BOUNDS));
+            evidence.beyond.insert(tp.clone(), Ok(None));
+            evidence.findings.insert(tp, Outcome { findings: equal(), differences: Vec::new() });
+        }
+        change(&TopicPartition::new("t", 0), &mut evidence);
+        topic(&pair, &evidence)
+    }
+
+    #[test]
+    fn identical_needs_every_partition() {
+        let report = judged(|_, _| {});
+        assert_eq!(
+            (report.verdict, report.records_compared, report.bytes_compared),
+            (Verdict::Identical, 16, 200)
+        );
+        assert_eq!(report.notes, BTreeMap::from([(Note::WithoutRecord, 4)]));
+    }
+
+    #[test]
+    fn whatever_is_missing_from_the_evidence_is_a_doubt() {
+        let verdicts = [
+            judged(|tp, e| drop(e.findings.remove(tp))),
+            judged(|tp, e| drop(e.bounds.insert(tp.clone(), Err("no leader".to_owned())))),
+            judged(|tp, e| drop(e.bounds.remove(tp))),
+            judged(|tp, e| drop(e.beyond.remove(tp))),
+        ];
+        for report in verdicts {
+            assert_eq!(report.verdict, Verdict::Unknown);
+            assert_eq!((report.doubts.len(), report.doubts[0].partition), (1, Some(0)));
+        }
+    }
+
+    #[test]
+    fn a_difference_outweighs_a_doubt_and_both_are_said() {
+        let report = judged(|tp, evidence| {
+            let unread = Unread { side: Side::Dest, from: 4, until: 6, why: "torn".to_owned() };
+            let findings = Findings {
+                records_different: 1,
+                differences: vec![Difference { offset: 3, what: "missing".to_owned() }],
+                offsets_unread: 2,
+                unread: vec![unread],
+                ..equal()
+            };
+            evidence.findings.insert(tp.clone(), Outcome { findings, differences: Vec::new() });
+        });
+        assert_eq!(report.verdict, Verdict::Different);
+        assert_eq!(report.differences, [Differing { at: Some((0, 3)), what: "missing".to_owned() }]);
+        assert_eq!(report.doubts[0].why, "offsets 4 to 5 cannot be read: torn");
+    }
+
+    #[test]
+    fn logs_of_different_length_are_different() {
+        let behind = judged(|tp, e| drop(e.bounds.insert(tp.clone(), Ok(Bounds { dest_end: 7, ..BOUNDS }))));
+        assert_eq!((behind.verdict, behind.differences[0].at), (Verdict::Different, Some((0, 7))));
+        let more = Difference { offset: 10, what: "2 offsets".to_owned() };
+        let beyond = judged(|tp, e| drop(e.beyond.insert(tp.clone(), Ok(Some(more.clone())))));
+        assert_eq!((beyond.verdict, beyond.differences[0].at), (Verdict::Different, Some((0, 10))));
+    }
+}

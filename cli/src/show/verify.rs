@@ -1,0 +1,364 @@
+//! What `lockstep verify` says: progress on standard error (a live line on a terminal, plain ones otherwise), then
+//! one line per topic and a closing one on standard output; with `-o json` one object instead.
+//! Never says "identical" of a topic with a doubt.
+
+use std::collections::VecDeque;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant, SystemTime};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use lockstep_agent::verify::{Differing, Doubt, Phase, Progress, Report, TopicReport};
+use lockstep_core::verify::{Note, Verdict};
+use serde_json::{Value, json};
+
+use super::units;
+use crate::cmd::Output;
+
+/// Rates are taken over this long.
+const RATE_WINDOW: Duration = Duration::from_secs(5);
+
+/// The voice of one comparison.
+pub(crate) struct Show {
+    output: Output,
+    interval: Duration,
+    last_line: Instant,
+    /// The last few seconds.
+    samples: VecDeque<(Instant, Progress)>,
+    bar: Option<ProgressBar>,
+}
+
+impl Show {
+    pub(crate) fn new(output: Output, interval: Duration) -> Self {
+        let live = std::io::stderr().is_terminal();
+        Self {
+            output,
+            interval,
+            last_line: Instant::now(),
+            samples: VecDeque::new(),
+            bar: live.then(live_line),
+        }
+    }
+
+    /// New figures: the live line, or a plain one when its time has come.
+    pub(crate) fn progress(&mut self, progress: &Progress) {
+        let now = Instant::now();
+        self.samples.push_back((now, *progress));
+        while self.samples.len() > 2 && now - self.samples[0].0 > RATE_WINDOW {
+            self.samples.pop_front();
+        }
+        let line = self.progress_line(progress);
+        if let Some(bar) = &self.bar {
+            bar.set_message(line);
+        } else if now - self.last_line >= self.interval {
+            self.last_line = now;
+            let time = humantime::format_rfc3339_seconds(SystemTime::now());
+            eprintln!("{time}  {line}");
+        }
+    }
+
+    /// Takes the live line away.
+    pub(crate) fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// The result.
+    pub(crate) fn end(&self, report: &Report) {
+        match self.output {
+            Output::Json => println!("{}", report_json(report)),
+            Output::Table => {
+                for line in topic_lines(&report.topics) {
+                    println!("{line}");
+                }
+                println!("{}", closing_line(report));
+            }
+        }
+    }
+
+    fn progress_line(&self, progress: &Progress) -> String {
+        let waiting = match progress.phase {
+            Phase::Starting => return "reading where the logs start and end".to_owned(),
+            Phase::Waiting { behind_offsets, partitions } => Some((behind_offsets, partitions)),
+            Phase::Comparing => None,
+        };
+        if let Some((behind, partitions)) = waiting {
+            let (behind, partitions) = (counted(behind, "offset"), counted(partitions as u64, "partition"));
+            return format!("waiting for the destination: {behind} behind in {partitions}");
+        }
+        let (offsets, records, bytes) = self.rates();
+        let left = progress.offsets_total.saturating_sub(progress.offsets_done);
+        let percent = (progress.offsets_done * 100).checked_div(progress.offsets_total).unwrap_or(100);
+        let mut line = format!(
+            "comparing  {percent} %  {} left  {}/s  {} records/s",
+            counted(left, "offset"),
+            units::bytes(bytes as u64),
+            units::count(records as u64),
+        );
+        if left > 0 && offsets >= 1.0 {
+            let eta = Duration::from_secs_f64(left as f64 / offsets);
+            line.push_str(&format!("  ETA {}", units::duration(eta)));
+        }
+        line
+    }
+
+    /// Offsets, records and bytes per second.
+    fn rates(&self) -> (f64, f64, f64) {
+        let (Some((began, first)), Some((ended, last))) = (self.samples.front(), self.samples.back()) else {
+            return (0.0, 0.0, 0.0);
+        };
+        let seconds = (*ended - *began).as_secs_f64().max(0.001);
+        let rate =
+            |figure: fn(&Progress) -> u64| (figure(last).saturating_sub(figure(first))) as f64 / seconds;
+        (rate(|p| p.offsets_done), rate(|p| p.records), rate(|p| p.bytes))
+    }
+}
+
+fn live_line() -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    // The template is a constant without variables that could fail.
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn topic_lines(topics: &[TopicReport]) -> Vec<String> {
+    let name = topics.iter().map(|t| t.topic.chars().count()).max().unwrap_or(0);
+    let figures: Vec<_> = topics
+        .iter()
+        .map(|t| (counted(t.partitions as u64, "partition"), counted(t.records_compared, "record")))
+        .collect();
+    let partitions = figures.iter().map(|f| f.0.len()).max().unwrap_or(0);
+    let records = figures.iter().map(|f| f.1.len()).max().unwrap_or(0);
+    let line = |(topic, figures): (&TopicReport, &(String, String))| {
+        format!(
+            "{:name$}   {:>partitions$}   {:>records$}   {}",
+            topic.topic,
+            figures.0,
+            figures.1,
+            topic_result(topic)
+        )
+    };
+    topics.iter().zip(&figures).map(line).collect()
+}
+
+/// The verdict, its reasons, and notes in brackets.
+fn topic_result(topic: &TopicReport) -> String {
+    let mut text = match topic.verdict {
+        Verdict::Identical => "identical".to_owned(),
+        Verdict::Different => format!("DIFFERENT   {}", first_difference(topic)),
+        Verdict::Unknown => format!("UNKNOWN   could not tell: {}", first_doubt(topic)),
+    };
+    if topic.verdict == Verdict::Different && !topic.doubts.is_empty() {
+        text.push_str(&format!("; could not tell: {}", first_doubt(topic)));
+    }
+    let notes: Vec<_> = topic.notes.iter().map(|(note, offsets)| note_text(*note, *offsets)).collect();
+    if !notes.is_empty() {
+        text.push_str(&format!("   ({})", notes.join("; ")));
+    }
+    text
+}
+
+fn first_difference(topic: &TopicReport) -> String {
+    let Some(first) = topic.differences.first() else { return String::new() };
+    let mut text = difference_text(first);
+    // Findings keep only the first few in words: the count of records goes beyond them.
+    let more = topic.records_different.max(topic.differences.len() as u64) - 1;
+    if more > 0 {
+        let least = if topic.partitions_cut_short > 0 { "at least " } else { "" };
+        text.push_str(&format!(" (and {least}{} more)", units::count(more)));
+    }
+    text
+}
+
+fn difference_text(difference: &Differing) -> String {
+    match difference.at {
+        None => difference.what.clone(),
+        Some((partition, offset)) => {
+            format!(
+                "partition {partition} offset {}: {}",
+                units::count(offset.unsigned_abs()),
+                difference.what
+            )
+        }
+    }
+}
+
+fn first_doubt(topic: &TopicReport) -> String {
+    let Some(first) = topic.doubts.first() else { return String::new() };
+    let text = match first.partition {
+        None => first.why.clone(),
+        Some(partition) => format!("partition {partition}: {}", first.why),
+    };
+    match topic.doubts.len() - 1 {
+        0 => text,
+        more => format!("{text} (and {more} more)"),
+    }
+}
+
+fn note_text(note: Note, offsets: u64) -> String {
+    let (are, were) = if offsets == 1 { ("is", "was") } else { ("are", "were") };
+    let subject = counted(offsets, "offset");
+    match note {
+        Note::WithoutRecord => format!("{subject} without a record on either side"),
+        Note::OlderOnDestination => {
+            format!("{subject} from before the source's log start {are} kept on the destination")
+        }
+        Note::HeldBack => format!("{subject} held back by an open transaction {are} not compared"),
+        Note::Expired => format!("{subject} {were} removed by retention before being compared"),
+    }
+}
+
+fn closing_line(report: &Report) -> String {
+    let total = report.topics.len();
+    let having = |verdict| report.topics.iter().filter(|topic| topic.verdict == verdict).count();
+    let (different, unknown) = (having(Verdict::Different), having(Verdict::Unknown));
+    let of_all = |count| format!("{count} of {}", counted(total as u64, "topic"));
+    let result = match report.verdict() {
+        Verdict::Identical => format!("identical: {}", counted(total as u64, "topic")),
+        Verdict::Unknown => format!("could not tell: {}", of_all(unknown)),
+        Verdict::Different if unknown > 0 => {
+            format!("different: {}; could not tell: {unknown}", of_all(different))
+        }
+        Verdict::Different => format!("different: {}", of_all(different)),
+    };
+    let (records, took) = (counted(report.records_compared(), "record"), units::duration(report.duration));
+    format!("{result}. {records}, {} in {took}.", units::bytes(report.bytes_compared()))
+}
+
+fn counted(number: u64, what: &str) -> String {
+    format!("{} {what}{}", units::count(number), if number == 1 { "" } else { "s" })
+}
+
+fn report_json(report: &Report) -> Value {
+    let having = |verdict| report.topics.iter().filter(|topic| topic.verdict == verdict).count();
+    json!({
+        "result": verdict_name(report.verdict()),
+        "source_cluster_id": report.source_cluster,
+        "destination_cluster_id": report.dest_cluster,
+        "topics_identical": having(Verdict::Identical),
+        "topics_different": having(Verdict::Different),
+        "topics_unknown": having(Verdict::Unknown),
+        "records_compared": report.records_compared(),
+        "bytes_compared": report.bytes_compared(),
+        "duration_seconds": report.duration.as_secs_f64(),
+        "topics": report.topics.iter().map(topic_json).collect::<Vec<_>>(),
+    })
+}
+
+fn topic_json(topic: &TopicReport) -> Value {
+    let difference = |d: &Differing| {
+        let (partition, offset) = d.at.unzip();
+        json!({ "partition": partition, "offset": offset, "what": d.what })
+    };
+    let doubt = |d: &Doubt| json!({ "partition": d.partition, "why": d.why });
+    let note = |(note, offsets): (&Note, &u64)| json!({ "kind": note.name(), "offsets": offsets, "text": note_text(*note, *offsets) });
+    json!({
+        "topic": &*topic.topic,
+        "partitions": topic.partitions,
+        "records_compared": topic.records_compared,
+        "bytes_compared": topic.bytes_compared,
+        "result": verdict_name(topic.verdict),
+        "records_different": topic.records_different,
+        "partitions_cut_short": topic.partitions_cut_short,
+        "differences": topic.differences.iter().map(difference).collect::<Vec<_>>(),
+        "unknown": topic.doubts.iter().map(doubt).collect::<Vec<_>>(),
+        "notes": topic.notes.iter().map(note).collect::<Vec<_>>(),
+    })
+}
+
+fn verdict_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Identical => "identical",
+        Verdict::Unknown => "unknown",
+        Verdict::Different => "different",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    fn topic(name: &str, verdict: Verdict, records: u64) -> TopicReport {
+        TopicReport {
+            topic: Arc::from(name),
+            partitions: 12,
+            records_compared: records,
+            bytes_compared: 1_000,
+            verdict,
+            records_different: 0,
+            differences: Vec::new(),
+            doubts: Vec::new(),
+            partitions_cut_short: 0,
+            notes: BTreeMap::new(),
+        }
+    }
+
+    fn report(topics: Vec<TopicReport>) -> Report {
+        let clusters = ("a".to_owned(), "b".to_owned());
+        Report {
+            source_cluster: clusters.0,
+            dest_cluster: clusters.1,
+            topics,
+            duration: Duration::from_secs(71),
+        }
+    }
+
+    #[test]
+    fn one_line_per_topic_and_a_closing_one() {
+        let mut events = topic("claims.events", Verdict::Identical, 41_208_113);
+        events.notes.insert(Note::WithoutRecord, 1_118);
+        let mut photos = topic("photos", Verdict::Different, 2_400_871);
+        photos
+            .differences
+            .push(Differing { at: Some((3, 88_120)), what: "value 1 bytes here, null there".to_owned() });
+        photos.records_different = 4;
+        let report = report(vec![events, photos]);
+        assert_eq!(
+            topic_lines(&report.topics),
+            [
+                "claims.events   12 partitions   41,208,113 records   identical   (1,118 offsets without a record on either side)",
+                "photos          12 partitions    2,400,871 records   DIFFERENT   partition 3 offset 88,120: value 1 bytes here, null there (and 3 more)",
+            ]
+        );
+        assert_eq!(
+            closing_line(&report),
+            "different: 1 of 2 topics. 43,608,984 records, 2.0 kB in 1 m 11 s."
+        );
+    }
+
+    #[test]
+    fn a_doubt_is_never_called_identical() {
+        let mut doubtful = topic("t", Verdict::Unknown, 5);
+        doubtful.doubts.push(Doubt { partition: Some(2), why: "no leader for 30 s".to_owned() });
+        assert_eq!(topic_result(&doubtful), "UNKNOWN   could not tell: partition 2: no leader for 30 s");
+        let both = report(vec![topic("a", Verdict::Identical, 1), doubtful.clone()]);
+        assert!(closing_line(&both).starts_with("could not tell: 1 of 2 topics. "));
+        doubtful.verdict = Verdict::Different;
+        doubtful.differences.push(Differing { at: None, what: "2 partitions here, 1 there".to_owned() });
+        assert_eq!(
+            topic_result(&doubtful),
+            "DIFFERENT   2 partitions here, 1 there; could not tell: partition 2: no leader for 30 s"
+        );
+    }
+
+    #[test]
+    fn json_names_are_stable() {
+        let mut different = topic("t", Verdict::Different, 5);
+        different.differences.push(Differing { at: Some((1, 7)), what: "missing".to_owned() });
+        different.notes.insert(Note::OlderOnDestination, 3);
+        let json = report_json(&report(vec![different]));
+        assert_eq!(json["result"], "different");
+        assert_eq!(json["duration_seconds"], 71.0);
+        let topic = &json["topics"][0];
+        assert_eq!((&topic["topic"], &topic["records_compared"]), (&json!("t"), &json!(5)));
+        assert_eq!(topic["differences"][0], json!({ "partition": 1, "offset": 7, "what": "missing" }));
+        assert_eq!(topic["notes"][0]["kind"], "older_on_destination");
+        assert_eq!(topic["notes"][0]["offsets"], 3);
+        assert_eq!(topic["unknown"], json!([]));
+    }
+}

@@ -1,0 +1,118 @@
+//! Uncompressed v2 batches written by hand, field by field: also such as no client library would send.
+//! Promises: the checksum fits whatever the fields say, so that a refusal is about the fields.
+//! Format: `DefaultRecordBatch.java` and `DefaultRecord.java` of Apache Kafka.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use lockstep_batch::crc;
+use lockstep_batch::header::{HEADER_LEN, HEADER_PART};
+use lockstep_core::ids::ProducerIdentity;
+use lockstep_kafka::ProduceBatch;
+
+pub(super) const DAY_MS: i64 = 86_400_000;
+
+/// A producer without an id, as ordinary non-idempotent clients are.
+pub(super) const NOBODY: ProducerIdentity = ProducerIdentity { id: -1, epoch: -1 };
+
+/// Attribute bit of transaction markers.
+pub(super) const CONTROL: i16 = 0b10_0000;
+
+/// A batch to be. Public fields: a test sets what it is about.
+#[derive(Clone, Debug)]
+pub(super) struct Batch {
+    pub(super) producer: ProducerIdentity,
+    pub(super) sequence: i32,
+    pub(super) records: i32,
+    /// From one record's offset to the next one's; 1 leaves no gaps.
+    pub(super) offset_step: i32,
+    /// Of every record, in milliseconds since 1970.
+    pub(super) timestamp: i64,
+    pub(super) attributes: i16,
+    pub(super) value_bytes: usize,
+}
+
+impl Batch {
+    /// Ordinary records of this moment.
+    pub(super) fn new(producer: ProducerIdentity, sequence: i32, records: i32) -> Self {
+        Self {
+            producer,
+            sequence,
+            records,
+            offset_step: 1,
+            timestamp: now_ms(),
+            attributes: 0,
+            value_bytes: 20,
+        }
+    }
+
+    /// Of a producer without an id.
+    pub(super) fn of_nobody(records: i32) -> Self {
+        Self::new(NOBODY, -1, records)
+    }
+
+    pub(super) fn at(self, timestamp: i64) -> Self {
+        Self { timestamp, ..self }
+    }
+
+    pub(super) fn bytes(&self) -> Bytes {
+        let mut covered = Vec::new();
+        covered.extend(self.attributes.to_be_bytes());
+        covered.extend(((self.records - 1).max(0) * self.offset_step).to_be_bytes());
+        covered.extend(self.timestamp.to_be_bytes());
+        covered.extend(self.timestamp.to_be_bytes());
+        covered.extend(self.producer.id.to_be_bytes());
+        covered.extend(self.producer.epoch.to_be_bytes());
+        covered.extend(self.sequence.to_be_bytes());
+        covered.extend(self.records.to_be_bytes());
+        for index in 0..self.records {
+            self.put_record(&mut covered, index);
+        }
+        let mut batch = 0i64.to_be_bytes().to_vec();
+        // What follows the length field: leader epoch, magic and checksum come before the covered part.
+        batch.extend(i32::try_from(covered.len() + 9).unwrap().to_be_bytes());
+        batch.extend((-1i32).to_be_bytes());
+        batch.push(2);
+        batch.extend(crc::checksum(&covered).to_be_bytes());
+        assert_eq!(batch.len(), HEADER_PART.start);
+        batch.extend(covered);
+        batch.into()
+    }
+
+    fn put_record(&self, out: &mut Vec<u8>, index: i32) {
+        let mut body = vec![0];
+        put_varint(&mut body, 0);
+        put_varint(&mut body, i64::from(index * self.offset_step));
+        put_varint(&mut body, -1);
+        put_varint(&mut body, i64::try_from(self.value_bytes).unwrap());
+        body.resize(body.len() + self.value_bytes, b'v');
+        put_varint(&mut body, 0);
+        put_varint(out, i64::try_from(body.len()).unwrap());
+        out.extend(body);
+    }
+}
+
+impl From<&Batch> for ProduceBatch {
+    fn from(batch: &Batch) -> Self {
+        as_they_are(batch.bytes())
+    }
+}
+
+/// Bytes to be produced unchanged.
+pub(super) fn as_they_are(bytes: Bytes) -> ProduceBatch {
+    ProduceBatch { header: bytes.slice(..HEADER_LEN), payload: bytes.slice(HEADER_LEN..) }
+}
+
+pub(super) fn now_ms() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+/// Zigzag, seven bits at a time.
+fn put_varint(out: &mut Vec<u8>, number: i64) {
+    let mut rest = ((number << 1) ^ (number >> 63)).cast_unsigned();
+    while rest > 0x7f {
+        out.push((rest & 0x7f) as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}

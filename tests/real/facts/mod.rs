@@ -1,0 +1,32 @@
+//! What the code believes about Kafka, asked of real Kafka through the product's own client, one test per belief.
+//! A test that fails here means that a rule of the mirror stands on sand, not that its code has a fault.
+//!
+//! | file | what it asks |
+//! |---|---|
+//! | `raw` | what a broker does with a batch under a new header, and with a damaged one (M4) |
+//! | `sequences` | repeats, gaps, epochs and slips of an idempotent producer (M5, M7, M8) |
+//! | `memory` | what a partition remembers of its producers, and when it forgets them (M6) |
+//! | `identity` | the transactional id that names a link's producer (M1) |
+//! | `ends` | where a log ends, and who says so (M8) |
+//! | `fetching` | what an answer to a fetch proves, and what it does not (M9, M10, M11, M16) |
+//! | `sessions` | incremental fetch sessions (KIP-227) |
+//! | `settings` | what a standby topic accepts (M20), and what else is set or read |
+//!
+//! `batches` writes batches by hand, `log` is one partition under test, `stages` are clusters with a past.
+
+mod batches;
+mod ends;
+mod fetching;
+mod identity;
+mod log;
+mod memory;
+mod raw;
+mod sequences;
+mod sessions;
+mod settings;
+mod stages;
+
+use std::time::Duration;
+
+/// Long enough for a machine with other things to do; nothing passes by waiting longer.
+const PATIENCE: Duration = Duration::from_secs(90);

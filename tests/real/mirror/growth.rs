@@ -1,0 +1,78 @@
+//! Topics and partitions that come while the mirror runs: picked up within seconds, from their first record.
+
+use lockstep_testkit::client::{Admin, Record, Seed, assert_identical};
+use lockstep_testkit::{unique, wait_until_true};
+
+use super::{Ends, PATIENCE, stop};
+
+fn records(count: i32, partitions: i32) -> impl Iterator<Item = Record> {
+    (0..count).map(move |n| Record::new(format!("record {n}")).partition(n % partitions))
+}
+
+#[test]
+fn a_new_topic_that_matches_is_mirrored_and_others_are_not() {
+    let ends = Ends::shared();
+    let prefix = unique("family");
+    let (first, second, other) = (format!("{prefix}.a"), format!("{prefix}.b"), format!("{prefix}.b.tmp"));
+    ends.create(&first, 1, &[]);
+    Seed::to(&ends.from).write(&first, records(10, 1)).unwrap();
+    let pattern = format!("{prefix}\\..*");
+    let mirror = {
+        let mut arguments = vec!["mirror", "--from", &ends.from, "--to", &ends.to, "--topics", &pattern];
+        arguments.extend(["--exclude", ".*\\.tmp", "--link", &prefix, "-o", "json", "--interval", "1s"]);
+        lockstep_testkit::Lockstep::spawn(&arguments).unwrap()
+    };
+    ends.wait_until_equal(&first, 1);
+    ends.create(&second, 3, &[]);
+    ends.create(&other, 1, &[]);
+    Seed::to(&ends.from).write(&other, records(10, 1)).unwrap();
+    Seed::to(&ends.from).write(&second, records(90, 3)).unwrap();
+    ends.wait_until_equal(&second, 3);
+    stop(mirror, 0);
+    assert_identical(&ends.from, &ends.to, &second, 3);
+    assert!(Admin::of(&ends.to).unwrap().leaders(&other).unwrap().is_empty(), "excluded topics stay away");
+}
+
+#[test]
+fn new_partitions_are_mirrored_while_running_and_after_a_restart() {
+    let ends = Ends::shared();
+    let topic = unique("grows");
+    ends.create(&topic, 2, &[]);
+    Seed::to(&ends.from).write(&topic, records(100, 2)).unwrap();
+    let mirror = ends.mirror(&topic);
+    ends.wait_until_equal(&topic, 2);
+    let admin = Admin::of(&ends.from).unwrap();
+    admin.grow(&topic, 4).unwrap();
+    Seed::to(&ends.from).write(&topic, records(200, 4)).unwrap();
+    ends.wait_until_equal(&topic, 4);
+    stop(mirror, 0);
+    // While nobody mirrors: the next start adds what is missing.
+    admin.grow(&topic, 5).unwrap();
+    Seed::to(&ends.from).write(&topic, records(100, 5)).unwrap();
+    ends.mirror_all(&topic);
+    assert_identical(&ends.from, &ends.to, &topic, 5);
+}
+
+#[test]
+fn a_topic_that_cannot_be_mirrored_holds_up_itself_alone() {
+    let ends = Ends::shared();
+    let prefix = unique("blocked");
+    let (good, bad) = (format!("{prefix}.good"), format!("{prefix}.bad"));
+    ends.create(&good, 1, &[]);
+    let mirror = {
+        let pattern = format!("{prefix}\\..*");
+        let mut arguments = vec!["mirror", "--from", &ends.from, "--to", &ends.to, "--topics", &pattern];
+        arguments.extend(["--link", &prefix, "-o", "json", "--interval", "500ms"]);
+        lockstep_testkit::Lockstep::spawn(&arguments).unwrap()
+    };
+    // A topic of the same name with data of its own stands on the destination.
+    Admin::of(&ends.to).unwrap().create(&bad, 1, &[]).unwrap();
+    Seed::to(&ends.to).write(&bad, records(5, 1)).unwrap();
+    ends.create(&bad, 1, &[]);
+    let blocked = super::wait_for(&mirror, "blocked", |v| v["topic"] == bad.as_str());
+    assert!(blocked["reason"].as_str().unwrap().contains("did not write"), "{blocked}");
+    Seed::to(&ends.from).write(&good, records(50, 1)).unwrap();
+    wait_until_true("the good topic to go on", PATIENCE, || ends.held(&good, 0) == 50);
+    stop(mirror, 5);
+    assert_eq!(ends.held(&bad, 0), 5, "nothing was written into the foreign topic");
+}

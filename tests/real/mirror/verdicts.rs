@@ -1,0 +1,220 @@
+//! What stops a partition: each verdict with its evidence, and never more than the partition concerned (M9, M16,
+//! M18). Data on the destination are kept in every case.
+
+use std::time::Duration;
+
+use lockstep_testkit::client::{Admin, Codec, Record, Seed, assert_identical, watermarks};
+use lockstep_testkit::{Exit, Kafka, pair, unique};
+use rdkafka::config::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use serde_json::Value;
+
+use super::{Ends, PATIENCE, said, stop, wait_for};
+
+fn plain(count: i32, partition: i32) -> impl Iterator<Item = Record> {
+    (0..count).map(move |n| Record::new(format!("record {n}")).partition(partition))
+}
+
+fn verdict(stdout: &str, partition: i32) -> Value {
+    let of_partition = |v: &Value| v["partition"]["partition"] == partition;
+    let stopped = said(stdout, "stopped").into_iter().find(of_partition);
+    stopped.unwrap_or_else(|| panic!("no verdict for partition {partition}: {stdout}"))["partition"].clone()
+}
+
+/// A transaction of five records: committed, or left open.
+fn transaction(bootstrap: &str, topic: &str, partition: i32) -> BaseProducer {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("transactional.id", unique("tx"))
+        .create()
+        .unwrap();
+    producer.init_transactions(PATIENCE).unwrap();
+    producer.begin_transaction().unwrap();
+    for n in 0..5 {
+        let value = format!("in a transaction {n}");
+        let record = BaseRecord::<(), str>::to(topic).partition(partition).payload(&value);
+        producer.send(record).map_err(|(cause, _)| cause).unwrap();
+    }
+    producer.flush(PATIENCE).unwrap();
+    producer
+}
+
+#[test]
+fn m18_a_foreign_write_contaminates_its_partition_within_one_batch() {
+    let ends = Ends::shared();
+    let topic = unique("foreign");
+    ends.create(&topic, 2, &[]);
+    let seeder = Seed::to(&ends.from).open().unwrap();
+    seeder.write(&topic, plain(100, 0).chain(plain(100, 1))).unwrap();
+    let mirror = ends.mirror(&topic);
+    ends.wait_until_equal(&topic, 2);
+    Seed::to(&ends.to).write(&topic, [Record::new("not from the source")]).unwrap();
+    seeder.write(&topic, plain(50, 0).chain(plain(50, 1))).unwrap();
+    let stopped = wait_for(&mirror, "stopped", |v| v["partition"]["verdict"] == "contaminated");
+    assert!(stopped["partition"]["reason"].as_str().unwrap().contains("offset 100"), "{stopped}");
+    assert!(stopped["partition"]["remedy"].as_str().unwrap().contains("delete the topic"), "{stopped}");
+    // The other partition goes on.
+    seeder.write(&topic, plain(50, 1)).unwrap();
+    lockstep_testkit::wait_until_true("the other partition to go on", PATIENCE, || ends.held(&topic, 1) == 200);
+    stop(mirror, 5);
+}
+
+#[test]
+fn m9_a_higher_epoch_fences_the_mirror() {
+    let ends = Ends::shared();
+    let topic = unique("fenced");
+    ends.create(&topic, 1, &[]);
+    let seeder = Seed::to(&ends.from).open().unwrap();
+    seeder.write(&topic, plain(100, 0)).unwrap();
+    let mirror = ends.mirror(&topic);
+    ends.wait_until_equal(&topic, 1);
+    // What a promotion does: a higher epoch for the link's id, and a batch written under it.
+    super::rules::write_as_newer_owner(&ends.to, &topic);
+    seeder.write(&topic, plain(10, 0)).unwrap();
+    let stopped = wait_for(&mirror, "stopped", |v| v["partition"]["verdict"] == "fenced");
+    assert!(stopped["partition"]["reason"].as_str().unwrap().contains("epoch 1"), "{stopped}");
+    stop(mirror, 5);
+}
+
+#[test]
+fn m9_a_source_that_ends_earlier_has_diverged() {
+    let ends = Ends::shared();
+    let topic = unique("shorter");
+    ends.create(&topic, 1, &[]);
+    Seed::to(&ends.from).write(&topic, plain(100, 0)).unwrap();
+    ends.mirror_all(&topic);
+    // The same link, pointed at a source whose log is shorter.
+    let other = Kafka::builder("shorter").start().unwrap();
+    let other = Ends::of(&other, &pair().destination);
+    other.create(&topic, 1, &[]);
+    Seed::to(&other.from).write(&topic, plain(40, 0)).unwrap();
+    let finished = other.mirror_to_the_end(&topic, &[]);
+    assert_eq!(finished.exit, Exit::Code(5), "{}", finished.stdout);
+    let stopped = verdict(&finished.stdout, 0);
+    assert_eq!(stopped["verdict"], "diverged", "{stopped}");
+    let reason = stopped["reason"].as_str().unwrap();
+    assert!(reason.contains("ends at offset 40") && reason.contains("mirror at 100"), "{reason}");
+    // As long as the mirror, but not the same records: the tail tells (M8, step 5).
+    let different = (0..80).map(|n| Record::new(format!("another record {n}")));
+    Seed::to(&other.from).write(&topic, different).unwrap();
+    let finished = other.mirror_to_the_end(&topic, &[]);
+    let stopped = verdict(&finished.stdout, 0);
+    assert!(stopped["reason"].as_str().unwrap().contains("not the same on both sides"), "{stopped}");
+    assert_identical(&ends.from, &ends.to, &topic, 1);
+}
+
+#[test]
+fn m9_a_topic_deleted_at_the_source_is_orphaned_and_kept() {
+    let ends = Ends::shared();
+    let topic = unique("gone");
+    ends.create(&topic, 2, &[]);
+    Seed::to(&ends.from).write(&topic, plain(100, 0)).unwrap();
+    let mirror = ends.mirror(&topic);
+    ends.wait_until_equal(&topic, 2);
+    Admin::of(&ends.from).unwrap().delete(&topic).unwrap();
+    let stopped = wait_for(&mirror, "stopped", |v| v["partition"]["partition"] == 0);
+    assert_eq!(stopped["partition"]["verdict"], "orphaned", "{stopped}");
+    stop(mirror, 5);
+    assert_eq!(watermarks(&ends.to, &topic, 0).unwrap(), 0..100, "the mirror's data are kept");
+}
+
+#[test]
+fn m9_a_topic_recreated_at_the_source_has_diverged_by_its_id() {
+    let ends = Ends::shared();
+    let topic = unique("again");
+    ends.create(&topic, 1, &[]);
+    Seed::to(&ends.from).write(&topic, plain(100, 0)).unwrap();
+    let mirror = ends.mirror(&topic);
+    ends.wait_until_equal(&topic, 1);
+    Admin::of(&ends.from).unwrap().delete(&topic).unwrap();
+    ends.create(&topic, 1, &[]);
+    Seed::to(&ends.from).write(&topic, plain(300, 0)).unwrap();
+    let stopped = wait_for(&mirror, "stopped", |_| true);
+    assert_eq!(stopped["partition"]["verdict"], "diverged", "{stopped}");
+    let reason = stopped["partition"]["reason"].as_str().unwrap();
+    assert!(reason.contains("deleted and created again"), "{reason}");
+    stop(mirror, 5);
+    assert_eq!(watermarks(&ends.to, &topic, 0).unwrap(), 0..100, "the mirror's data are kept");
+}
+
+#[test]
+fn m9_records_that_expired_before_they_were_copied_are_a_loss_with_its_range() {
+    let ends = Ends::shared();
+    let topic = unique("expired");
+    ends.create(&topic, 2, &[]);
+    Seed::to(&ends.from).write(&topic, plain(100, 0).chain(plain(100, 1))).unwrap();
+    ends.mirror_all(&topic);
+    Seed::to(&ends.from).write(&topic, plain(100, 0).chain(plain(100, 1))).unwrap();
+    Admin::of(&ends.from).unwrap().delete_records(&topic, 0, 150).unwrap();
+    let finished = ends.mirror_to_the_end(&topic, &[]);
+    assert_eq!(finished.exit, Exit::Code(5), "{}", finished.stdout);
+    let stopped = verdict(&finished.stdout, 0);
+    assert_eq!(stopped["verdict"], "unsupported", "{stopped}");
+    let reason = stopped["reason"].as_str().unwrap();
+    assert!(reason.contains("LOST") && reason.contains("offset 100") && reason.contains("offset 150"), "{reason}");
+    assert_eq!(ends.held(&topic, 1), 200, "the other partition went on");
+}
+
+#[test]
+fn a_log_that_does_not_start_at_zero_is_unsupported_and_others_go_on() {
+    let ends = Ends::shared();
+    let topic = unique("late-start");
+    ends.create(&topic, 2, &[]);
+    Seed::to(&ends.from).write(&topic, plain(100, 0).chain(plain(100, 1))).unwrap();
+    Admin::of(&ends.from).unwrap().delete_records(&topic, 0, 30).unwrap();
+    let finished = ends.mirror_to_the_end(&topic, &[]);
+    assert_eq!(finished.exit, Exit::Code(5), "{}", finished.stdout);
+    let stopped = verdict(&finished.stdout, 0);
+    assert!(stopped["reason"].as_str().unwrap().contains("log starts at offset 30"), "{stopped}");
+    assert_eq!((ends.held(&topic, 0), ends.held(&topic, 1)), (0, 100));
+}
+
+#[test]
+fn m16_nothing_undecided_is_copied_and_a_transaction_stops_its_partition_at_its_first_offset() {
+    let ends = Ends::shared();
+    let topic = unique("transactions");
+    ends.create(&topic, 2, &[]);
+    let seeder = Seed::to(&ends.from).codec(Codec::Lz4).open().unwrap();
+    seeder.write(&topic, plain(100, 0)).unwrap();
+    let producer = transaction(&ends.from, &topic, 0);
+    seeder.write(&topic, plain(20, 0).chain(plain(50, 1))).unwrap();
+    let mirror = ends.mirror(&topic);
+    lockstep_testkit::wait_until_true("what is decided to be copied", PATIENCE, || {
+        ends.held(&topic, 0) == 100 && ends.held(&topic, 1) == 50
+    });
+    // Open: not copied, not unsupported, only waiting; and what waits counts as exposure.
+    wait_for(&mirror, "progress", |v| v["exposure"]["records"].as_u64() >= Some(25));
+    assert_eq!(said(&mirror.stdout(), "stopped").len(), 0, "{}", mirror.stdout());
+    producer.commit_transaction(PATIENCE).unwrap();
+    let stopped = wait_for(&mirror, "stopped", |v| v["partition"]["partition"] == 0);
+    let reason = stopped["partition"]["reason"].as_str().unwrap();
+    assert!(reason.contains("unsupported at offset 100") && reason.contains("transaction"), "{reason}");
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(ends.held(&topic, 0), 100, "nothing was written past it");
+    stop(mirror, 5);
+}
+
+#[test]
+fn a_transaction_marker_stops_its_partition_without_a_slip() {
+    let ends = Ends::shared();
+    let topic = unique("aborted");
+    ends.create(&topic, 1, &[]);
+    Seed::to(&ends.from).write(&topic, plain(10, 0)).unwrap();
+    transaction(&ends.from, &topic, 0).abort_transaction(PATIENCE).unwrap();
+    Seed::to(&ends.from).write(&topic, plain(10, 0)).unwrap();
+    let finished = ends.mirror_to_the_end(&topic, &[]);
+    let stopped = verdict(&finished.stdout, 0);
+    assert_eq!(stopped["replicated_offset"], 10, "{stopped}");
+    assert_eq!(ends.held(&topic, 0), 10);
+}
+
+#[test]
+fn log_append_time_is_unsupported_rather_than_restamped() {
+    let ends = Ends::shared();
+    let topic = unique("append-time");
+    ends.create(&topic, 1, &[("message.timestamp.type", "LogAppendTime")]);
+    Seed::to(&ends.from).write(&topic, plain(10, 0)).unwrap();
+    let finished = ends.mirror_to_the_end(&topic, &[]);
+    assert_eq!(finished.exit, Exit::Code(5), "{}", finished.stdout);
+    assert!(verdict(&finished.stdout, 0)["reason"].as_str().unwrap().contains("LogAppendTime"));
+}
