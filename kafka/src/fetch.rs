@@ -1,10 +1,7 @@
 //! Fetching raw batches: one request for many partitions, in an incremental session (KIP-227) or alone.
 //! Promises: records are slices of the answer's one buffer, never decoded or copied; a session in doubt starts anew.
 //! Never concludes anything from an empty answer (M11): a partition without records may have plenty.
-//!
-//! ```text
 //! wanted ─► FetchSession::plan ─► PlannedFetch ─► request ─► answer ─► FetchSession::{confirm | reset}
-//! ```
 
 mod answer;
 mod session;

@@ -87,7 +87,9 @@ impl Api {
             Self::DeleteRecords => DELETE_RECORDS,
             Self::InitProducerId => INIT_PRODUCER_ID,
             Self::OffsetForLeaderEpoch => OFFSET_FOR_LEADER_EPOCH,
+            Self::AddOffsetsToTxn | Self::EndTxn => TRANSACTION_STEP,
             Self::DescribeConfigs => DESCRIBE_CONFIGS,
+            Self::DescribeLogDirs => DESCRIBE_LOG_DIRS,
             Self::CreatePartitions => CREATE_PARTITIONS,
             Self::IncrementalAlterConfigs => INCREMENTAL_ALTER_CONFIGS,
             Self::DescribeProducers => DESCRIBE_PRODUCERS,
@@ -198,6 +200,15 @@ const DELETE_RECORDS: &[Field] = &[INT32, list(&[TEXT, list(&[INT32, INT64, INT1
 
 /// Throttle, error, producer id, epoch.
 const INIT_PRODUCER_ID: &[Field] = &[INT32, INT16, INT64, INT16];
+
+/// Throttle, error; per directory: error, path, topics, total and usable bytes.
+const DESCRIBE_LOG_DIRS: &[Field] =
+    &[INT32, INT16.since(3), list(&[INT16, TEXT, list(LOG_DIR_TOPIC), INT64.since(4), INT64.since(4)])];
+/// Name; per partition: index, bytes, lag, whether it is being moved here.
+const LOG_DIR_TOPIC: &[Field] = &[TEXT, list(&[INT32, INT64, INT64, BOOL])];
+
+/// Throttle, error.
+const TRANSACTION_STEP: &[Field] = &[INT32, INT16];
 
 /// Per partition: error, index, epoch, end offset.
 const OFFSET_FOR_LEADER_EPOCH: &[Field] = &[INT32, list(&[TEXT, list(&[INT16, INT32, INT32, INT64])])];

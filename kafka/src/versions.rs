@@ -20,7 +20,10 @@ pub enum Api {
     DeleteRecords = 21,
     InitProducerId = 22,
     OffsetForLeaderEpoch = 23,
+    AddOffsetsToTxn = 25,
+    EndTxn = 26,
     DescribeConfigs = 32,
+    DescribeLogDirs = 35,
     CreatePartitions = 37,
     IncrementalAlterConfigs = 44,
     DescribeProducers = 61,
@@ -60,7 +63,7 @@ impl fmt::Display for Versions {
 
 impl Api {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Produce,
         Self::Fetch,
         Self::ListOffsets,
@@ -72,7 +75,10 @@ impl Api {
         Self::DeleteRecords,
         Self::InitProducerId,
         Self::OffsetForLeaderEpoch,
+        Self::AddOffsetsToTxn,
+        Self::EndTxn,
         Self::DescribeConfigs,
+        Self::DescribeLogDirs,
         Self::CreatePartitions,
         Self::IncrementalAlterConfigs,
         Self::DescribeProducers,
@@ -98,7 +104,9 @@ impl Api {
             Self::DeleteRecords => Versions::new(0, 2),
             Self::InitProducerId => Versions::new(0, 4),
             Self::OffsetForLeaderEpoch => Versions::new(2, 4),
-            Self::DescribeConfigs => Versions::new(1, 4),
+            // Later ones raise the producer epoch at every end of a transaction (KIP-890).
+            Self::AddOffsetsToTxn | Self::EndTxn => Versions::new(0, 3),
+            Self::DescribeConfigs | Self::DescribeLogDirs => Versions::new(1, 4),
             Self::CreatePartitions => Versions::new(0, 3),
             Self::IncrementalAlterConfigs => Versions::new(0, 1),
             Self::DescribeProducers | Self::DescribeTransactions => Versions::new(0, 0),
@@ -111,10 +119,10 @@ impl Api {
             Self::Produce | Self::Metadata => 9,
             Self::Fetch => 12,
             Self::ListOffsets => 6,
-            Self::FindCoordinator | Self::ApiVersions => 3,
+            Self::FindCoordinator | Self::ApiVersions | Self::AddOffsetsToTxn | Self::EndTxn => 3,
             Self::CreateTopics => 5,
             Self::DeleteTopics | Self::OffsetForLeaderEpoch | Self::DescribeConfigs => 4,
-            Self::DeleteRecords | Self::InitProducerId | Self::CreatePartitions => 2,
+            Self::DeleteRecords | Self::InitProducerId | Self::CreatePartitions | Self::DescribeLogDirs => 2,
             Self::IncrementalAlterConfigs => 1,
             Self::DescribeProducers | Self::DescribeTransactions => 0,
         }

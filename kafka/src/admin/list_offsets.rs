@@ -22,6 +22,8 @@ pub enum At {
     Latest,
     /// The last stable offset: below it nothing is undecided. Needs v2.
     LastStable,
+    /// The first record whose timestamp (milliseconds since 1970) is at least this; −1 if there is none.
+    FirstSince(i64),
 }
 
 /// Asks the leader for one offset per partition. A known leader epoch guards against a deposed leader (from v4).
@@ -42,7 +44,11 @@ pub async fn list_offsets(
             let partition =
                 if version >= 4 { partition.with_current_leader_epoch(epoch.0) } else { partition };
             // Kafka's two magic timestamps.
-            partition.with_timestamp(if at == At::Earliest { -2 } else { -1 })
+            partition.with_timestamp(match at {
+                At::Earliest => -2,
+                At::Latest | At::LastStable => -1,
+                At::FirstSince(timestamp_ms) => timestamp_ms,
+            })
         });
         ListOffsetsTopic::default().with_name(wire_text(name).into()).with_partitions(partitions.collect())
     });

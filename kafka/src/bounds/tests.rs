@@ -126,6 +126,9 @@ fn decoder_of(api: Api) -> Decoder {
     match api {
         Api::Produce => decoder::<m::ProduceResponse>,
         Api::Fetch => decoder::<m::FetchResponse>,
+        Api::AddOffsetsToTxn => decoder::<m::AddOffsetsToTxnResponse>,
+        Api::DescribeLogDirs => decoder::<m::DescribeLogDirsResponse>,
+        Api::EndTxn => decoder::<m::EndTxnResponse>,
         Api::ListOffsets => decoder::<m::ListOffsetsResponse>,
         Api::Metadata => decoder::<m::MetadataResponse>,
         Api::FindCoordinator => decoder::<m::FindCoordinatorResponse>,
