@@ -33,7 +33,8 @@ fn headers_differ(a: &[Header], b: &[Header]) -> Option<String> {
             let name = |h: &Header| String::from_utf8_lossy(&h.key).into_owned();
             return Some(format!("header {i} is {:?} here, {:?} there", name(x), name(y)));
         }
-        if let Some(text) = bytes_differ(&format!("header {i} value"), x.value.as_deref(), y.value.as_deref()) {
+        if let Some(text) = bytes_differ(&format!("header {i} value"), x.value.as_deref(), y.value.as_deref())
+        {
             return Some(text);
         }
     }
@@ -76,8 +77,16 @@ mod tests {
             said(|r| r.value = Some(Bytes::from_static(b"helLo"))),
             "value 5 bytes here, 5 bytes there, first difference at byte 3"
         );
-        assert_eq!(said(|r| r.headers[0].value = Some(Bytes::new())), "header 0 value null here, 0 bytes there");
+        assert_eq!(
+            said(|r| r.headers[0].value = Some(Bytes::new())),
+            "header 0 value null here, 0 bytes there"
+        );
         assert_eq!(said(|r| r.headers.swap(0, 1)), "header 0 is \"a\" here, \"b\" there");
-        assert_eq!(said(|r| { r.headers.pop(); }), "2 headers here, 1 there");
+        assert_eq!(
+            said(|r| {
+                r.headers.pop();
+            }),
+            "2 headers here, 1 there"
+        );
     }
 }

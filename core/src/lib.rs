@@ -12,9 +12,11 @@
 //! | [`dr`] | what would be lost if the source vanished now |
 //! | [`plan`] | what has to change on the destination before a link can run |
 //! | [`spec`] | what users may write, and what it means |
+//! | [`verify`] | whether two logs hold the same, and the first difference in words |
 pub mod compare;
 pub mod dr;
 pub mod ids;
 pub mod mirror;
 pub mod plan;
 pub mod spec;
+pub mod verify;

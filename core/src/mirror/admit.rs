@@ -46,10 +46,9 @@ fn unsupported(obstacle: Obstacle, batch: &BatchHeader, next: SourceOffset) -> U
     match obstacle {
         Obstacle::Control => Unsupported::ControlBatch,
         Obstacle::Empty { .. } => Unsupported::Hole { next },
-        Obstacle::Gaps { .. } => Unsupported::ThinnedBatch {
-            records: batch.record_count(),
-            offsets: next.0 - batch.base_offset(),
-        },
+        Obstacle::Gaps { .. } => {
+            Unsupported::ThinnedBatch { records: batch.record_count(), offsets: next.0 - batch.base_offset() }
+        }
         Obstacle::LogAppendTime => Unsupported::LogAppendTime,
         Obstacle::UnknownCodec { code } => {
             Unsupported::Unreadable { reason: format!("compression codec {code} is not known") }

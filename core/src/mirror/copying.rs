@@ -12,7 +12,7 @@ use lockstep_batch::view::FetchedBatch;
 
 use super::admit::{Admission, admit, refuse_unreadable};
 use super::guard::Guard;
-use super::opening::{Displaced, Position};
+use super::opening::{Displaced, Footing, Ownership, Position};
 use super::verdict::Unsupported;
 use super::window::{Ticket, Window};
 use super::{Millis, Now, Trouble};
@@ -59,7 +59,10 @@ pub enum AppendAnswer {
 pub(super) enum Meaning {
     AsExpected,
     /// Drain and ask the destination.
-    Doubt { trouble: Trouble, displaced: Option<Displaced> },
+    Doubt {
+        trouble: Trouble,
+        displaced: Option<Displaced>,
+    },
     /// Nothing of ours.
     Stale,
 }
@@ -79,6 +82,16 @@ pub(super) struct Sent<P> {
     permit: P,
 }
 
+/// Whether the sequence we count from belongs to the offset we write at. They were read one after the other,
+/// and somebody's append may have landed in between: the first append then is refused, but one pipelined behind
+/// it could carry just the sequence that comes next and land at a wrong offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Alignment {
+    Assumed,
+    /// An append of ours was acknowledged at its place.
+    Proven,
+}
+
 /// Everything known while copying.
 #[derive(Debug)]
 pub(super) struct Copying<P> {
@@ -90,22 +103,20 @@ pub(super) struct Copying<P> {
     pub(super) last_epoch: LeaderEpoch,
     send_at: DestOffset,
     next_sequence: i32,
-    /// Timestamp of the newest batch the broker acknowledged; `None` until it knows us here (M7).
+    /// Timestamp of the newest batch with a receipt; `None` until the broker knows us here (M7). Not of the
+    /// newest answer: answers may come out of order, and the broker goes by the newest batch.
     known: Option<i64>,
+    alignment: Alignment,
+    footing: Footing,
     end_known_at: Millis,
     pub(super) window: Window<Sent<P>>,
     /// The offset that cannot be copied: everything before it still is.
     pub(super) wall: Option<(SourceOffset, Unsupported)>,
 }
 
-impl<P> Sent<P> {
-    pub(super) fn expect(&self) -> DestOffset {
-        self.expect
-    }
-}
-
 impl<P: Clone> Copying<P> {
-    pub(super) fn new(position: Position, now: Now) -> Self {
+    /// `first`: the name of the first append.
+    pub(super) fn new(position: Position, first: Ticket, now: Now) -> Self {
         Self {
             queue: VecDeque::new(),
             queue_bytes: 0,
@@ -114,10 +125,23 @@ impl<P: Clone> Copying<P> {
             send_at: position.end,
             next_sequence: position.next_sequence,
             known: position.known,
+            alignment: Alignment::Assumed,
+            footing: position.footing,
             end_known_at: now.mono,
-            window: Window::default(),
+            window: Window::starting_at(first),
             wall: None,
         }
+    }
+
+    /// Goes on behind an end that was read once more: what was fetched is kept, or a source that takes longer
+    /// to answer than an end stays fresh would never be copied. `None`: the end is another one.
+    pub(super) fn resume(self, position: Position, now: Now) -> Option<Self> {
+        if position.end != self.send_at {
+            return None;
+        }
+        let fresh = Self::new(position, self.window.next_ticket(), now);
+        let Self { queue, queue_bytes, fetch_at, last_epoch, wall, .. } = self;
+        Some(Self { queue, queue_bytes, fetch_at, last_epoch, wall, ..fresh })
     }
 
     /// Bytes fetched that have no receipt yet.
@@ -127,10 +151,6 @@ impl<P: Clone> Copying<P> {
 
     pub(super) fn is_idle(&self) -> bool {
         self.queue.is_empty() && self.window.is_empty()
-    }
-
-    pub(super) fn next_to_send(&self) -> DestOffset {
-        self.send_at
     }
 
     /// Takes the records of one fetch answer in. Returns what cannot be copied, if something cannot.
@@ -172,8 +192,13 @@ impl<P: Clone> Copying<P> {
         let count = header.record_count();
         let expect = self.send_at;
         let next = expect.plus(i64::from(count));
-        let sent =
-            Sent { expect, next, bytes: batch.header().len(), last_timestamp_ms: header.max_timestamp(), permit };
+        let sent = Sent {
+            expect,
+            next,
+            bytes: batch.header().len(),
+            last_timestamp_ms: header.max_timestamp(),
+            permit,
+        };
         let mirrored = rewrite(&batch, stamp);
         self.next_sequence = next_sequence(self.next_sequence, count);
         self.send_at = next;
@@ -181,20 +206,44 @@ impl<P: Clone> Copying<P> {
         Some(Append { ticket, expect, batch: mirrored })
     }
 
-    /// Whether the head of the queue must not be sent because the end it rests on is too old a knowledge:
-    /// unguarded, nothing in flight, and the last word of the destination is a second old (M6).
-    pub(super) fn end_is_stale(&self, guard: Guard, now: Now) -> bool {
-        !self.queue.is_empty()
-            && self.window.is_empty()
-            && !self.is_guarded(guard, now)
-            && now.mono.since(self.end_known_at) > UNGUARDED_END_FRESH_MS
+    /// Why the end has to be read once more before the head of the queue may be sent: who may have moved it.
+    /// `None` while anything of ours is in flight, or if it may be sent.
+    pub(super) fn doubts_end(&self, guard: Guard, now: Now) -> Option<Ownership> {
+        if self.queue.is_empty() || !self.window.is_empty() {
+            None
+        } else if self.head_needs_standstill(guard, now) {
+            Some(Ownership::UnknownBeforeOld)
+        } else if self.end_is_stale(guard, now) {
+            Some(Ownership::Ours { end: self.send_at })
+        } else {
+            None
+        }
+    }
+
+    /// M6: unguarded, and the last word of the destination about its end is a second old.
+    fn end_is_stale(&self, guard: Guard, now: Now) -> bool {
+        !self.is_guarded(guard, now) && now.mono.since(self.end_known_at) > UNGUARDED_END_FRESH_MS
+    }
+
+    /// Whether the head of the queue would make the broker forget us while somebody's earlier requests may
+    /// still land: they would not be recognised as repeats (M6). Before it is sent the end has to stand still.
+    fn head_needs_standstill(&self, guard: Guard, now: Now) -> bool {
+        self.footing == Footing::Remembered && self.head_is_old(guard, now)
+    }
+
+    fn head_is_old(&self, guard: Guard, now: Now) -> bool {
+        self.queue.front().is_some_and(|q| !guard.is_young(q.batch.header().max_timestamp(), now.wall))
     }
 
     fn may_send(&self, guard: Guard, now: Now) -> bool {
         if self.window.is_empty() {
-            return self.is_guarded(guard, now) || !self.end_is_stale(guard, now);
+            return self.doubts_end(guard, now).is_none();
         }
-        self.window.len() < IN_FLIGHT_MAX && self.is_guarded(guard, now)
+        self.window.len() < IN_FLIGHT_MAX
+            && self.alignment == Alignment::Proven
+            // Old data go alone: behind a pipeline that ends in them, all of it could be written once more.
+            && !self.head_is_old(guard, now)
+            && self.is_guarded(guard, now)
     }
 
     /// M6, M7: the broker has acknowledged us here, and neither what it holds nor what is in flight is old.
@@ -203,32 +252,47 @@ impl<P: Clone> Copying<P> {
             && self.window.iter().all(|sent| guard.is_young(sent.last_timestamp_ms, now.wall))
     }
 
+    /// The next receipt; the broker knows us by the batch it is for.
+    pub(super) fn next_receipt(&mut self) -> Option<AppendReceipt<P>> {
+        let receipt = next_receipt(&mut self.window)?;
+        self.known = Some(receipt.max_timestamp_ms);
+        Some(receipt)
+    }
+
     /// M5: what an answer says about where our records stand.
     pub(super) fn answer(&mut self, ticket: Ticket, answer: AppendAnswer, now: Now) -> Meaning {
-        let Some(sent) = self.window.in_flight(ticket) else { return Meaning::Stale };
-        let (expect, timestamp) = (sent.expect, sent.last_timestamp_ms);
-        let base = match answer {
-            AppendAnswer::Acknowledged { base } => base,
-            AppendAnswer::Failed(trouble) => {
-                self.window.fail(ticket);
-                return Meaning::Doubt { trouble, displaced: None };
-            }
-        };
-        if base == expect {
-            self.window.acknowledge(ticket);
-            self.known = Some(timestamp);
+        let meaning = settle(&mut self.window, ticket, answer);
+        if meaning == Meaning::AsExpected {
+            self.alignment = Alignment::Proven;
             self.end_known_at = now.mono;
+        }
+        meaning
+    }
+}
+
+/// M5: notes an answer, copying or draining. Only one at its place is a success.
+pub(super) fn settle<P>(window: &mut Window<Sent<P>>, ticket: Ticket, answer: AppendAnswer) -> Meaning {
+    let Some(sent) = window.in_flight(ticket) else { return Meaning::Stale };
+    let expect = sent.expect;
+    let base = match answer {
+        AppendAnswer::Acknowledged { base } if base == expect => {
+            window.acknowledge(ticket);
             return Meaning::AsExpected;
         }
-        self.window.fail(ticket);
-        let displaced = (base > expect).then_some(Displaced { at: expect, landed: base });
-        let trouble = Trouble::soon(if base < expect {
-            format!("an append for offset {expect} was answered as a repeat of the one at {base}")
-        } else {
-            format!("an append for offset {expect} landed at {base}")
-        });
-        Meaning::Doubt { trouble, displaced }
-    }
+        AppendAnswer::Acknowledged { base } => base,
+        AppendAnswer::Failed(trouble) => {
+            window.fail(ticket);
+            return Meaning::Doubt { trouble, displaced: None };
+        }
+    };
+    window.fail(ticket);
+    let displaced = (base > expect).then_some(Displaced { at: expect, landed: base });
+    let trouble = Trouble::soon(if base < expect {
+        format!("an append for offset {expect} was answered as a repeat of the one at {base}")
+    } else {
+        format!("an append for offset {expect} landed at {base}")
+    });
+    Meaning::Doubt { trouble, displaced }
 }
 
 /// The next receipt of a window, copying or draining.

@@ -13,6 +13,8 @@
 //! | [`admit`] | which fetched batch can be written as it is |
 //! | [`window`] | appends in flight, receipts in order |
 //! | [`guard`] | whether the broker still remembers our producer (M6) |
+//! | [`identity`] | whose records a topic holds, and who the link was (M2) |
+//! | [`retention`] | how far a standby follows the source's log start (M20) |
 //! | [`verdict`] | why a partition stands still for good |
 //!
 //! Nothing here retries an append. After any doubt the partition drains what is in flight, asks the
@@ -21,8 +23,14 @@
 pub mod admit;
 pub mod copying;
 pub mod guard;
+pub mod identity;
+#[cfg(test)]
+mod model_tests;
 pub mod opening;
 pub mod partition;
+#[cfg(test)]
+mod partition_tests;
+pub mod retention;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod verdict;

@@ -59,6 +59,7 @@ pub enum Tail {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standstill {
     end: DestOffset,
+    /// When the first answer with this end was here.
     since: Millis,
     moving_since: Millis,
 }
@@ -68,6 +69,9 @@ pub struct Standstill {
 pub enum Ownership {
     /// Another owner, or a dead connection of our own, may still be landing appends.
     Unknown,
+    /// As [`Ownership::Unknown`], and old data come next: they make the broker forget us, so that its memory of
+    /// us protects nothing. Even a guarded end has to stand still.
+    UnknownBeforeOld,
     /// This very process has just created the topic: nobody else has had the time.
     JustCreated,
     /// We appended last and the end was at this offset; only its freshness is in doubt.
@@ -86,8 +90,22 @@ pub struct Displaced {
 pub enum Judgement {
     GoOn(Position),
     /// Ask again after so many milliseconds.
-    Wait { milliseconds: u64, why: String, watching: Option<Standstill> },
+    Wait {
+        milliseconds: u64,
+        why: String,
+        watching: Option<Standstill>,
+    },
     Stop(Verdict),
+}
+
+/// What the end rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Footing {
+    /// The broker remembers our producer: appends that are still on their way meet its sequence check. That
+    /// holds only as long as nothing old is written.
+    Remembered,
+    /// It stood still, or nobody else can move it: nothing is on its way any more.
+    StoodStill,
 }
 
 /// Where and how to continue.
@@ -97,24 +115,34 @@ pub struct Position {
     pub next_sequence: i32,
     /// The timestamp that keeps our producer remembered; `None`: the broker does not know us here (M7).
     pub known: Option<i64>,
+    pub footing: Footing,
     /// The source's leader epoch at the last record before `end` (M10).
     pub last_epoch: LeaderEpoch,
 }
 
-/// Judges the facts. `watching`: the standstill of the previous look, if there was one.
+/// Judges the facts. `watching`: the standstill of the previous look, if there was one. `asked_at`: the facts
+/// were not read before; a look can take seconds, and what landed since then is not in it.
 pub fn judge(
     facts: &Facts,
     ours: ProducerIdentity,
     guard: Guard,
     ownership: Ownership,
     watching: Option<Standstill>,
+    asked_at: Millis,
     now: Now,
 ) -> Judgement {
     if let Some(verdict) = verdict_of(facts, ours) {
         return Judgement::Stop(verdict);
     }
-    let guarded = facts.producer.is_some_and(|p| guard.is_young(p.last_timestamp_ms, now.wall));
-    if !guarded && let Some(wait) = stand_still(facts.dest_end, ownership, watching, now.mono) {
+    let young = facts.producer.is_some_and(|p| guard.is_young(p.last_timestamp_ms, now.wall));
+    let footing = match ownership {
+        Ownership::UnknownBeforeOld => Footing::StoodStill,
+        _ if young => Footing::Remembered,
+        _ => Footing::StoodStill,
+    };
+    if footing == Footing::StoodStill
+        && let Some(wait) = stand_still(facts.dest_end, ownership, watching, asked_at, now.mono)
+    {
         return wait;
     }
     if facts.dest_high_watermark < facts.dest_end {
@@ -131,6 +159,7 @@ pub fn judge(
         end: facts.dest_end,
         next_sequence: next_sequence(facts, ours),
         known: facts.producer.filter(|p| p.epoch == ours.epoch).map(|p| p.last_timestamp_ms),
+        footing,
         last_epoch: match facts.tail {
             Tail::Equal { source_epoch } => source_epoch,
             _ => LeaderEpoch::UNKNOWN,
@@ -175,6 +204,7 @@ fn stand_still(
     end: DestOffset,
     ownership: Ownership,
     watching: Option<Standstill>,
+    asked_at: Millis,
     now: Millis,
 ) -> Option<Judgement> {
     match ownership {
@@ -183,13 +213,15 @@ fn stand_still(
         _ => {}
     }
     let watching = match watching {
-        Some(seen) if seen.end == end && now.since(seen.since) >= STANDSTILL_MS => return None,
+        Some(seen) if seen.end == end && asked_at.since(seen.since) >= STANDSTILL_MS => return None,
         Some(seen) if seen.end == end => seen,
         Some(seen) => Standstill { end, since: now, ..seen },
         None => Standstill { end, since: now, moving_since: now },
     };
     let why = if watching.since == watching.moving_since {
-        format!("waiting until the destination's end {end} has stood still for two seconds (data too old to be guarded)")
+        format!(
+            "waiting until the destination's end {end} has stood still for two seconds (data too old to be guarded)"
+        )
     } else {
         format!(
             "another mirror of this link is copying this partition (its end moves, now {end}): waiting until it stops"
@@ -227,7 +259,11 @@ mod tests {
 
     fn facts(end: i64) -> Facts {
         Facts {
-            producer: Some(ProducerOnPartition { epoch: 3, last_sequence: 41, last_timestamp_ms: WALL - 1000 }),
+            producer: Some(ProducerOnPartition {
+                epoch: 3,
+                last_sequence: 41,
+                last_timestamp_ms: WALL - 1000,
+            }),
             dest_start: DestOffset(0),
             dest_end: DestOffset(end),
             dest_high_watermark: DestOffset(end),
@@ -239,8 +275,14 @@ mod tests {
         }
     }
 
+    /// A look that took no time.
+    fn look(facts: &Facts, ownership: Ownership, watching: Option<Standstill>, at: u64) -> Judgement {
+        let guard = Guard::new(PRODUCER_ID_EXPIRATION_MS_DEFAULT);
+        judge(facts, OURS, guard, ownership, watching, Millis(at), now(at))
+    }
+
     fn judged(facts: &Facts) -> Judgement {
-        judge(facts, OURS, Guard::new(PRODUCER_ID_EXPIRATION_MS_DEFAULT), Ownership::Unknown, None, now(0))
+        look(facts, Ownership::Unknown, None, 0)
     }
 
     #[test]
@@ -255,8 +297,7 @@ mod tests {
     fn an_unguarded_end_has_to_stand_still_for_two_seconds() {
         let mut old = facts(100);
         old.producer = None;
-        let guard = Guard::new(PRODUCER_ID_EXPIRATION_MS_DEFAULT);
-        let look = |f: &Facts, w, t| judge(f, OURS, guard, Ownership::Unknown, w, now(t));
+        let look = |f: &Facts, w, t| look(f, Ownership::Unknown, w, t);
         let Judgement::Wait { watching, .. } = look(&old, None, 1_000) else { panic!("should wait") };
         let Judgement::Wait { watching, .. } = look(&old, watching, 2_900) else { panic!("still too soon") };
         old.dest_end = DestOffset(120);
@@ -266,7 +307,40 @@ mod tests {
         assert!(why.contains("another mirror"), "{why}");
         assert!(matches!(look(&old, watching, 4_999), Judgement::Wait { .. }));
         let Judgement::GoOn(position) = look(&old, watching, 5_000) else { panic!("stood still") };
-        assert_eq!((position.next_sequence, position.known), (120, None), "unknown: the offset is the sequence");
+        assert_eq!(
+            (position.next_sequence, position.known),
+            (120, None),
+            "unknown: the offset is the sequence"
+        );
+    }
+
+    /// Story: the second look was asked for after half a second, read at once, and took two seconds to come
+    /// back. A request of a dead connection landed in between, and the append behind the old end slipped.
+    #[test]
+    fn a_look_that_took_long_proves_no_standstill() {
+        let mut old = facts(100);
+        old.producer = None;
+        let guard = Guard::new(PRODUCER_ID_EXPIRATION_MS_DEFAULT);
+        let look = |watching, asked, here| {
+            judge(&old, OURS, guard, Ownership::Unknown, watching, Millis(asked), now(here))
+        };
+        let Judgement::Wait { watching, .. } = look(None, 0, 100) else { panic!("should wait") };
+        let Judgement::Wait { watching, .. } = look(watching, 600, 2_600) else { panic!("read at 600") };
+        assert!(matches!(look(watching, 2_650, 2_700), Judgement::GoOn(_)));
+    }
+
+    #[test]
+    fn a_remembered_end_has_to_stand_still_before_old_data() {
+        let Judgement::Wait { watching, .. } = look(&facts(100), Ownership::UnknownBeforeOld, None, 0) else {
+            panic!("should wait")
+        };
+        let Judgement::GoOn(position) = look(&facts(100), Ownership::UnknownBeforeOld, watching, 2_000)
+        else {
+            panic!("stood still")
+        };
+        assert_eq!((position.footing, position.next_sequence), (Footing::StoodStill, 42));
+        let Judgement::GoOn(position) = judged(&facts(100)) else { panic!("should go on") };
+        assert_eq!(position.footing, Footing::Remembered);
     }
 
     #[test]
@@ -274,9 +348,8 @@ mod tests {
         let mut new = facts(0);
         new.producer = None;
         new.tail = Tail::Empty;
-        let guard = Guard::new(PRODUCER_ID_EXPIRATION_MS_DEFAULT);
-        assert!(matches!(judge(&new, OURS, guard, Ownership::JustCreated, None, now(0)), Judgement::GoOn(_)));
-        assert!(matches!(judge(&new, OURS, guard, Ownership::Unknown, None, now(0)), Judgement::Wait { .. }));
+        assert!(matches!(look(&new, Ownership::JustCreated, None, 0), Judgement::GoOn(_)));
+        assert!(matches!(look(&new, Ownership::Unknown, None, 0), Judgement::Wait { .. }));
     }
 
     #[test]
@@ -300,7 +373,10 @@ mod tests {
     fn verdicts_carry_their_evidence() {
         let mut f = facts(100);
         f.source_end = SourceOffset(80);
-        assert!(matches!(judged(&f), Judgement::Stop(Verdict::Diverged(Divergence::SourceEndsEarlier { .. }))));
+        assert!(matches!(
+            judged(&f),
+            Judgement::Stop(Verdict::Diverged(Divergence::SourceEndsEarlier { .. }))
+        ));
         let mut f = facts(100);
         f.source_start = SourceOffset(150);
         f.tail = Tail::NotComparable;
@@ -317,8 +393,7 @@ mod tests {
     #[test]
     fn sequences_wrap_as_the_broker_expects() {
         let mut f = facts(100);
-        f.producer =
-            Some(ProducerOnPartition { epoch: 3, last_sequence: i32::MAX, last_timestamp_ms: WALL });
+        f.producer = Some(ProducerOnPartition { epoch: 3, last_sequence: i32::MAX, last_timestamp_ms: WALL });
         let Judgement::GoOn(position) = judged(&f) else { panic!("should go on") };
         assert_eq!(position.next_sequence, 0);
     }

@@ -1,17 +1,14 @@
 //! The state machine of one mirrored partition: one input in, actions out; the agent performs them.
-//!
-//! ```text
 //! opening ──► copying ⇄ caught up ──► draining ──► opening …        any state ──► stopped (a verdict)
-//! ```
 //! Whatever goes wrong leads through draining (wait for every answer) to opening (ask the destination).
 //! A verdict drawn from one look is looked at twice, so that a single damaged answer stops nothing.
 
 use bytes::Bytes;
 
-use super::copying::{Append, AppendAnswer, AppendReceipt, Copying, Meaning, Sent, next_receipt};
+use super::copying::{Append, AppendAnswer, AppendReceipt, Copying, Meaning, Sent, next_receipt, settle};
 use super::guard::Guard;
 use super::opening::{Displaced, Facts, Judgement, Ownership, Standstill, judge};
-use super::verdict::{Divergence, Verdict};
+use super::verdict::{Divergence, Unsupported, Verdict};
 use super::window::{Ticket, Window};
 use super::{Millis, Now, Pace, Trouble};
 use crate::ids::{DestOffset, LeaderEpoch, ProducerIdentity, SourceOffset, TopicId};
@@ -33,16 +30,32 @@ pub enum Input<P> {
     /// They could not be made.
     OpenFailed(Trouble),
     /// A fetch from `at` answered. `permit` accounts for the memory of `records`.
-    Fetched { at: SourceOffset, records: Bytes, ends: SourceEnds, permit: P },
+    Fetched {
+        at: SourceOffset,
+        records: Bytes,
+        ends: SourceEnds,
+        permit: P,
+    },
     /// The source says its history ends before the position we fetch from (M10).
-    SourceDiverges { at: SourceOffset, epoch: LeaderEpoch, end: SourceOffset },
+    SourceDiverges {
+        at: SourceOffset,
+        epoch: LeaderEpoch,
+        end: SourceOffset,
+    },
     /// The source no longer has the offset we fetch from.
-    OutOfRange { at: SourceOffset },
-    Appended { ticket: Ticket, answer: AppendAnswer },
+    OutOfRange {
+        at: SourceOffset,
+    },
+    Appended {
+        ticket: Ticket,
+        answer: AppendAnswer,
+    },
     /// The source topic was deleted.
     SourceGone,
     /// The source topic was deleted and created again under another id.
-    SourceRecreated { is: TopicId },
+    SourceRecreated {
+        is: TopicId,
+    },
     /// Time passed.
     Tick,
 }
@@ -51,11 +64,16 @@ pub enum Input<P> {
 #[derive(Debug)]
 pub enum Action<P> {
     /// Read the facts, not before `at`. `displaced`: see who stands in our place.
-    Open { at: Millis, displaced: Option<Displaced> },
+    Open {
+        at: Millis,
+        displaced: Option<Displaced>,
+    },
     Append(Append),
     Receipt(AppendReceipt<P>),
     /// The destination was found complete up to here while opening.
-    Opened { end: DestOffset },
+    Opened {
+        end: DestOffset,
+    },
     /// Say it loudly; nothing more will be asked for.
     Stopped(Verdict),
 }
@@ -87,23 +105,27 @@ pub enum Phase {
 
 #[derive(Debug)]
 enum State<P> {
-    Opening(Opening),
+    Opening(Opening<P>),
     Copying(Copying<P>),
     Draining { window: Window<Sent<P>>, then: Then },
     Stopped(Verdict),
 }
 
 #[derive(Debug)]
-struct Opening {
+struct Opening<P> {
     ownership: Ownership,
     watching: Option<Standstill>,
     displaced: Option<Displaced>,
+    /// The facts asked for last are not read before this moment.
+    asked_at: Millis,
+    /// Fetched and not sent, while only the end's freshness is in doubt.
+    kept: Option<Copying<P>>,
 }
 
 /// What follows once every answer is in.
 #[derive(Debug)]
 enum Then {
-    Reopen { ownership: Ownership, displaced: Option<Displaced> },
+    Reopen { displaced: Option<Displaced> },
     Stop(Verdict),
 }
 
@@ -121,6 +143,19 @@ pub struct Partition<P> {
     failures: u32,
     /// A verdict seen once: the second equal look makes it final.
     suspicion: Option<Verdict>,
+    /// The name of the next append: none is given twice.
+    next_ticket: Ticket,
+}
+
+impl<P> Opening<P> {
+    fn new(ownership: Ownership, displaced: Option<Displaced>, now: Millis) -> Self {
+        Self { ownership, watching: None, displaced, asked_at: now, kept: None }
+    }
+
+    fn ask(&mut self, at: Millis) -> Action<P> {
+        self.asked_at = at;
+        Action::Open { at, displaced: self.displaced }
+    }
 }
 
 impl<P: Clone> Partition<P> {
@@ -128,13 +163,14 @@ impl<P: Clone> Partition<P> {
     pub fn new(settings: Settings, source_id: TopicId, ownership: Ownership) -> Self {
         Self {
             settings,
-            state: State::Opening(Opening { ownership, watching: None, displaced: None }),
+            state: State::Opening(Opening::new(ownership, None, Millis(0))),
             source_id,
             ends: None,
             durable: None,
             trouble: None,
             failures: 0,
             suspicion: None,
+            next_ticket: Ticket(0),
         }
     }
 
@@ -221,19 +257,22 @@ impl<P: Clone> Partition<P> {
             self.stop(Verdict::Diverged(Divergence::TopicRecreated { was: self.source_id, is }), out);
             return;
         }
+        let kept = opening.kept.take();
         let Settings { identity, guard, .. } = self.settings;
-        match judge(facts, identity, guard, opening.ownership, opening.watching, now) {
+        match judge(facts, identity, guard, opening.ownership, opening.watching, opening.asked_at, now) {
             Judgement::GoOn(position) => {
                 self.trouble = None;
                 self.durable = Some(position.end);
+                self.suspicion.take_if(|seen| !is_seen_by_fetching(seen));
                 out.push(Action::Opened { end: position.end });
-                self.state = State::Copying(Copying::new(position, now));
+                let resumed = kept.and_then(|kept| kept.resume(position, now));
+                let copying = resumed.unwrap_or_else(|| Copying::new(position, self.next_ticket, now));
+                self.state = State::Copying(copying);
             }
             Judgement::Wait { milliseconds, why, watching } => {
                 opening.watching = watching;
-                let displaced = opening.displaced;
                 self.trouble = Some(Trouble::soon(why));
-                out.push(Action::Open { at: now.mono.plus(milliseconds), displaced });
+                out.push(opening.ask(now.mono.plus(milliseconds)));
             }
             Judgement::Stop(verdict) => self.suspect(verdict, now, out),
         }
@@ -254,8 +293,11 @@ impl<P: Clone> Partition<P> {
     }
 
     fn on_open_failed(&mut self, trouble: Trouble, now: Now, out: &mut Vec<Action<P>>) {
-        let State::Opening(opening) = &self.state else { return };
-        out.push(Action::Open { at: now.mono.plus(self.pause(trouble.pace)), displaced: opening.displaced });
+        let at = now.mono.plus(self.pause(trouble.pace));
+        let State::Opening(opening) = &mut self.state else { return };
+        // Somebody else may need the memory more.
+        opening.kept = None;
+        out.push(opening.ask(at));
         self.failures += 1;
         self.trouble = Some(trouble);
     }
@@ -268,9 +310,9 @@ impl<P: Clone> Partition<P> {
         }
         self.ends = Some(ends);
         let refused = copying.take(records, permit);
-        if copying.fetch_at > at {
-            self.suspicion = None;
-        }
+        let moved = copying.fetch_at > at;
+        // Emptiness proves nothing about what stands there (M11), but the source has agreed to the epoch (M10).
+        self.suspicion.take_if(|seen| moved || matches!(seen, Verdict::Diverged(_)));
         if let Some((offset, what)) = refused {
             let verdict = Verdict::Unsupported { at: offset, what: what.clone() };
             if self.suspicion.as_ref() == Some(&verdict) {
@@ -292,11 +334,7 @@ impl<P: Clone> Partition<P> {
         if !matches!(&self.state, State::Copying(c) if c.fetch_at == at) {
             return;
         }
-        self.suspect(
-            Verdict::Diverged(Divergence::EpochEndsEarlier { epoch, end, position: at }),
-            now,
-            out,
-        );
+        self.suspect(Verdict::Diverged(Divergence::EpochEndsEarlier { epoch, end, position: at }), now, out);
     }
 
     /// Expired or cut: only the facts can tell which.
@@ -314,31 +352,36 @@ impl<P: Clone> Partition<P> {
                 Meaning::Doubt { trouble, displaced } => self.reopen(trouble, displaced, now, out),
                 Meaning::Stale => {}
             },
-            State::Draining { window, .. } => {
-                // Even now only an answer at its place is a success: the window checks order, we the offset.
-                let fits = window.in_flight(ticket).is_some_and(
-                    |sent| matches!(answer, AppendAnswer::Acknowledged { base } if base == sent.expect()),
-                );
-                if fits { window.acknowledge(ticket) } else { window.fail(ticket) };
+            State::Draining { window, then } => {
+                let meaning = settle(window, ticket, answer);
+                if let (Meaning::Doubt { displaced: Some(seen), .. }, Then::Reopen { displaced }) =
+                    (meaning, then)
+                {
+                    displaced.get_or_insert(seen);
+                }
             }
             State::Opening(_) | State::Stopped(_) => {}
         }
     }
 
-    fn reopen(
-        &mut self,
-        trouble: Trouble,
-        displaced: Option<Displaced>,
-        now: Now,
-        out: &mut Vec<Action<P>>,
-    ) {
+    fn reopen(&mut self, trouble: Trouble, displaced: Option<Displaced>, now: Now, out: &mut Vec<Action<P>>) {
         self.trouble = Some(trouble);
-        self.drain(Then::Reopen { ownership: Ownership::Unknown, displaced }, now, out);
+        self.drain(Then::Reopen { displaced }, now, out);
+    }
+
+    /// Nothing has failed and nothing is in flight, but the end has to be read once more (M6).
+    fn look_again(&mut self, ownership: Ownership, now: Now, out: &mut Vec<Action<P>>) {
+        let nothing = State::Opening(Opening::new(ownership, None, now.mono));
+        let State::Copying(copying) = std::mem::replace(&mut self.state, nothing) else { return };
+        self.next_ticket = copying.window.next_ticket();
+        let mut opening = Opening::new(ownership, None, now.mono);
+        out.push(opening.ask(now.mono));
+        self.state = State::Opening(Opening { kept: Some(copying), ..opening });
     }
 
     /// Stops sending, drops what was not sent, and waits for every answer.
     fn drain(&mut self, then: Then, now: Now, out: &mut Vec<Action<P>>) {
-        let opening = State::Opening(Opening { ownership: Ownership::Unknown, watching: None, displaced: None });
+        let opening = State::Opening(Opening::new(Ownership::Unknown, None, now.mono));
         match std::mem::replace(&mut self.state, opening) {
             State::Copying(copying) => self.state = State::Draining { window: copying.window, then },
             State::Draining { window, then: before } => {
@@ -359,7 +402,7 @@ impl<P: Clone> Partition<P> {
         let Settings { identity, guard, .. } = self.settings;
         match &mut self.state {
             State::Copying(copying) => {
-                while let Some(receipt) = next_receipt(&mut copying.window) {
+                while let Some(receipt) = copying.next_receipt() {
                     self.durable = Some(receipt.next);
                     out.push(Action::Receipt(receipt));
                 }
@@ -370,10 +413,8 @@ impl<P: Clone> Partition<P> {
                     && let Some((at, what)) = copying.wall.take()
                 {
                     self.stop(Verdict::Unsupported { at, what }, out);
-                } else if copying.end_is_stale(guard, now) {
-                    // M6: nobody has confirmed this end for a second. Read it again before writing behind it.
-                    let ownership = Ownership::Ours { end: copying.next_to_send() };
-                    self.drain(Then::Reopen { ownership, displaced: None }, now, out);
+                } else if let Some(ownership) = copying.doubts_end(guard, now) {
+                    self.look_again(ownership, now, out);
                 }
             }
             State::Draining { window, .. } => {
@@ -390,23 +431,20 @@ impl<P: Clone> Partition<P> {
     }
 
     fn end_draining(&mut self, now: Now, out: &mut Vec<Action<P>>) {
-        let opening = State::Opening(Opening { ownership: Ownership::Unknown, watching: None, displaced: None });
-        let State::Draining { mut window, then } = std::mem::replace(&mut self.state, opening) else { return };
+        let opening = State::Opening(Opening::new(Ownership::Unknown, None, now.mono));
+        let State::Draining { mut window, then } = std::mem::replace(&mut self.state, opening) else {
+            return;
+        };
         window.clear();
+        self.next_ticket = window.next_ticket();
         match then {
             Then::Stop(verdict) => self.stop(verdict, out),
-            Then::Reopen { ownership, displaced } => {
-                let pause = match ownership {
-                    Ownership::Ours { .. } => 0,
-                    _ => {
-                        let pace = self.trouble.as_ref().map_or(Pace::Soon, |t| t.pace);
-                        let pause = self.pause(pace);
-                        self.failures += 1;
-                        pause
-                    }
-                };
-                self.state = State::Opening(Opening { ownership, watching: None, displaced });
-                out.push(Action::Open { at: now.mono.plus(pause), displaced });
+            Then::Reopen { displaced } => {
+                let pause = self.pause(self.trouble.as_ref().map_or(Pace::Soon, |t| t.pace));
+                self.failures += 1;
+                let mut opening = Opening::new(Ownership::Unknown, displaced, now.mono);
+                out.push(opening.ask(now.mono.plus(pause)));
+                self.state = State::Opening(opening);
             }
         }
     }
@@ -424,6 +462,15 @@ impl<P: Clone> Partition<P> {
             Pace::Soon => soon,
             Pace::Slow => soon.max(2_000),
         }
+    }
+}
+
+/// Verdicts that good facts do not refute: only another fetch answer can.
+fn is_seen_by_fetching(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Diverged(Divergence::EpochEndsEarlier { .. }) => true,
+        Verdict::Unsupported { what, .. } => !matches!(what, Unsupported::Expired { .. }),
+        _ => false,
     }
 }
 

@@ -5,6 +5,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 use lockstep_batch::rewrite::MirroredBatch;
 use lockstep_batch::view::FetchedBatch;
 
+use super::WallMillis;
+use super::opening::ProducerOnPartition;
+
 /// What kind of batch to build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BatchKind {
@@ -64,6 +67,8 @@ pub(crate) struct DestLog {
     pub(crate) end: i64,
     /// (base sequence, last sequence, offset), the last five.
     remembered: Vec<(i32, i32, i64)>,
+    /// Of the newest batch: what the broker forgets the producer by (M6).
+    last_timestamp: i64,
 }
 
 impl DestLog {
@@ -81,6 +86,7 @@ impl DestLog {
         let at = self.end;
         self.batches.push((at, batch.payload().clone()));
         self.end += i64::from(batch.record_count());
+        self.last_timestamp = batch.max_timestamp();
         self.remembered.push((first, last, at));
         if self.remembered.len() > 5 {
             self.remembered.remove(0);
@@ -88,8 +94,26 @@ impl DestLog {
         Answer::Base(at)
     }
 
-    pub(crate) fn last_sequence(&self) -> Option<i32> {
-        self.remembered.last().map(|(_, last, _)| *last)
+    /// The producer's entry as DescribeProducers shows it.
+    pub(crate) fn producer(&self, epoch: i16) -> Option<ProducerOnPartition> {
+        self.remembered.last().map(|(_, last_sequence, _)| ProducerOnPartition {
+            epoch,
+            last_sequence: *last_sequence,
+            last_timestamp_ms: self.last_timestamp,
+        })
+    }
+
+    /// Whether the newest record is so old that the broker may forget the producer at any moment.
+    pub(crate) fn may_forget(&self, expiration_ms: i64, now: WallMillis) -> bool {
+        !self.remembered.is_empty() && now.0 - self.last_timestamp > expiration_ms
+    }
+
+    /// The batch that holds `offset`: where it starts, and its payload.
+    pub(crate) fn batch_at(&self, offset: i64) -> Option<&(i64, Bytes)> {
+        if offset >= self.end {
+            return None;
+        }
+        self.batches.iter().rev().find(|(at, _)| *at <= offset)
     }
 
     /// As after `producer.id.expiration.ms`.

@@ -103,7 +103,10 @@ impl fmt::Display for Verdict {
                 write!(f, "contaminated at offset {at}: written by a foreign producer (id {producer_id})")
             }
             Self::Contaminated { at, .. } => {
-                write!(f, "contaminated at offset {at}: written by a foreign producer (not idempotent, no id)")
+                write!(
+                    f,
+                    "contaminated at offset {at}: written by a foreign producer (not idempotent, no id)"
+                )
             }
             Self::Slipped { at, shift } => write!(
                 f,

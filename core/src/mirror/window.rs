@@ -38,6 +38,16 @@ impl<T> Default for Window<T> {
 }
 
 impl<T> Window<T> {
+    /// An empty window that names its appends from `first` on: where the one before stopped.
+    pub fn starting_at(first: Ticket) -> Self {
+        Self { next: first.0, ..Self::default() }
+    }
+
+    /// The name of the next append.
+    pub fn next_ticket(&self) -> Ticket {
+        Ticket(self.next)
+    }
+
     /// Takes an append of `bytes` bytes in, at the back.
     pub fn push(&mut self, bytes: usize, content: T) -> Ticket {
         let ticket = Ticket(self.next);

@@ -64,9 +64,15 @@ pub enum DataOwner {
 pub enum TopicPlan {
     /// Already a standby topic of the right size.
     Ready,
-    Create { partitions: usize, settings: Vec<(String, String)> },
+    Create {
+        partitions: usize,
+        settings: Vec<(String, String)>,
+    },
     /// Exists: set these settings and add partitions up to this number.
-    Adopt { grow_to: Option<usize>, settings: Vec<(String, String)> },
+    Adopt {
+        grow_to: Option<usize>,
+        settings: Vec<(String, String)>,
+    },
     Refuse(Refusal),
 }
 
@@ -127,7 +133,10 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::ForeignData { partition, offset, producer_id } => {
-                write!(f, "the destination holds records that this link did not write: partition {partition}, offset {offset}, ")?;
+                write!(
+                    f,
+                    "the destination holds records that this link did not write: partition {partition}, offset {offset}, "
+                )?;
                 if *producer_id >= 0 {
                     write!(f, "producer id {producer_id}")
                 } else {

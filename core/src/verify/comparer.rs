@@ -1,0 +1,255 @@
+//! The walk along both logs at once. Batches with equal bytes pass without being decompressed; all others are
+//! decoded and compared record by record, whatever the boundaries of the batches on either side.
+//! Promises: memory is what was offered and one decompressed batch per side; it asks for more only when nothing
+//! of a side is left. Never reads on by itself. Offsets are plain numbers: that both sides count alike is what
+//! is being verified.
+
+use std::ops::Range;
+
+use lockstep_batch::view::FetchedBatch;
+
+use super::Side;
+use super::fates::{Fates, Presence};
+use super::findings::{Findings, Unread};
+use super::stream::{Cause, Frontier, Head, Marker, Stream, presence};
+use crate::compare::difference;
+
+/// Records compared before [`Comparer::step`] returns, so that a single thread can do other things in between.
+const RECORDS_PER_STEP: usize = 1_000;
+
+/// What the comparison needs next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Step {
+    /// Everything of this side that was offered is used up and freed: [`Comparer::offer`] what follows.
+    Need(Side),
+    /// Call again.
+    Moved,
+    /// [`Comparer::finish`] says what was found.
+    Done,
+}
+
+/// Compares one range of one partition.
+#[derive(Clone, Debug)]
+pub struct Comparer {
+    range: Range<i64>,
+    /// Everything below has been judged, or waits for a marker.
+    position: i64,
+    source: Stream,
+    dest: Stream,
+    fates: Fates,
+    findings: Findings,
+}
+
+impl Comparer {
+    /// `range` is half-open; an empty one is identical.
+    pub fn new(range: Range<i64>) -> Self {
+        let start = range.start;
+        Self {
+            range,
+            position: start,
+            source: Stream::new(start),
+            dest: Stream::new(start),
+            fates: Fates::default(),
+            findings: Findings::default(),
+        }
+    }
+
+    /// The next batch of `side`, in the order of its log, as answered to a fetch from [`Comparer::read_to`].
+    pub fn offer(&mut self, side: Side, batch: FetchedBatch) {
+        if side == Side::Source {
+            self.findings.source_bytes += batch.header().len() as u64;
+        }
+        let end = self.range.end;
+        self.stream(side).offer(batch, end);
+    }
+
+    /// Retention took everything of `side` below `until`: neither side is compared there.
+    pub fn expired(&mut self, side: Side, until: i64) {
+        let until = until.min(self.range.end);
+        self.stream(side).blank(until, Cause::Expired);
+    }
+
+    /// The rest of `side` cannot be read.
+    pub fn unreadable(&mut self, side: Side, why: String) {
+        let end = self.range.end;
+        self.stream(side).blank(end, Cause::Unreadable(why));
+    }
+
+    /// Where the next fetch of `side` starts.
+    pub fn read_to(&self, side: Side) -> i64 {
+        match side {
+            Side::Source => self.source.read_to(),
+            Side::Dest => self.dest.read_to(),
+        }
+    }
+
+    /// The first offset of the range.
+    pub fn start(&self) -> i64 {
+        self.range.start
+    }
+
+    /// Offsets below are done with.
+    pub fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// What was found so far.
+    pub fn findings(&self) -> &Findings {
+        &self.findings
+    }
+
+    /// Goes on as far as one batch, or [`RECORDS_PER_STEP`] records.
+    pub fn step(&mut self) -> Step {
+        if self.position >= self.range.end || self.findings.is_full() {
+            return Step::Done;
+        }
+        for side in [Side::Source, Side::Dest] {
+            while let Some(marker) = self.settle(side) {
+                self.decide(side, marker);
+            }
+            // Before anything is taken apart: the other side's batch may turn out to be the same bytes.
+            if self.stream(side).is_dry() && self.read_to(side) < self.range.end {
+                return Step::Need(side);
+            }
+        }
+        if self.pass_equal_bytes() {
+            return Step::Moved;
+        }
+        for _ in 0..RECORDS_PER_STEP {
+            for side in [Side::Source, Side::Dest] {
+                while let Some(marker) = self.pull(side) {
+                    self.decide(side, marker);
+                }
+            }
+            if let Some(step) = self.judge_next() {
+                return step;
+            }
+            if self.findings.is_full() || (self.source.is_between() && self.dest.is_between()) {
+                break;
+            }
+        }
+        Step::Moved
+    }
+
+    /// What was found. Offsets that no step has come to are unread.
+    pub fn finish(mut self) -> Findings {
+        self.fates.give_up(&mut self.findings);
+        if self.position < self.range.end && !self.findings.is_full() {
+            let (from, until) = (self.position, self.range.end);
+            let why = "the comparison ended before".to_owned();
+            self.findings.unread(Unread { side: Side::Source, from, until, why });
+            self.position = until;
+        }
+        self.findings.close(self.position.abs_diff(self.range.start));
+        self.findings
+    }
+
+    fn stream(&mut self, side: Side) -> &mut Stream {
+        match side {
+            Side::Source => &mut self.source,
+            Side::Dest => &mut self.dest,
+        }
+    }
+
+    fn settle(&mut self, side: Side) -> Option<Marker> {
+        let position = self.position;
+        self.stream(side).settle(position)
+    }
+
+    fn pull(&mut self, side: Side) -> Option<Marker> {
+        let position = self.position;
+        self.stream(side).pull(position)
+    }
+
+    fn decide(&mut self, side: Side, marker: Marker) {
+        self.fates.decide(&mut self.findings, side, marker.producer_id, marker.outcome);
+    }
+
+    /// The fast path: both sides are between batches and the next ones say the same in the same bytes.
+    fn pass_equal_bytes(&mut self) -> bool {
+        let (Some(here), Some(there)) = (self.source.whole(), self.dest.whole()) else { return false };
+        let header = *here.header();
+        let inside = header.base_offset() >= self.position && header.next_offset() <= self.range.end;
+        if !inside || !same_bytes(here, there) {
+            return false;
+        }
+        let present = (presence(here), presence(there));
+        // A checked header's count is not negative.
+        let count = u64::from(header.record_count().unsigned_abs());
+        self.fates.take(&mut self.findings, (header.base_offset(), count), present, None);
+        self.position = header.next_offset();
+        self.source.drop_whole();
+        self.dest.drop_whole();
+        true
+    }
+
+    /// Judges the lowest offset at which either side holds something.
+    fn judge_next(&mut self) -> Option<Step> {
+        let (position, end) = (self.position, self.range.end);
+        let (here, there) = (self.source.frontier(position, end), self.dest.frontier(position, end));
+        let at = here.offset().min(there.offset());
+        self.position = position.max(at);
+        if at >= end {
+            return Some(Step::Done);
+        }
+        match (here, there) {
+            (Frontier::Blank(offset), _) if offset == at => self.pass_over(Side::Source),
+            (_, Frontier::Blank(offset)) if offset == at => self.pass_over(Side::Dest),
+            (Frontier::ReadTo(offset), _) if offset == at => return Some(Step::Need(Side::Source)),
+            (_, Frontier::ReadTo(offset)) if offset == at => return Some(Step::Need(Side::Dest)),
+            (Frontier::Record(a), Frontier::Record(b)) if a == b => self.judge_pair(at),
+            (Frontier::Record(offset), _) if offset == at => self.judge_alone(Side::Source, at),
+            _ => self.judge_alone(Side::Dest, at),
+        }
+        None
+    }
+
+    fn judge_pair(&mut self, at: i64) {
+        if let (Some(Head::Record(a, here)), Some(Head::Record(b, there))) =
+            (self.source.take_head(), self.dest.take_head())
+        {
+            self.fates.take(&mut self.findings, (at, 1), (here, there), difference(&a, &b));
+        }
+        self.position = at + 1;
+    }
+
+    fn judge_alone(&mut self, side: Side, at: i64) {
+        if let Some(Head::Record(_, presence)) = self.stream(side).take_head() {
+            let present = match side {
+                Side::Source => (presence, Presence::Absent),
+                Side::Dest => (Presence::Absent, presence),
+            };
+            self.fates.take(&mut self.findings, (at, 1), present, None);
+        }
+        self.position = at + 1;
+    }
+
+    fn pass_over(&mut self, side: Side) {
+        let Some(Head::Blank(blank)) = self.stream(side).take_head() else { return };
+        let (from, until) = (self.position, blank.until.min(self.range.end));
+        // Markers under the blank are missed: a later one must not decide for an earlier transaction.
+        self.fates.give_up(&mut self.findings);
+        match blank.cause {
+            Cause::Expired => self.findings.offsets_expired += until.abs_diff(from),
+            Cause::Unreadable(why) => self.findings.unread(Unread { side, from, until, why }),
+        }
+        self.position = until;
+    }
+}
+
+/// Equal batches but for what a mirror rewrites (M4): producer, sequence, leader epoch and the checksum over them.
+fn same_bytes(a: &FetchedBatch, b: &FetchedBatch) -> bool {
+    let (x, y) = (a.header(), b.header());
+    x.base_offset() == y.base_offset()
+        && x.last_offset_delta() == y.last_offset_delta()
+        && x.record_count() == y.record_count()
+        && x.base_timestamp() == y.base_timestamp()
+        && x.max_timestamp() == y.max_timestamp()
+        && x.timestamp_type() == y.timestamp_type()
+        && x.codec().is_ok()
+        && x.codec() == y.codec()
+        && a.view().payload() == b.view().payload()
+        && a.view().checksum_holds()
+        && b.view().checksum_holds()
+}

@@ -1,0 +1,136 @@
+//! Batches for the tests of this folder: an encoder of its own, uncompressed, with a right checksum.
+
+use bytes::Bytes;
+use lockstep_batch::records::{Header, Record};
+use lockstep_batch::view::FetchedBatch;
+
+const TRANSACTIONAL: i16 = 0x10;
+const CONTROL: i16 = 0x20;
+
+/// A batch to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Plain {
+    pub(crate) attributes: i16,
+    pub(crate) producer_id: i64,
+    pub(crate) base_offset: i64,
+    pub(crate) last_offset: i64,
+    pub(crate) base_timestamp: i64,
+    pub(crate) records: Vec<Record>,
+    /// Bytes behind the last record.
+    pub(crate) trailing: usize,
+}
+
+/// The record that belongs at `offset`, always the same.
+pub(crate) fn record(offset: i64) -> Record {
+    Record {
+        offset,
+        timestamp: 1_700_000_000_000 + offset,
+        key: Some(Bytes::from(format!("key-{offset}"))),
+        value: Some(Bytes::from(format!("value of {offset}"))),
+        headers: vec![Header { key: Bytes::from_static(b"h"), value: None }],
+    }
+}
+
+impl Plain {
+    pub(crate) fn of(records: Vec<Record>) -> Self {
+        let (first, last) = (records.first().unwrap(), records.last().unwrap());
+        Self {
+            attributes: 0,
+            producer_id: 7,
+            base_offset: first.offset,
+            last_offset: last.offset,
+            base_timestamp: first.timestamp,
+            records: records.clone(),
+            trailing: 0,
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut payload = Vec::new();
+        for record in &self.records {
+            put_record(&mut payload, record, self.base_offset, self.base_timestamp);
+        }
+        payload.extend(vec![0xee; self.trailing]);
+        let max = self.records.iter().map(|r| r.timestamp).max().unwrap_or(-1);
+        let mut covered = Vec::new();
+        covered.extend(self.attributes.to_be_bytes());
+        covered.extend(((self.last_offset - self.base_offset) as i32).to_be_bytes());
+        covered.extend(self.base_timestamp.to_be_bytes());
+        covered.extend(max.to_be_bytes());
+        covered.extend(self.producer_id.to_be_bytes());
+        covered.extend(0i16.to_be_bytes());
+        covered.extend(0i32.to_be_bytes());
+        covered.extend((self.records.len() as i32).to_be_bytes());
+        covered.extend(payload);
+        let mut out = Vec::new();
+        out.extend(self.base_offset.to_be_bytes());
+        out.extend((covered.len() as i32 + 9).to_be_bytes());
+        out.extend(3i32.to_be_bytes());
+        out.push(2);
+        out.extend(lockstep_batch::crc::checksum(&covered).to_be_bytes());
+        out.extend(covered);
+        out
+    }
+
+    pub(crate) fn fetched(&self) -> FetchedBatch {
+        FetchedBatch::parse(Bytes::from(self.bytes())).unwrap()
+    }
+}
+
+/// The records of `offsets` in one batch.
+pub(crate) fn batch(offsets: std::ops::Range<i64>) -> FetchedBatch {
+    Plain::of(offsets.map(record).collect()).fetched()
+}
+
+/// As [`batch`], in a transaction of `producer_id`.
+pub(crate) fn in_transaction(producer_id: i64, offsets: std::ops::Range<i64>) -> FetchedBatch {
+    Plain { attributes: TRANSACTIONAL, producer_id, ..Plain::of(offsets.map(record).collect()) }.fetched()
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ends {
+    Abort = 0,
+    Commit = 1,
+}
+
+/// The marker that ends the transaction of `producer_id`.
+pub(crate) fn marker(producer_id: i64, offset: i64, ends: Ends) -> FetchedBatch {
+    let key = [0, 0, 0, ends as u8];
+    let record = Record { key: Some(Bytes::copy_from_slice(&key)), headers: Vec::new(), ..record(offset) };
+    Plain { attributes: TRANSACTIONAL | CONTROL, producer_id, ..Plain::of(vec![record]) }.fetched()
+}
+
+/// What the cleaner leaves of a batch without a surviving record.
+pub(crate) fn emptied(offsets: std::ops::Range<i64>) -> FetchedBatch {
+    let last_offset = offsets.end - 1;
+    Plain { last_offset, records: Vec::new(), ..Plain::of(vec![record(offsets.start)]) }.fetched()
+}
+
+fn put_record(out: &mut Vec<u8>, record: &Record, base_offset: i64, base_timestamp: i64) {
+    let mut body = vec![0];
+    put_varlong(&mut body, record.timestamp - base_timestamp);
+    put_varlong(&mut body, record.offset - base_offset);
+    put_nullable(&mut body, record.key.as_deref());
+    put_nullable(&mut body, record.value.as_deref());
+    put_varlong(&mut body, record.headers.len() as i64);
+    for header in &record.headers {
+        put_nullable(&mut body, Some(&header.key));
+        put_nullable(&mut body, header.value.as_deref());
+    }
+    put_varlong(out, body.len() as i64);
+    out.extend(body);
+}
+
+fn put_varlong(out: &mut Vec<u8>, number: i64) {
+    let mut rest = ((number << 1) ^ (number >> 63)) as u64;
+    while rest > 0x7f {
+        out.push((rest & 0x7f) as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
+
+fn put_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
+    put_varlong(out, bytes.map_or(-1, |bytes| bytes.len() as i64));
+    out.extend(bytes.unwrap_or_default());
+}
