@@ -13,4 +13,4 @@
 
 pub mod link;
 pub mod pipeline;
-// pub mod verify;
+pub mod verify;

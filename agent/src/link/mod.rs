@@ -7,15 +7,18 @@
 //! | file | does |
 //! |---|---|
 //! | [`prepare`] | connects, checks both clusters, plans every topic; refuses before anything is changed |
-//! | [`identity`] | the link's one producer (M1) |
-//! | [`topics`] | reads what stands on the destination, carries plans out, follows new topics and partitions |
+//! | [`identity`] | the link's one producer (M1), kept alive (M2) |
+//! | [`standing`] | what stands on the destination under a topic's name |
+//! | [`topics`] | plans topics, carries plans out, follows new topics and partitions |
 //! | [`running`] | the tasks of a running link, and how they end |
 
 pub mod identity;
 pub mod prepare;
 pub mod running;
+pub mod standing;
 pub mod topics;
 
+use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::spec::select::TopicSelection;
 use lockstep_kafka::Settings;
 
@@ -27,6 +30,8 @@ pub struct LinkSettings {
     pub source: Settings,
     pub dest: Settings,
     pub selection: TopicSelection,
+    /// What of the source's deletions reaches the destination (M20).
+    pub propagation: Propagation,
     /// Fetched records in memory, for the whole process.
     pub memory_bytes_max: usize,
 }

@@ -2,17 +2,21 @@
 //! and plans every topic. All faults are found before anything is changed, and each names its remedy.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use lockstep_core::ids::ProducerIdentity;
 use lockstep_core::mirror::guard::{Guard, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
+use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::plan::topics::TopicPlan;
 use lockstep_kafka::admin::{ConfigTarget, describe_configs};
 use lockstep_kafka::{Cluster, Dial, Error};
 use thiserror::Error as ThisError;
 
 use super::LinkSettings;
-use super::identity::look_up;
+use super::identity::{LinkIdentity, look_up};
 use super::topics::{Planned, TopicError, Topics};
+
+/// Default of the broker's `transactional.id.expiration.ms` (Kafka: `TransactionStateManagerConfig`): seven days.
+const TRANSACTIONAL_ID_EXPIRATION_MS_DEFAULT: i64 = 604_800_000;
 
 /// Topic names shown when nothing matched.
 const NAMES_SHOWN: usize = 5;
@@ -26,7 +30,9 @@ pub enum StartError {
         "source and destination are the same cluster ({cluster_id})\n  remedy  --from and --to have to name different clusters"
     )]
     SameCluster { cluster_id: String },
-    #[error("no topic of the source matches{hint}\n  remedy  patterns are anchored: 'orders' takes that topic alone, 'orders.*' everything that starts so")]
+    #[error(
+        "no topic of the source matches{hint}\n  remedy  patterns are anchored: 'orders' takes that topic alone, 'orders.*' everything that starts so"
+    )]
     NothingMatches { hint: String },
     #[error("{} of {wanted} topics cannot be mirrored; nothing was changed{}", refused.len(), list(refused))]
     Refused { wanted: usize, refused: Vec<Planned> },
@@ -38,7 +44,11 @@ fn list(refused: &[Planned]) -> String {
     let mut text = String::new();
     for planned in refused {
         if let TopicPlan::Refuse(refusal) = &planned.plan {
-            text.push_str(&format!("\n  topic   {}: {refusal}\n  remedy  {}", planned.source.name, refusal.remedy()));
+            text.push_str(&format!(
+                "\n  topic   {}: {refusal}\n  remedy  {}",
+                planned.source.name,
+                refusal.remedy()
+            ));
         }
     }
     text
@@ -49,9 +59,12 @@ pub struct Prepared {
     pub name: String,
     pub source: Cluster,
     pub dest: Cluster,
-    pub guard: Guard,
+    /// `None`: a new link, whose identity is created at the start.
+    pub identity: Option<LinkIdentity>,
+    pub memory: Memory,
     pub plan: Vec<Planned>,
     pub(super) topics: Topics,
+    pub(super) propagation: Propagation,
     pub(super) memory_bytes_max: usize,
 }
 
@@ -73,7 +86,14 @@ pub async fn prepare(dial: Arc<dyn Dial>, settings: LinkSettings) -> Result<Prep
     if wanted.is_empty() {
         return Err(StartError::NothingMatches { hint: names_there(&source) });
     }
-    topics.identity = look_up_if_needed(&dest, &name, wanted.keys()).await.map_err(at("destination"))?;
+    let there = dest.metadata();
+    let standing: Vec<_> = wanted.keys().filter(|name| there.topics.contains_key(*name)).collect();
+    // Who the link is matters only where a topic stands; asking creates `__transaction_state`.
+    let identity = match standing.is_empty() {
+        true => None,
+        false => look_up(&dest, &name, standing.into_iter().map(|name| &**name)).await?,
+    };
+    topics.identity = identity.map(LinkIdentity::producer);
     let mut plan = Vec::new();
     for (source, id) in wanted.into_values() {
         plan.push(topics.plan(source, id).await?);
@@ -83,18 +103,9 @@ pub async fn prepare(dial: Arc<dyn Dial>, settings: LinkSettings) -> Result<Prep
     if !refused.is_empty() {
         return Err(StartError::Refused { wanted: refused.len() + plan.len(), refused });
     }
-    let guard = read_guard(&dest).await.map_err(at("destination"))?;
-    Ok(Prepared { name, source, dest, guard, plan, topics, memory_bytes_max: settings.memory_bytes_max })
-}
-
-/// Who the link is matters only where a destination topic exists; asking creates `__transaction_state`.
-async fn look_up_if_needed<'a>(
-    dest: &Cluster,
-    link: &str,
-    mut wanted: impl Iterator<Item = &'a Arc<str>>,
-) -> Result<Option<ProducerIdentity>, Error> {
-    let metadata = dest.metadata();
-    if wanted.any(|name| metadata.topics.contains_key(name)) { look_up(dest, link).await } else { Ok(None) }
+    let memory = Memory::read(&dest).await.map_err(at("destination"))?;
+    let LinkSettings { propagation, memory_bytes_max, .. } = settings;
+    Ok(Prepared { name, source, dest, identity, memory, plan, topics, propagation, memory_bytes_max })
 }
 
 fn names_there(source: &Cluster) -> String {
@@ -109,20 +120,28 @@ fn names_there(source: &Cluster) -> String {
     format!(" (it has {} topics: {shown}{more})", names.len())
 }
 
-/// M6: how long the destination remembers a producer.
-async fn read_guard(dest: &Cluster) -> Result<Guard, Error> {
-    let nodes: Vec<_> = dest.metadata().brokers.keys().map(|node| ConfigTarget::Broker(*node)).collect();
-    let mut shortest = None;
-    for (_, entries) in describe_configs(dest, &nodes).await? {
-        let Ok(entries) = entries else { continue };
-        let value = entries
-            .into_iter()
-            .find(|entry| entry.name == "producer.id.expiration.ms")
-            .and_then(|entry| entry.value?.parse::<i64>().ok());
-        shortest = match (shortest, value) {
-            (Some(a), Some(b)) => Some(i64::min(a, b)),
-            (a, b) => a.or(b),
+/// How long the destination remembers: a partition's producer (M6) and a transactional id (M2).
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    pub guard: Guard,
+    pub transactional_id_expiration: Duration,
+}
+
+impl Memory {
+    /// The shortest of all brokers; Kafka's defaults where they do not tell.
+    async fn read(dest: &Cluster) -> Result<Self, Error> {
+        let nodes: Vec<_> = dest.metadata().brokers.keys().map(|node| ConfigTarget::Broker(*node)).collect();
+        let described = describe_configs(dest, &nodes).await?;
+        let entries: Vec<_> =
+            described.into_iter().filter_map(|(_, entries)| entries.ok()).flatten().collect();
+        let shortest = |name: &str, default: i64| {
+            let values = entries.iter().filter(|entry| entry.name == name);
+            values.filter_map(|entry| entry.value.as_ref()?.parse().ok()).min().unwrap_or(default)
         };
+        let id_ms = shortest("transactional.id.expiration.ms", TRANSACTIONAL_ID_EXPIRATION_MS_DEFAULT);
+        Ok(Self {
+            guard: Guard::new(shortest("producer.id.expiration.ms", PRODUCER_ID_EXPIRATION_MS_DEFAULT)),
+            transactional_id_expiration: Duration::from_millis(id_ms.max(0).unsigned_abs()),
+        })
     }
-    Ok(Guard::new(shortest.unwrap_or(PRODUCER_ID_EXPIRATION_MS_DEFAULT)))
 }

@@ -9,7 +9,7 @@ use lockstep_kafka::{Cluster, Metadata};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::identity::look_up_or_create;
+use super::identity::{create, keep_alive};
 use super::prepare::{Prepared, StartError};
 use super::topics::Topics;
 use crate::pipeline::budget::Budget;
@@ -22,6 +22,7 @@ const METADATA_INTERVAL: Duration = Duration::from_secs(2);
 /// But never more often than this.
 const METADATA_PAUSE: Duration = Duration::from_millis(100);
 const EVENTS: usize = 256;
+const RETIRED: usize = 16;
 
 /// A link at work.
 pub struct Running {
@@ -40,9 +41,12 @@ impl Prepared {
     /// What the destination refuses. Topics created until then stay: a second start finds them.
     pub async fn start(self) -> Result<Running, StartError> {
         let at_dest = |source| StartError::Cluster { side: "destination", source };
-        let identity = look_up_or_create(&self.dest, &self.name).await.map_err(at_dest)?;
-        tracing::info!(link = self.name, %identity, "writing as");
-        let topics = Topics { identity: Some(identity), ..self.topics };
+        let identity = match self.identity {
+            Some(found) => found,
+            None => create(&self.dest, &self.name).await.map_err(at_dest)?,
+        };
+        tracing::info!(link = self.name, "writing as {}", identity.producer());
+        let topics = Topics { identity: Some(identity.producer()), ..self.topics };
         let (events_in, events) = mpsc::channel(EVENTS);
         let (report_in, report) = watch::channel(Arc::new(LinkReport::default()));
         let (stop, stopped) = watch::channel(false);
@@ -50,13 +54,15 @@ impl Prepared {
         let setup = Setup {
             source: self.source.clone(),
             dest: self.dest.clone(),
-            identity,
-            guard: self.guard,
+            identity: identity.producer(),
+            guard: self.memory.guard,
             budget: Budget::new(self.memory_bytes_max),
+            propagation: self.propagation,
             source_stale: Arc::clone(&source_stale),
             dest_stale: Arc::clone(&dest_stale),
         };
-        let engine = Engine::new(setup, (events_in.clone(), events), report_in);
+        let (retired_in, retired) = mpsc::channel(RETIRED);
+        let engine = Engine::new(setup, (events_in.clone(), events), report_in, retired_in);
         let engine = tokio::spawn(engine.run(stopped));
         let mut ready = BTreeMap::new();
         for planned in &self.plan {
@@ -66,9 +72,11 @@ impl Prepared {
             let _ = events_in.send(Event::TopicReady(topic)).await;
         }
         let mut others = JoinSet::new();
+        let expiration = self.memory.transactional_id_expiration;
+        others.spawn(keep_alive(self.dest.clone(), self.name, identity, expiration));
         others.spawn(watch_metadata(self.source, source_stale, events_in.clone(), Event::SourceMetadata));
         others.spawn(watch_metadata(self.dest, dest_stale, events_in.clone(), Event::DestMetadata));
-        others.spawn(topics.follow(ready, events_in));
+        others.spawn(topics.follow(ready, events_in, retired));
         Ok(Running { report, stop, engine, _others: others })
     }
 }

@@ -1,27 +1,23 @@
-//! Destination topics: reads what stands there, carries a plan out, and follows the source's new topics and
+//! Destination topics: plans them, carries a plan out, and follows the source's new topics and
 //! partitions. One loop reconciles what is wanted with what is; a topic that cannot be mirrored holds up itself
 //! and nothing else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_core::ids::{LeaderEpoch, ProducerIdentity, TopicId, TopicPartition};
-use lockstep_core::plan::topics::{
-    DataOwner, DestTopic, SourceTopic, TopicPlan, plan_topic, standby_settings,
-};
+use lockstep_core::ids::{ProducerIdentity, TopicId};
+use lockstep_core::plan::topics::{SourceTopic, TopicPlan, plan_topic};
 use lockstep_core::spec::select::TopicSelection;
 use lockstep_kafka::admin::{
-    At, ConfigSource, ConfigTarget, NewTopic, create_partitions, create_topics, describe_configs,
-    incremental_alter_configs, list_offsets,
+    NewTopic, create_partitions, create_topics, delete_topics, incremental_alter_configs,
 };
-use lockstep_kafka::fetch::Isolation;
-use lockstep_kafka::{Class, Cluster, Error, ErrorCode, Metadata};
+use lockstep_kafka::{Cluster, Error, ErrorCode, Metadata};
 use thiserror::Error as ThisError;
 use tokio::sync::mpsc;
 
+use super::standing::{read_topic, settings_for_new_topics};
 use crate::pipeline::event::{Event, ReadyTopic};
-use crate::pipeline::tail::batch_at;
 
 /// How often the wanted topics are compared with those that stand ready.
 const RECONCILE_INTERVAL: Duration = Duration::from_millis(500);
@@ -75,7 +71,9 @@ impl Topics {
     /// The source's topics that the link takes and that can be read now.
     pub fn wanted(&self, metadata: &Metadata) -> BTreeMap<Arc<str>, (SourceTopic, TopicId)> {
         let taken = metadata.topics.iter().filter(|(name, topic)| {
-            topic.error.is_none() && !topic.partitions.is_empty() && self.selection.takes(name, topic.internal)
+            topic.error.is_none()
+                && !topic.partitions.is_empty()
+                && self.selection.takes(name, topic.internal)
         });
         taken
             .map(|(name, topic)| {
@@ -100,83 +98,14 @@ impl Topics {
     }
 
     async fn plan_once(&self, source: SourceTopic, source_id: TopicId) -> Result<Planned, TopicError> {
-        let dest = self.read(&source.name).await?;
-        let settings = self.settings_for(dest.as_ref()).await?;
-        let plan = plan_topic(&source, dest.as_ref().map(|(topic, _)| topic), &settings);
-        Ok(Planned { source, source_id, plan })
-    }
-
-    /// The topic on the destination, with the names of all settings it knows.
-    async fn read(&self, name: &str) -> Result<Option<(DestTopic, BTreeSet<String>)>, TopicError> {
-        let metadata = self.dest.metadata();
-        let Some(topic) = metadata.topics.get(name) else { return Ok(None) };
-        let configs = describe_configs(&self.dest, &[ConfigTarget::Topic(name.to_owned())]).await?;
-        let entries = match configs.into_iter().next() {
-            Some((_, Ok(entries))) => entries,
-            Some((_, Err((code, detail)))) => {
-                let what = "describing the settings of";
-                return Err(TopicError::Refused { what, topic: name.to_owned(), code, detail });
-            }
-            None => Vec::new(),
+        let standing = read_topic(&self.dest, &source.name).await?;
+        let settings = match &standing {
+            Some(standing) => standing.standby_settings(),
+            None => settings_for_new_topics(&self.dest).await?,
         };
-        let known = entries.iter().map(|entry| entry.name.clone()).collect();
-        let overrides = entries
-            .into_iter()
-            .filter(|entry| entry.source == ConfigSource::DynamicTopic)
-            .filter_map(|entry| Some((entry.name, entry.value?)))
-            .collect();
-        let data = self.data_owner(name, topic.partitions.len()).await?;
-        Ok(Some((DestTopic { partitions: topic.partitions.len(), overrides, data }, known)))
-    }
-
-    /// Standby settings by what the destination knows; a new topic is judged by any other topic or a broker.
-    async fn settings_for(
-        &self,
-        dest: Option<&(DestTopic, BTreeSet<String>)>,
-    ) -> Result<Vec<(String, String)>, TopicError> {
-        if let Some((_, known)) = dest {
-            return Ok(standby_settings(|name| known.contains(name)));
-        }
-        // Brokers carry the same setting with a `log.` prefix.
-        let node = self.dest.metadata().brokers.keys().next().copied();
-        let Some(node) = node else { return Ok(standby_settings(|_| false)) };
-        let configs = describe_configs(&self.dest, &[ConfigTarget::Broker(node)]).await?;
-        let known: BTreeSet<String> = configs
-            .into_iter()
-            .filter_map(|(_, entries)| entries.ok())
-            .flatten()
-            .map(|entry| entry.name)
-            .collect();
-        Ok(standby_settings(|name| known.contains(&format!("log.{name}"))))
-    }
-
-    /// Whose records the topic holds, by the producer id of each partition's last batch.
-    async fn data_owner(&self, name: &str, partitions: usize) -> Result<DataOwner, TopicError> {
-        let moving = |why: String| TopicError::Moving { topic: name.to_owned(), why };
-        let mut owner = DataOwner::Nobody;
-        for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
-            let tp = TopicPartition::new(name, partition);
-            let Some((node, _)) = self.dest.metadata().leader(&tp) else {
-                return Err(moving(format!("partition {partition} has no leader")));
-            };
-            let connection = self.dest.connection(node).await?;
-            let ask = [(tp.clone(), LeaderEpoch::UNKNOWN)];
-            let start = one_offset(name, list_offsets(&connection, &ask, At::Earliest).await?)?;
-            let end = one_offset(name, list_offsets(&connection, &ask, At::Latest).await?)?;
-            if end <= start {
-                continue;
-            }
-            let batch = batch_at(&self.dest, &tp, end - 1, Isolation::ReadUncommitted).await;
-            let batch = batch.map_err(|trouble| moving(trouble.text))?;
-            let Some(batch) = batch else { continue };
-            let producer_id = batch.header().producer_id();
-            if self.identity.is_none_or(|ours| ours.id != producer_id) {
-                let offset = batch.header().base_offset();
-                return Ok(DataOwner::Foreign { partition, offset, producer_id });
-            }
-            owner = DataOwner::ThisLink;
-        }
-        Ok(owner)
+        let dest = standing.map(|standing| standing.into_dest_topic(self.identity));
+        let plan = plan_topic(&source, dest.as_ref(), &settings);
+        Ok(Planned { source, source_id, plan })
     }
 
     /// Carries a plan out, and waits until every partition has a leader.
@@ -196,7 +125,8 @@ impl Topics {
                     self.alter(name, settings).await?;
                 }
                 if let Some(total) = grow_to {
-                    let before = self.dest.metadata().topics.get(name.as_str()).map_or(0, |t| t.partitions.len());
+                    let before =
+                        self.dest.metadata().topics.get(name.as_str()).map_or(0, |t| t.partitions.len());
                     self.grow(name, *total).await?;
                     created_from = i32::try_from(before).unwrap_or(i32::MAX);
                 }
@@ -206,7 +136,12 @@ impl Topics {
             }
         }
         self.wait_for_leaders(name, planned.source.partitions).await?;
-        Ok(ReadyTopic { topic: Arc::from(name.as_str()), source_id: planned.source_id, partitions, created_from })
+        Ok(ReadyTopic {
+            topic: Arc::from(name.as_str()),
+            source_id: planned.source_id,
+            partitions,
+            created_from,
+        })
     }
 
     /// False: somebody else had created it in the meantime.
@@ -270,10 +205,22 @@ impl Topics {
 
     /// Follows the source: new topics that match, and partitions added to known ones. `ready`: what stands
     /// already. Runs until the engine is gone.
-    pub async fn follow(self, mut ready: BTreeMap<Arc<str>, usize>, events: mpsc::Sender<Event>) {
+    /// `retired`: topics to be deleted here, because they are gone at the source (`--propagate all`).
+    pub async fn follow(
+        self,
+        mut ready: BTreeMap<Arc<str>, usize>,
+        events: mpsc::Sender<Event>,
+        mut retired: mpsc::Receiver<Arc<str>>,
+    ) {
         let mut blocked: BTreeMap<Arc<str>, tokio::time::Instant> = BTreeMap::new();
         while !events.is_closed() {
             tokio::time::sleep(RECONCILE_INTERVAL).await;
+            while let Ok(topic) = retired.try_recv() {
+                ready.remove(&topic);
+                if let Err(error) = self.delete(&topic).await {
+                    tracing::warn!(%topic, %error, "could not be deleted on the destination");
+                }
+            }
             let wanted = self.wanted(&self.source.metadata());
             for (name, (source, id)) in wanted {
                 let partitions = source.partitions;
@@ -300,24 +247,25 @@ impl Topics {
         }
     }
 
+    /// Deletes a topic on the destination and waits until it is gone there.
+    async fn delete(&self, name: &str) -> Result<(), TopicError> {
+        let answers = delete_topics(&self.dest, &[name]).await?;
+        if let Some((_, Err((code, detail)))) = answers.into_iter().next()
+            && code != ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+        {
+            return Err(TopicError::Refused { what: "deleting", topic: name.to_owned(), code, detail });
+        }
+        tracing::info!(topic = name, "deleted on the destination, as at the source");
+        let deadline = tokio::time::Instant::now() + LEADERS_DEADLINE;
+        while self.dest.refresh().await?.topics.contains_key(name) && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+
     async fn prepare(&self, source: SourceTopic, id: TopicId) -> Result<ReadyTopic, TopicError> {
         self.dest.refresh().await?;
         let planned = self.plan(source, id).await?;
         self.apply(&planned).await
-    }
-}
-
-fn one_offset(
-    topic: &str,
-    answers: Vec<(TopicPartition, Result<i64, ErrorCode>)>,
-) -> Result<i64, TopicError> {
-    let topic = topic.to_owned();
-    match answers.into_iter().next() {
-        Some((_, Ok(offset))) => Ok(offset),
-        Some((_, Err(code))) if code.class() == Class::Retry => {
-            Err(TopicError::Moving { topic, why: code.to_string() })
-        }
-        Some((_, Err(code))) => Err(TopicError::Unreadable { topic, why: code.to_string() }),
-        None => Err(TopicError::Unreadable { topic, why: "no answer".to_owned() }),
     }
 }

@@ -12,24 +12,38 @@ use lockstep_kafka::Metadata;
 use lockstep_kafka::fetch::FetchedPartition;
 
 use super::budget::Permit;
+use super::retention::Followed;
 
 /// One thing that happened.
 #[derive(Debug)]
 pub enum Event {
     /// A fetcher is idle again, with an answer or the reason why there is none.
-    Fetched { node: NodeId, outcome: Result<FetchOutcome, Trouble> },
+    Fetched {
+        node: NodeId,
+        outcome: Result<FetchOutcome, Trouble>,
+    },
     /// Answers to one produce request; the sink has a free slot again.
-    Produced { node: NodeId, answers: Vec<AppendOutcome> },
+    Produced {
+        node: NodeId,
+        answers: Vec<AppendOutcome>,
+    },
     /// Facts for the partitions of one opening round.
-    Opened { facts: Vec<(TopicPartition, Result<Facts, Trouble>)> },
+    Opened {
+        facts: Vec<(TopicPartition, Result<Facts, Trouble>)>,
+    },
     /// The ends of both sides, as far as they answered.
     Probed(ProbeAnswer),
+    /// Log starts that were followed, or held back (M20).
+    Followed(Vec<Followed>),
     SourceMetadata(Arc<Metadata>),
     DestMetadata(Arc<Metadata>),
     /// These topics stand ready on the destination.
     TopicReady(ReadyTopic),
     /// A topic cannot be mirrored as things stand; it is tried again.
-    TopicBlocked { topic: String, why: String },
+    TopicBlocked {
+        topic: String,
+        why: String,
+    },
 }
 
 #[derive(Debug)]

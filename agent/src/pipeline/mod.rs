@@ -15,6 +15,7 @@
 //! | [`open`] | reads the facts a partition is opened with, in the one safe order (M8) |
 //! | [`probe`] | asks both sides for their ends every second: exposure, and the link's heartbeat |
 //! | `desks`, `slot` | what the engine keeps per broker and per partition |
+//! | [`retention`] | follows the source's log starts (M20) |
 //! | [`budget`] | bytes of records in memory, for the whole process |
 //! | [`report`] | what the link says of itself |
 //!
@@ -28,6 +29,7 @@ pub mod event;
 pub mod open;
 pub mod probe;
 pub mod report;
+pub mod retention;
 pub mod routes;
 pub mod sink;
 mod slot;

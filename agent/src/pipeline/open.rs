@@ -1,7 +1,7 @@
 //! Reads the facts a partition is opened with, many partitions per request, in the one safe order (M8):
 //! (1) leader and epoch from metadata, (2) DescribeProducers, (3) the log end by OffsetForLeaderEpoch under the
-//! current epoch, then the high watermark, then the source's ends, (5) the tail. What the facts mean is decided
-//! in `core::mirror::opening`. A read that fails fails its partitions only.
+//! current epoch, and the producers again, which must not have moved; then the high watermark and the source's ends,
+//! (5) the tail. What the facts mean is decided in `core::mirror::opening`. A read that fails fails its partitions only.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use lockstep_core::ids::{
 use lockstep_core::mirror::Trouble;
 use lockstep_core::mirror::opening::{Displaced, Facts, ProducerOnPartition};
 use lockstep_kafka::admin::{
-    At, EpochEnd, EpochQuestion, describe_producers, list_offsets, offset_for_leader_epoch,
+    At, EpochEnd, EpochQuestion, ProducerState, describe_producers, list_offsets, offset_for_leader_epoch,
 };
 use lockstep_kafka::{Class, Cluster, Connection, Error, ErrorCode};
 
@@ -173,18 +173,21 @@ async fn read_dest(
     // The order of these two is the one that matters: see core::mirror::opening.
     let producers = index(describe_producers(&connection, &names).await?);
     let ends = index(log_ends(&connection, &group).await?);
+    // And once more: a producer that has moved meanwhile belongs to another end than the one just read.
+    let producers_after = index(describe_producers(&connection, &names).await?);
     let starts = index(list_offsets(&connection, &group, At::Earliest).await?);
     let marks = index(list_offsets(&connection, &group, At::Latest).await?);
     let reads = group.into_iter().map(|(tp, epoch)| {
         let read = (|| {
-            let producers = entry(&producers, &tp, "destination: DescribeProducers")?;
-            let end = end_under(entry(&ends, &tp, "destination: OffsetForLeaderEpoch")?, epoch, "destination")?;
+            let producer = of_link(entry(&producers, &tp, "destination: DescribeProducers")?, ours);
+            let after = of_link(entry(&producers_after, &tp, "destination: DescribeProducers")?, ours);
+            if producer != after {
+                return Err(Trouble::soon("appends of this link were landing while its end was read"));
+            }
+            let end =
+                end_under(entry(&ends, &tp, "destination: OffsetForLeaderEpoch")?, epoch, "destination")?;
             Ok(DestReads {
-                producer: producers.iter().find(|p| p.producer_id == ours.id).map(|p| ProducerOnPartition {
-                    epoch: p.epoch,
-                    last_sequence: p.last_sequence,
-                    last_timestamp_ms: p.last_timestamp,
-                }),
+                producer,
                 end: DestOffset(end),
                 start: DestOffset(*entry(&starts, &tp, "destination: ListOffsets")?),
                 high_watermark: DestOffset(*entry(&marks, &tp, "destination: ListOffsets")?),
@@ -193,6 +196,15 @@ async fn read_dest(
         (tp, read)
     });
     Ok(reads.collect())
+}
+
+/// The link's own entry among a partition's producers.
+fn of_link(producers: &[ProducerState], ours: ProducerIdentity) -> Option<ProducerOnPartition> {
+    producers.iter().find(|p| p.producer_id == ours.id).map(|p| ProducerOnPartition {
+        epoch: p.epoch,
+        last_sequence: p.last_sequence,
+        last_timestamp_ms: p.last_timestamp,
+    })
 }
 
 async fn read_source(connection: Connection, group: Group) -> Result<Reads<SourceReads>, Error> {

@@ -16,10 +16,7 @@ use super::event::ProbeAnswer;
 pub type ByLeader = BTreeMap<NodeId, Vec<(TopicPartition, LeaderEpoch)>>;
 
 /// Groups partitions by their present leader. Those without one are left out.
-pub fn by_leader<'a>(
-    cluster: &Cluster,
-    partitions: impl Iterator<Item = &'a TopicPartition>,
-) -> ByLeader {
+pub fn by_leader<'a>(cluster: &Cluster, partitions: impl Iterator<Item = &'a TopicPartition>) -> ByLeader {
     let metadata = cluster.metadata();
     let mut groups = ByLeader::new();
     for tp in partitions {

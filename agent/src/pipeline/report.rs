@@ -35,6 +35,8 @@ pub struct PartitionReport {
     /// Complete and durable on the destination below this offset.
     pub durable: Option<DestOffset>,
     pub exposure: Measured,
+    /// The source deleted records up to here for which its retention is no reason; they are kept (M20).
+    pub held_back: Option<SourceOffset>,
     /// Why it is not copying.
     pub trouble: Option<String>,
 }

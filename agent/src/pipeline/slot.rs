@@ -25,6 +25,10 @@ pub(super) struct Slot {
     pub(super) fetch_trouble: Option<String>,
     /// To be looked at in the next opening.
     pub(super) displaced: Option<Displaced>,
+    /// The standby's log start, last known.
+    pub(super) dest_start: Option<DestOffset>,
+    /// The source's log start that is not followed because retention does not explain it (M20).
+    pub(super) held_back: Option<SourceOffset>,
     counted_to: Option<DestOffset>,
     pub(super) copied_records: u64,
     pub(super) copied_bytes: u64,
@@ -39,6 +43,8 @@ impl Slot {
             fetch_not_before: Millis(0),
             fetch_trouble: None,
             displaced: None,
+            dest_start: None,
+            held_back: None,
             counted_to: None,
             copied_records: 0,
             copied_bytes: 0,
@@ -73,6 +79,7 @@ impl Slot {
             source_last_stable: ends.map(|e| e.last_stable),
             durable: self.machine.durable(),
             exposure: self.exposure.measure(now),
+            held_back: self.held_back,
             trouble,
         }
     }

@@ -70,8 +70,7 @@ pub async fn look(
 /// A batch that the link's producer did not write.
 fn foreign(header: &BatchHeader, ours: ProducerIdentity) -> Option<Tail> {
     let producer_id = header.producer_id();
-    (producer_id != ours.id)
-        .then(|| Tail::Foreign { at: DestOffset(header.base_offset()), producer_id })
+    (producer_id != ours.id).then(|| Tail::Foreign { at: DestOffset(header.base_offset()), producer_id })
 }
 
 fn compare(original: &FetchedBatch, copy: &FetchedBatch, offset: i64) -> Result<Tail, Trouble> {
@@ -126,7 +125,8 @@ pub async fn batch_at(
         partition_bytes_max: 1,
     };
     let limits = FetchLimits { max_wait: Duration::ZERO, min_bytes: 0, bytes_max: 1 };
-    let trouble = |error: lockstep_kafka::Error| Trouble::soon(format!("reading {tp} at offset {offset}: {error}"));
+    let trouble =
+        |error: lockstep_kafka::Error| Trouble::soon(format!("reading {tp} at offset {offset}: {error}"));
     let connection = cluster.connection(node).await.map_err(trouble)?;
     let answer = fetch_once(&connection, &[target], limits, isolation).await.map_err(trouble)?;
     let Some(partition) = answer.partitions.into_iter().find(|p| p.tp == *tp) else { return Ok(None) };

@@ -90,18 +90,19 @@ pub async fn verify(
     if source.cluster_id() == dest.cluster_id() {
         return Err(VerifyError::SameCluster { id: source.cluster_id() });
     }
-    let pairs = pairs::find(&source.metadata(), &dest.metadata(), &request.selection)?;
+    let links = (Connections::new(source.clone()), Connections::new(dest.clone()));
+    let pairs = pairs::find(links.0.began(), links.1.began(), &request.selection)?;
     let wanted: Vec<_> = pairs.iter().flat_map(Pair::partitions).collect();
     let bounds = ends::bounds(&source, &dest, &wanted, request.wait, &progress).await;
-    let findings = compare_all(&source, &dest, &bounds, request.memory_bytes_max, &progress).await;
+    let findings = compare_all(links, &bounds, request.memory_bytes_max, &progress).await;
+    progress.send_modify(|p| p.phase = Phase::Finishing);
     let beyond = look_beyond(&source, &dest, &bounds).await;
     let clusters = (source.cluster_id(), dest.cluster_id());
-    Ok(report::assemble(pairs, report::Evidence { bounds, findings, beyond }, clusters, began.elapsed()))
+    Ok(report::assemble(pairs, &report::Evidence { bounds, findings, beyond }, clusters, began.elapsed()))
 }
 
 async fn compare_all(
-    source: &Cluster,
-    dest: &Cluster,
+    (source, dest): (Connections, Connections),
     bounds: &ends::PerPartition<Bounds>,
     memory_bytes_max: usize,
     progress: &watch::Sender<Progress>,
@@ -113,12 +114,8 @@ async fn compare_all(
         p.phase = Phase::Comparing;
         p.offsets_total = offsets_total;
     });
-    let shared = partition::Shared {
-        source: Connections::new(source.clone()),
-        dest: Connections::new(dest.clone()),
-        budget: Budget::new(memory_bytes_max),
-        progress: progress.clone(),
-    };
+    let budget = Budget::new(memory_bytes_max);
+    let shared = partition::Shared { source, dest, budget, progress: progress.clone() };
     let mut running = JoinSet::new();
     let mut outcomes = HashMap::new();
     for (tp, range) in known {

@@ -111,7 +111,7 @@ impl Walk {
             }
             Some(News::Expired { until }) => self.expired(side, until).await,
             Some(News::Unreadable { why }) => self.comparer.unreadable(side, why),
-            None => self.comparer.unreadable(side, format!("{side}: its reader ended by itself")),
+            None => self.comparer.unreadable(side, "its reader ended by itself".to_owned()),
         }
     }
 

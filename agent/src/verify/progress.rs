@@ -12,6 +12,8 @@ pub enum Phase {
         partitions: usize,
     },
     Comparing,
+    /// Asking once more where the logs end.
+    Finishing,
 }
 
 /// Figures of one comparison.

@@ -53,7 +53,9 @@ pub(super) struct Reader {
 
 /// Why an attempt brought nothing.
 enum Setback {
-    /// Worth another attempt, after asking who leads.
+    /// No broker answered. Worth another attempt.
+    Silent(String),
+    /// A broker answered that it cannot, for now.
     Again(String),
     /// The broker answered and had nothing.
     Empty,
@@ -97,6 +99,15 @@ impl Reader {
             };
             let (patience, why) = match setback {
                 Setback::GiveUp(why) => (Duration::ZERO, why),
+                Setback::Silent(why) if self.connections.is_given_up() && attempts > 0 => {
+                    (Duration::ZERO, why)
+                }
+                Setback::Silent(why) => {
+                    if began.elapsed() >= PATIENCE {
+                        self.connections.give_up();
+                    }
+                    (PATIENCE, why)
+                }
                 Setback::Again(why) => (PATIENCE, why),
                 Setback::Empty => {
                     let secs = EMPTY_PATIENCE.as_secs();
@@ -107,7 +118,7 @@ impl Reader {
                 }
             };
             if began.elapsed() >= patience {
-                return News::Unreadable { why: format!("{}, offset {}: {why}", self.side, self.next) };
+                return News::Unreadable { why };
             }
             tracing::debug!(side = %self.side, tp = %self.tp, offset = self.next, why, "fetch brought nothing");
             sleep(backoff(attempts)).await;
@@ -123,9 +134,13 @@ impl Reader {
             self.refresh().await;
             return Err(Setback::Again("it has no leader".to_owned()));
         };
+        let topic_id = self.connections.topic_id(&self.tp.topic);
+        if topic.id != topic_id {
+            return Err(Setback::GiveUp("the topic was deleted and created anew meanwhile".to_owned()));
+        }
         let target = FetchTarget {
             tp: self.tp.clone(),
-            topic_id: topic.id,
+            topic_id,
             // The request's type speaks of the source; both sides count alike here.
             offset: SourceOffset(self.next),
             current_leader_epoch: epoch,
@@ -147,9 +162,10 @@ impl Reader {
                     return Err(Setback::GiveUp(why));
                 }
                 self.refresh().await;
-                return Err(Setback::Again(why));
+                return Err(Setback::Silent(why));
             }
         };
+        self.connections.answered();
         let frame_bytes = answer.frame_bytes;
         match answer.partitions.into_iter().find(|partition| partition.tp == self.tp) {
             // A throttled broker leaves everything out (KIP-219).
@@ -170,11 +186,10 @@ impl Reader {
                     batches.push(batch);
                 }
                 Err(error) => {
-                    let why = format!("{}, behind offset {}: {error}", self.side, self.next);
                     if batches.is_empty() {
                         return Err(Setback::GiveUp(error.to_string()));
                     }
-                    self.broken = Some(why);
+                    self.broken = Some(error.to_string());
                 }
             }
             if self.next >= self.end {

@@ -86,11 +86,11 @@ pub(super) struct Evidence {
 
 pub(super) fn assemble(
     pairs: Vec<Pair>,
-    evidence: Evidence,
+    evidence: &Evidence,
     (source_cluster, dest_cluster): (String, String),
     duration: Duration,
 ) -> Report {
-    let topics = pairs.into_iter().map(|pair| topic(&pair, &evidence)).collect();
+    let topics = pairs.into_iter().map(|pair| topic(&pair, evidence)).collect();
     Report { source_cluster, dest_cluster, topics, duration }
 }
 
@@ -166,9 +166,11 @@ impl TopicReport {
         self.note(Note::Expired, findings.offsets_expired);
         let mut doubt = |why| self.doubts.push(Doubt { partition: Some(partition), why });
         for unread in &findings.unread {
-            doubt(format!("offsets {} to {} cannot be read: {}", unread.from, unread.until - 1, unread.why));
+            let (from, last) = (unread.from, unread.until - 1);
+            doubt(format!("offsets {from} to {last} cannot be read on the {}: {}", unread.side, unread.why));
         }
-        if findings.records_undecided > 0 {
+        // Where comparing ended early, so did waiting for markers.
+        if findings.records_undecided > 0 && !findings.is_full() {
             let count = findings.records_undecided;
             doubt(format!("{count} records belong to transactions whose end was not seen"));
         }
@@ -246,7 +248,7 @@ mod tests {
         });
         assert_eq!(report.verdict, Verdict::Different);
         assert_eq!(report.differences, [Differing { at: Some((0, 3)), what: "missing".to_owned() }]);
-        assert_eq!(report.doubts[0].why, "offsets 4 to 5 cannot be read: torn");
+        assert_eq!(report.doubts[0].why, "offsets 4 to 5 cannot be read on the destination: torn");
     }
 
     #[test]

@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use lockstep_agent::link::LinkSettings;
 use lockstep_agent::link::prepare::{Prepared, prepare};
 use lockstep_agent::link::running::Running;
 use lockstep_agent::pipeline::engine::Ended;
 use lockstep_agent::pipeline::report::LinkReport;
+use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::spec::select::TopicSelection;
 use lockstep_kafka::{Settings, Tcp};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -43,6 +45,10 @@ pub(crate) struct Args {
     /// Name of the link; mirrors of one name write as one producer [default: the source's cluster id]
     #[arg(long, value_name = "NAME", value_parser = link_name)]
     link: Option<String>,
+    /// What of the source's deletions reaches the destination: by default only what the source's retention
+    /// settings explain; with all also purged records, deleted and recreated topics
+    #[arg(long, value_enum, default_value_t)]
+    propagate: Propagate,
     /// Leave when everything has been copied, with exit code 5 if some partition had to stop
     #[arg(long)]
     until_caught_up: bool,
@@ -58,6 +64,23 @@ pub(crate) struct Args {
     /// How results are written
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
+}
+
+/// As typed.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Propagate {
+    #[default]
+    None,
+    All,
+}
+
+impl From<Propagate> for Propagation {
+    fn from(typed: Propagate) -> Self {
+        match typed {
+            Propagate::None => Self::None,
+            Propagate::All => Self::All,
+        }
+    }
 }
 
 /// A link's name becomes a part of a transactional id.
@@ -153,14 +176,14 @@ fn exit_of(ended: Ended, last: &LinkReport) -> Exit {
 }
 
 fn settings(args: &Args) -> Result<LinkSettings, String> {
-    let bootstrap = |flag: &str, text: &str| {
-        Settings::new(text).map_err(|error| format!("{flag} {text:?}: {error}"))
-    };
+    let bootstrap =
+        |flag: &str, text: &str| Settings::new(text).map_err(|error| format!("{flag} {text:?}: {error}"));
     Ok(LinkSettings {
         name: args.link.clone(),
         source: bootstrap("--from", &args.from)?,
         dest: bootstrap("--to", &args.to)?,
         selection: TopicSelection::new(&args.topics, args.exclude.as_deref()).map_err(|e| e.to_string())?,
+        propagation: args.propagate.into(),
         memory_bytes_max: args.memory,
     })
 }
@@ -173,10 +196,7 @@ struct Signals {
 
 impl Signals {
     fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
     async fn next(&mut self) {

@@ -1,7 +1,7 @@
 //! One file per verb. A verb parses its flags, calls one crate below, and hands figures to `show`.
 
 mod mirror;
-// mod verify;
+mod verify;
 
 use clap::{Subcommand, ValueEnum};
 
@@ -11,6 +11,8 @@ use crate::exit::Exit;
 pub(crate) enum Command {
     /// Mirror topics from one cluster to another with identical offsets
     Mirror(mirror::Args),
+    /// Compare topics of two clusters offset by offset
+    Verify(verify::Args),
 }
 
 /// How results are written.
@@ -26,6 +28,7 @@ pub(crate) enum Output {
 pub(crate) async fn run(command: Command) -> Exit {
     match command {
         Command::Mirror(args) => mirror::run(args).await,
+        Command::Verify(args) => verify::run(args).await,
     }
 }
 

@@ -59,7 +59,11 @@ impl Show {
             return;
         }
         let partitions: usize = plan.iter().map(|p| p.source.partitions).sum();
-        self.say(&format!("link {link}: {} topics, {} partitions", plan.len(), units::count(partitions as u64)));
+        self.say(&format!(
+            "link {link}: {} topics, {} partitions",
+            plan.len(),
+            units::count(partitions as u64)
+        ));
         for planned in plan {
             if let Some(line) = planned_line(planned) {
                 self.say(&line);
@@ -139,7 +143,11 @@ impl Show {
         }
         for (topic, why) in &report.blocked_topics {
             let json = json!({ "kind": "blocked", "topic": topic, "reason": why });
-            self.once(format!("topic {topic}"), format!("{topic}: not mirrored as things stand: {why}"), &json);
+            self.once(
+                format!("topic {topic}"),
+                format!("{topic}: not mirrored as things stand: {why}"),
+                &json,
+            );
         }
         for partition in &report.partitions {
             if let (Phase::Opening, Some(trouble)) = (&partition.phase, &partition.trouble)
@@ -152,6 +160,17 @@ impl Show {
                 if !self.said.contains_key(&key) {
                     self.once(key, format!("{}: {trouble}", partition.tp), &json);
                 }
+            }
+        }
+        for partition in &report.partitions {
+            if let Some(start) = partition.held_back {
+                let text = format!(
+                    "{}: the source deleted records before offset {start} and its retention is no reason: kept here (--propagate all follows)",
+                    partition.tp
+                );
+                let json = json!({ "kind": "kept", "topic": &*partition.tp.topic,
+                    "partition": partition.tp.partition, "source_start_offset": start.0 });
+                self.once(format!("kept {}", partition.tp), text, &json);
             }
         }
         let silent = report.silent.join("; ");

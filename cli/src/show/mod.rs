@@ -2,4 +2,4 @@
 
 pub(crate) mod mirror;
 pub(crate) mod units;
-// pub mod verify;
+pub(crate) mod verify;

@@ -24,7 +24,11 @@ pub(crate) fn bytes(number: u64) -> String {
         value /= 1_000.0;
         unit += 1;
     }
-    if unit == 0 || value >= 100.0 { format!("{value:.0} {}", UNITS[unit]) } else { format!("{value:.1} {}", UNITS[unit]) }
+    if unit == 0 || value >= 100.0 {
+        format!("{value:.0} {}", UNITS[unit])
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
 }
 
 /// `0.3 s`, `41 s`, `9 m 12 s`, `2 h 5 m`, `3 d 4 h`.
@@ -46,7 +50,10 @@ mod tests {
     #[test]
     fn figures_read_well() {
         assert_eq!((count(0), count(999), count(1_204_331)), ("0".into(), "999".into(), "1,204,331".into()));
-        assert_eq!((bytes(12), bytes(18_200), bytes(561_000_000)), ("12 B".into(), "18.2 kB".into(), "561 MB".into()));
+        assert_eq!(
+            (bytes(12), bytes(18_200), bytes(561_000_000)),
+            ("12 B".into(), "18.2 kB".into(), "561 MB".into())
+        );
         assert_eq!(duration(Duration::from_millis(340)), "0.3 s");
         assert_eq!(duration(Duration::from_secs(552)), "9 m 12 s");
         assert_eq!(duration(Duration::from_secs(90_000)), "1 d 1 h");

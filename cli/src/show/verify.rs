@@ -80,6 +80,7 @@ impl Show {
         let waiting = match progress.phase {
             Phase::Starting => return "reading where the logs start and end".to_owned(),
             Phase::Waiting { behind_offsets, partitions } => Some((behind_offsets, partitions)),
+            Phase::Finishing => return "reading once more where the logs end".to_owned(),
             Phase::Comparing => None,
         };
         if let Some((behind, partitions)) = waiting {

@@ -34,7 +34,12 @@ impl Engine {
                 self.open_rounds = self.open_rounds.saturating_sub(1);
                 for (tp, facts) in facts {
                     let input = match facts {
-                        Ok(facts) => Input::Facts(Box::new(facts)),
+                        Ok(facts) => {
+                            if let Some(slot) = self.slots.get_mut(&tp) {
+                                slot.dest_start = Some(facts.dest_start);
+                            }
+                            Input::Facts(Box::new(facts))
+                        }
                         Err(trouble) => {
                             // Leadership is the usual reason; asking early costs one request.
                             self.setup.source_stale.notify_one();
@@ -46,6 +51,7 @@ impl Engine {
                 }
             }
             Event::Probed(answer) => self.on_probed(answer, now),
+            Event::Followed(followed) => self.on_followed(followed),
             Event::SourceMetadata(metadata) => self.on_source_metadata(&metadata, now),
             Event::DestMetadata(metadata) => self.routes.follow_dest(&metadata, self.slots.keys()),
             Event::TopicReady(ready) => self.on_topic_ready(&ready, now),
@@ -72,11 +78,9 @@ impl Engine {
         let Some(at) = slot.fetch_sent else { return };
         slot.fetch_trouble = None;
         let input = match fetched.diverging {
-            Some(diverging) => Input::SourceDiverges {
-                at,
-                epoch: diverging.epoch,
-                end: SourceOffset(diverging.end_offset),
-            },
+            Some(diverging) => {
+                Input::SourceDiverges { at, epoch: diverging.epoch, end: SourceOffset(diverging.end_offset) }
+            }
             None => Input::Fetched {
                 at,
                 records: fetched.records,
@@ -158,5 +162,4 @@ impl Engine {
     pub(super) fn is_alive(phase: &Phase) -> bool {
         !matches!(phase, Phase::Stopped(_))
     }
-
 }

@@ -4,6 +4,7 @@
 //! give up at the deadline and say so.
 
 mod events;
+mod keeping;
 mod topology;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -13,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lockstep_core::ids::{NodeId, ProducerIdentity, TopicPartition};
 use lockstep_core::mirror::guard::Guard;
 use lockstep_core::mirror::partition::{Action, FetchPosition, Input, Settings};
+use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::mirror::{Millis, Now, WallMillis};
 use lockstep_kafka::Cluster;
 use lockstep_kafka::fetch::{FetchLimits, FetchTarget};
@@ -57,6 +59,7 @@ pub struct Setup {
     pub identity: ProducerIdentity,
     pub guard: Guard,
     pub budget: Budget,
+    pub propagation: Propagation,
     /// Wakes the two metadata watchers before their time.
     pub source_stale: Arc<Notify>,
     pub dest_stale: Arc<Notify>,
@@ -88,6 +91,11 @@ pub struct Engine {
     probing: bool,
     probe_at: Millis,
     report_at: Millis,
+    /// A round over log starts is under way, or due at.
+    following: bool,
+    retention_at: Millis,
+    /// Topics to be deleted on the destination (`--propagate all`).
+    retired: mpsc::Sender<Arc<str>>,
     silent: Vec<String>,
     blocked: BTreeMap<String, String>,
     events: mpsc::Receiver<Event>,
@@ -104,6 +112,7 @@ impl Engine {
         setup: Setup,
         events: (mpsc::Sender<Event>, mpsc::Receiver<Event>),
         report: watch::Sender<Arc<LinkReport>>,
+        retired: mpsc::Sender<Arc<str>>,
     ) -> Self {
         Self {
             setup,
@@ -118,6 +127,9 @@ impl Engine {
             probing: false,
             probe_at: Millis(0),
             report_at: Millis(0),
+            following: false,
+            retention_at: Millis(0),
+            retired,
             silent: Vec::new(),
             blocked: BTreeMap::new(),
             events: events.1,
@@ -163,7 +175,7 @@ impl Engine {
     /// Openings, probes and their like end; fetchers and sinks only with the engine.
     fn task_ended(&mut self, ended: Result<&'static str, tokio::task::JoinError>) -> Option<Ended> {
         match ended {
-            Ok("open" | "probe") => None,
+            Ok("open" | "probe" | "retention") => None,
             Ok(name) => Some(Ended::TaskDied(name)),
             Err(error) => {
                 tracing::error!(%error, "a task of the link died");
@@ -261,6 +273,7 @@ impl Engine {
             self.dispatch_openings(now);
             self.dispatch_probe(now);
             self.dispatch_fetches(now);
+            self.dispatch_retention(self.now());
         }
         for desk in self.sink_desks.values_mut() {
             desk.dispatch();

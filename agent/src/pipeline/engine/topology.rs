@@ -80,6 +80,7 @@ impl Engine {
                 };
                 self.feed(&tp, input, now);
             }
+            self.retire(&topic, partitions);
         }
     }
 }

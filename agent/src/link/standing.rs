@@ -1,0 +1,114 @@
+//! What stands on the destination under a topic's name: partitions, settings, and who wrote last. Only reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lockstep_core::ids::{LeaderEpoch, ProducerIdentity, TopicPartition};
+use lockstep_core::mirror::identity::{LastWriter, data_owner};
+use lockstep_core::plan::topics::{DestTopic, standby_settings};
+use lockstep_kafka::admin::{At, ConfigSource, ConfigTarget, describe_configs, list_offsets};
+use lockstep_kafka::fetch::Isolation;
+use lockstep_kafka::{Class, Cluster, ErrorCode};
+
+use super::topics::TopicError;
+use crate::pipeline::tail::batch_at;
+
+/// A topic as the destination has it.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    partitions: usize,
+    /// Set on the topic itself.
+    overrides: BTreeMap<String, String>,
+    /// Every setting its topics know, whatever the value.
+    known_settings: BTreeSet<String>,
+    /// Of the partitions that hold anything.
+    pub writers: Vec<LastWriter>,
+}
+
+impl Standing {
+    /// The standby settings (M20) this destination knows.
+    pub fn standby_settings(&self) -> Vec<(String, String)> {
+        standby_settings(|name| self.known_settings.contains(name))
+    }
+
+    /// Whether it carries every standby setting, as only a mirror's topic does.
+    pub fn is_standby(&self) -> bool {
+        self.standby_settings().iter().all(|(name, value)| self.overrides.get(name) == Some(value))
+    }
+
+    pub fn into_dest_topic(self, ours: Option<ProducerIdentity>) -> DestTopic {
+        let data = data_owner(&self.writers, ours);
+        DestTopic { partitions: self.partitions, overrides: self.overrides, data }
+    }
+}
+
+/// Reads one topic; `None` if the destination has none of that name.
+pub async fn read_topic(dest: &Cluster, name: &str) -> Result<Option<Standing>, TopicError> {
+    let metadata = dest.metadata();
+    let Some(topic) = metadata.topics.get(name) else { return Ok(None) };
+    let configs = describe_configs(dest, &[ConfigTarget::Topic(name.to_owned())]).await?;
+    let entries = match configs.into_iter().next() {
+        Some((_, Ok(entries))) => entries,
+        Some((_, Err((code, detail)))) => {
+            let what = "describing the settings of";
+            return Err(TopicError::Refused { what, topic: name.to_owned(), code, detail });
+        }
+        None => Vec::new(),
+    };
+    let known_settings = entries.iter().map(|entry| entry.name.clone()).collect();
+    let overrides = entries
+        .into_iter()
+        .filter(|entry| entry.source == ConfigSource::DynamicTopic)
+        .filter_map(|entry| Some((entry.name, entry.value?)))
+        .collect();
+    let writers = last_writers(dest, name, topic.partitions.len()).await?;
+    Ok(Some(Standing { partitions: topic.partitions.len(), overrides, known_settings, writers }))
+}
+
+/// The standby settings for a topic that is yet to be created: brokers carry the same ones with a `log.` prefix.
+pub async fn settings_for_new_topics(dest: &Cluster) -> Result<Vec<(String, String)>, TopicError> {
+    let node = dest.metadata().brokers.keys().next().copied();
+    let Some(node) = node else { return Ok(standby_settings(|_| false)) };
+    let configs = describe_configs(dest, &[ConfigTarget::Broker(node)]).await?;
+    let entries = configs.into_iter().filter_map(|(_, entries)| entries.ok()).flatten();
+    let known: BTreeSet<String> = entries.map(|entry| entry.name).collect();
+    Ok(standby_settings(|name| known.contains(&format!("log.{name}"))))
+}
+
+async fn last_writers(dest: &Cluster, name: &str, partitions: usize) -> Result<Vec<LastWriter>, TopicError> {
+    let moving = |why: String| TopicError::Moving { topic: name.to_owned(), why };
+    let mut writers = Vec::new();
+    for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
+        let tp = TopicPartition::new(name, partition);
+        let Some((node, _)) = dest.metadata().leader(&tp) else {
+            return Err(moving(format!("partition {partition} has no leader")));
+        };
+        let connection = dest.connection(node).await?;
+        let ask = [(tp.clone(), LeaderEpoch::UNKNOWN)];
+        let start = one_offset(name, list_offsets(&connection, &ask, At::Earliest).await?)?;
+        let end = one_offset(name, list_offsets(&connection, &ask, At::Latest).await?)?;
+        if end <= start {
+            continue;
+        }
+        let batch = batch_at(dest, &tp, end - 1, Isolation::ReadUncommitted).await;
+        let Some(batch) = batch.map_err(|trouble| moving(trouble.text))? else { continue };
+        let header = batch.header();
+        let producer = ProducerIdentity { id: header.producer_id(), epoch: header.producer_epoch() };
+        writers.push(LastWriter { partition, offset: header.base_offset(), producer });
+    }
+    Ok(writers)
+}
+
+fn one_offset(
+    topic: &str,
+    answers: Vec<(TopicPartition, Result<i64, ErrorCode>)>,
+) -> Result<i64, TopicError> {
+    let topic = topic.to_owned();
+    match answers.into_iter().next() {
+        Some((_, Ok(offset))) => Ok(offset),
+        Some((_, Err(code))) if code.class() == Class::Retry => {
+            Err(TopicError::Moving { topic, why: code.to_string() })
+        }
+        Some((_, Err(code))) => Err(TopicError::Unreadable { topic, why: code.to_string() }),
+        None => Err(TopicError::Unreadable { topic, why: "no answer".to_owned() }),
+    }
+}

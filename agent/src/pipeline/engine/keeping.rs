@@ -1,0 +1,87 @@
+//! What is kept on the standby and what follows the source: log starts (M20), and with `--propagate all` deleted
+//! and recreated topics. Without it the copy of a topic that is gone stays as it is.
+
+use std::sync::Arc;
+
+use lockstep_core::ids::TopicPartition;
+use lockstep_core::mirror::partition::Phase;
+use lockstep_core::mirror::retention::Propagation;
+use lockstep_core::mirror::{Millis, Now};
+
+use super::Engine;
+use crate::pipeline::event::Event;
+use crate::pipeline::retention::{Behind, Followed, follow_log_starts};
+
+const RETENTION_INTERVAL_MS: u64 = 5_000;
+
+impl Engine {
+    /// Starts a round over the partitions whose source starts later than the standby, one at a time.
+    pub(super) fn dispatch_retention(&mut self, now: Now) {
+        if self.following || now.mono < self.retention_at {
+            return;
+        }
+        self.retention_at = now.mono.plus(RETENTION_INTERVAL_MS);
+        let behind: Vec<_> = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| !matches!(slot.machine.phase(), Phase::Stopped(_)))
+            .filter_map(|(tp, slot)| {
+                let (ends, dest_start) = (slot.machine.source_ends()?, slot.dest_start?);
+                let durable = slot.machine.durable()?;
+                let behind = ends.log_start.mirrored() > dest_start && durable > dest_start;
+                behind.then(|| Behind { tp: tp.clone(), source_start: ends.log_start, dest_start, durable })
+            })
+            .collect();
+        if behind.is_empty() {
+            return;
+        }
+        self.following = true;
+        let (source, dest) = (self.setup.source.clone(), self.setup.dest.clone());
+        let (propagation, events) = (self.setup.propagation, self.events_in.clone());
+        self.tasks.spawn(async move {
+            let followed = match follow_log_starts(&source, &dest, propagation, &behind, now.wall).await {
+                Ok(followed) => followed,
+                Err(error) => {
+                    tracing::warn!(%error, "the source's log starts could not be followed");
+                    Vec::new()
+                }
+            };
+            // A closed channel: the engine has ended and no longer wants to know.
+            let _ = events.send(Event::Followed(followed)).await;
+            "retention"
+        });
+    }
+
+    pub(super) fn on_followed(&mut self, followed: Vec<Followed>) {
+        self.following = false;
+        for Followed { tp, dest_start, held_back } in followed {
+            let Some(slot) = self.slots.get_mut(&tp) else { continue };
+            if slot.dest_start != Some(dest_start) {
+                tracing::info!(partition = %tp, start = dest_start.0, "log start follows the source's");
+            }
+            slot.dest_start = Some(dest_start);
+            slot.held_back = held_back;
+        }
+    }
+
+    /// `--propagate all`: a topic that is gone or another one at the source goes on the destination too, once all
+    /// of its partitions stand still.
+    pub(super) fn retire(&mut self, topic: &Arc<str>, partitions: i32) {
+        if self.setup.propagation != Propagation::All {
+            return;
+        }
+        let all: Vec<_> = (0..partitions).map(|n| TopicPartition::new(Arc::clone(topic), n)).collect();
+        let still =
+            |tp| self.slots.get(tp).is_none_or(|slot| matches!(slot.machine.phase(), Phase::Stopped(_)));
+        if !all.iter().all(still) || self.retired.try_send(Arc::clone(topic)).is_err() {
+            // Not yet, or the follower is busy: the next look at the metadata comes here again.
+            return;
+        }
+        for tp in all {
+            self.slots.remove(&tp);
+            self.routes.drop_source(&tp);
+            self.due.retain(|(_, due): &(Millis, TopicPartition)| *due != tp);
+        }
+        self.topics.remove(topic);
+    }
+}

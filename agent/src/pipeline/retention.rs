@@ -1,0 +1,170 @@
+//! Follows the source's log start on the standby (M20): gathers what explains a step, lets `core::mirror::retention`
+//! decide, deletes. Nothing it cannot explain is deleted; what fails is tried again in the next round.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use lockstep_core::ids::{DestOffset, LeaderEpoch, NodeId, SourceOffset, TopicPartition};
+use lockstep_core::mirror::WallMillis;
+use lockstep_core::mirror::retention::{Propagation, RetentionEvidence, Step, follow};
+use lockstep_kafka::admin::{
+    At, ConfigTarget, delete_records, describe_configs, describe_log_dirs, list_offsets,
+};
+use lockstep_kafka::{Cluster, Error};
+
+use super::probe::by_leader;
+
+const DELETE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A partition whose source starts later than the standby.
+#[derive(Clone, Debug)]
+pub struct Behind {
+    pub tp: TopicPartition,
+    pub source_start: SourceOffset,
+    pub dest_start: DestOffset,
+    pub durable: DestOffset,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Followed {
+    pub tp: TopicPartition,
+    /// The standby's log start now.
+    pub dest_start: DestOffset,
+    /// The source's log start that was not followed.
+    pub held_back: Option<SourceOffset>,
+}
+
+/// A source topic's settings about deletion.
+#[derive(Clone, Copy, Debug, Default)]
+struct Settings {
+    deletes: bool,
+    /// −1: no limit.
+    retention_ms: i64,
+    /// −1: no limit.
+    retention_bytes: i64,
+}
+
+/// One round over partitions whose source starts later.
+///
+/// # Errors
+/// What a cluster answers or does not; what was deleted until then stays deleted and is found in the next round.
+pub async fn follow_log_starts(
+    source: &Cluster,
+    dest: &Cluster,
+    propagation: Propagation,
+    behind: &[Behind],
+    now: WallMillis,
+) -> Result<Vec<Followed>, Error> {
+    let evidence = match propagation {
+        Propagation::All => BTreeMap::new(),
+        Propagation::None => gather(source, dest, behind, now).await?,
+    };
+    let unexplained = RetentionEvidence { deletes: false, young_from: None, still_full: None };
+    let mut followed = Vec::with_capacity(behind.len());
+    let mut steps: BTreeMap<NodeId, Vec<(TopicPartition, i64)>> = BTreeMap::new();
+    let metadata = dest.metadata();
+    for Behind { tp, source_start, dest_start, durable } in behind {
+        let evidence = evidence.get(tp).copied().unwrap_or(unexplained);
+        let following = follow(*source_start, *dest_start, *durable, propagation, evidence);
+        if let (Step::DeleteBefore(offset), Some((node, _))) = (following.step, metadata.leader(tp)) {
+            steps.entry(node).or_default().push((tp.clone(), offset.0));
+        }
+        let (dest_start, held_back) = (*dest_start, following.held_back);
+        followed.push(Followed { tp: tp.clone(), dest_start, held_back });
+    }
+    for (node, before) in steps {
+        let connection = dest.connection(node).await?;
+        let starts: BTreeMap<_, _> = delete_records(&connection, &before, DELETE_TIMEOUT)
+            .await?
+            .into_iter()
+            .filter_map(|(tp, start)| Some((tp, start.ok()?)))
+            .collect();
+        for one in &mut followed {
+            if let Some(start) = starts.get(&one.tp) {
+                one.dest_start = DestOffset(*start);
+            }
+        }
+    }
+    Ok(followed)
+}
+
+async fn gather(
+    source: &Cluster,
+    dest: &Cluster,
+    behind: &[Behind],
+    now: WallMillis,
+) -> Result<BTreeMap<TopicPartition, RetentionEvidence>, Error> {
+    let settings = read_settings(source, behind).await?;
+    let of = |tp: &TopicPartition| settings.get(&*tp.topic).copied().unwrap_or_default();
+    let sizes =
+        read_sizes(source, behind.iter().map(|b| &b.tp).filter(|tp| of(tp).retention_bytes >= 0)).await?;
+    let mut evidence = BTreeMap::new();
+    let limits: BTreeSet<i64> = behind.iter().map(|b| of(&b.tp).retention_ms).filter(|ms| *ms >= 0).collect();
+    let mut young: BTreeMap<TopicPartition, i64> = BTreeMap::new();
+    for limit in limits {
+        let partitions = behind.iter().map(|b| &b.tp).filter(|tp| of(tp).retention_ms == limit);
+        young.extend(first_since(dest, partitions, now.0.saturating_sub(limit)).await?);
+    }
+    for Behind { tp, durable, .. } in behind {
+        let Settings { deletes, retention_ms, retention_bytes } = of(tp);
+        let young_from = match young.get(tp) {
+            // Every record is older than the limit.
+            Some(-1) => Some(*durable),
+            Some(offset) => Some(DestOffset(*offset)),
+            None => None,
+        };
+        let still_full = sizes.get(tp).filter(|_| retention_bytes >= 0).map(|size| *size >= retention_bytes);
+        let young_from = young_from.filter(|_| retention_ms >= 0);
+        evidence.insert(tp.clone(), RetentionEvidence { deletes, young_from, still_full });
+    }
+    Ok(evidence)
+}
+
+async fn read_settings(source: &Cluster, behind: &[Behind]) -> Result<BTreeMap<String, Settings>, Error> {
+    let topics: BTreeSet<&str> = behind.iter().map(|b| &*b.tp.topic).collect();
+    let targets: Vec<_> = topics.into_iter().map(|topic| ConfigTarget::Topic(topic.to_owned())).collect();
+    let mut settings = BTreeMap::new();
+    for (target, entries) in describe_configs(source, &targets).await? {
+        let (ConfigTarget::Topic(topic), Ok(entries)) = (target, entries) else { continue };
+        let value = |name: &str| entries.iter().find(|entry| entry.name == name)?.value.as_deref();
+        let number = |name: &str| value(name).and_then(|text| text.parse().ok()).unwrap_or(-1);
+        let deletes = value("cleanup.policy").is_some_and(|policy| policy.contains("delete"));
+        let (retention_ms, retention_bytes) = (number("retention.ms"), number("retention.bytes"));
+        settings.insert(topic, Settings { deletes, retention_ms, retention_bytes });
+    }
+    Ok(settings)
+}
+
+async fn read_sizes<'a>(
+    source: &Cluster,
+    partitions: impl Iterator<Item = &'a TopicPartition>,
+) -> Result<BTreeMap<TopicPartition, i64>, Error> {
+    let mut sizes = BTreeMap::new();
+    for (node, group) in by_leader(source, partitions) {
+        let partitions: Vec<_> = group.into_iter().map(|(tp, _)| tp).collect();
+        let connection = source.connection(node).await?;
+        match describe_log_dirs(&connection, &partitions).await {
+            Ok(found) => sizes.extend(found),
+            // Without the right to ask nothing is explained by size, and nothing deleted for it.
+            Err(error @ Error::Refused { .. }) => tracing::warn!(%error, "sizes at the source are not known"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sizes)
+}
+
+async fn first_since<'a>(
+    dest: &Cluster,
+    partitions: impl Iterator<Item = &'a TopicPartition>,
+    timestamp_ms: i64,
+) -> Result<Vec<(TopicPartition, i64)>, Error> {
+    let mut offsets = Vec::new();
+    for (node, group) in by_leader(dest, partitions) {
+        let asked: Vec<_> = group.into_iter().map(|(tp, _)| (tp, LeaderEpoch::UNKNOWN)).collect();
+        let connection = dest.connection(node).await?;
+        let answers = list_offsets(&connection, &asked, At::FirstSince(timestamp_ms)).await?;
+        offsets.extend(answers.into_iter().filter_map(|(tp, offset)| Some((tp, offset.ok()?))));
+    }
+    Ok(offsets)
+}
