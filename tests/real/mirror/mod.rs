@@ -7,16 +7,24 @@
 //! | `rivals` | two mirrors of one link at once |
 //! | `damage` | bits that flip on the way |
 //! | `verdicts` | what stops a partition, and that it stops nothing else |
+//! | `identity` | the link's one producer, kept alive and recovered |
+//! | `keeping` | what follows the source's deletions and what does not |
 //! | `growth` | topics and partitions that come later |
 //! | `input` | wrong input: a clear message, exit 1, nothing changed |
+//! | `network` | lines that are cut, slow, lossy, narrow, half closed |
+//! | `hostile` | servers that lie in place of a broker |
 //! | `rules` | rules that no other file shows: identity, settings, transactions |
 //! | `compared` | what `lockstep verify` says, and that it never says identical without proof |
 
-// mod compared;
+mod compared;
 mod damage;
 mod growth;
+mod hostile;
+mod identity;
 mod input;
+mod keeping;
 mod kills;
+mod network;
 mod rivals;
 mod rules;
 mod shapes;
