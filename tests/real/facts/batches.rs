@@ -94,12 +94,12 @@ impl Batch {
 
 impl From<&Batch> for ProduceBatch {
     fn from(batch: &Batch) -> Self {
-        as_they_are(batch.bytes())
+        as_they_are(&batch.bytes())
     }
 }
 
 /// Bytes to be produced unchanged.
-pub(super) fn as_they_are(bytes: Bytes) -> ProduceBatch {
+pub(super) fn as_they_are(bytes: &Bytes) -> ProduceBatch {
     ProduceBatch { header: bytes.slice(..HEADER_LEN), payload: bytes.slice(HEADER_LEN..) }
 }
 

@@ -67,14 +67,17 @@ impl Log {
         logs
     }
 
-    /// A partition that exists, once it is led under this epoch or a later one.
+    /// A partition that exists, once it is led under this epoch or a later one. A broker names itself as leader a
+    /// little before it acts as one (until then it answers 6), so that it is asked for something, too.
     pub(super) async fn of(cluster: &Cluster, tp: TopicPartition, since: LeaderEpoch) -> Self {
-        wait_until_async(&format!("a leader of {tp}"), PATIENCE, async || {
+        let log = Self { cluster: cluster.clone(), tp };
+        wait_until_async(&format!("a leader of {}", log.tp), PATIENCE, async || {
             let metadata = cluster.refresh().await.ok()?;
-            metadata.leader(&tp).filter(|(_, epoch)| *epoch >= since)
+            let (_, epoch) = metadata.leader(&log.tp).filter(|(_, epoch)| *epoch >= since)?;
+            log.end_of_epoch(epoch, epoch).await.ok()
         })
         .await;
-        Self { cluster: cluster.clone(), tp }
+        log
     }
 
     pub(super) fn leader(&self) -> NodeId {

@@ -1,11 +1,11 @@
-//! Clusters of their own, for facts that need a setting, a restart or a stopped broker. Shared while tests that
-//! want the same one overlap; gone when nobody holds it, because slots on the machine are few.
+//! Clusters of their own, for facts that need a setting, a restart or a stopped broker. They go when nobody holds
+//! them, because slots on the machine are few.
 
 use std::sync::{Arc, Weak};
 
 use lockstep_core::ids::{LeaderEpoch, TopicPartition};
 use lockstep_testkit::Kafka;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::Mutex;
 
 use super::batches::Batch;
 use super::log::{Log, connect, stranger};
@@ -30,7 +30,7 @@ pub(super) struct Veteran {
 /// The epoch of a new partition's first leadership.
 pub(super) const FIRST_EPOCH: LeaderEpoch = LeaderEpoch(0);
 
-/// The shared veteran, started when nobody holds one.
+/// The veteran that running tests share, started when nobody holds one.
 pub(super) async fn veteran() -> Arc<Veteran> {
     static SHARED: Mutex<Weak<Veteran>> = Mutex::const_new(Weak::new());
     let mut shared = SHARED.lock().await;
@@ -87,34 +87,29 @@ impl Veteran {
     }
 }
 
-/// Two brokers that replicate to each other; node 1 is the controller. A silent follower stays among the replicas
-/// in sync for ten minutes, longer than any test, so that the high watermark waits for it.
+/// Two brokers that replicate to each other; node 1 is the controller. Each test starts its own, because it stops one.
 pub(super) struct Twins {
     pub(super) kafka: Kafka,
 }
 
-/// The twins for one test alone: it may stop node 2 and has to bring it back.
-pub(super) async fn twins() -> (Arc<Twins>, MutexGuard<'static, ()>) {
-    static SHARED: Mutex<Weak<Twins>> = Mutex::const_new(Weak::new());
-    static ALONE: Mutex<()> = Mutex::const_new(());
-    let standing = {
-        let mut shared = SHARED.lock().await;
-        let standing = shared.upgrade().unwrap_or_else(|| Arc::new(Twins::start()));
-        *shared = Arc::downgrade(&standing);
-        standing
-    };
-    (standing, ALONE.lock().await)
+/// How long a silent broker counts as alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// Seconds, as usual in the testkit: then the other one takes over.
+    Noticed,
+    /// Longer than any test: it stays among the replicas in sync, so that the high watermark waits for it.
+    Overlooked,
 }
 
 impl Twins {
-    fn start() -> Self {
-        let ten_minutes = "600000";
-        let kafka = Kafka::builder("twins")
-            .brokers(2)
-            .config("replica.lag.time.max.ms", ten_minutes)
-            .config("broker.session.timeout.ms", ten_minutes)
-            .start();
-        Self { kafka: kafka.unwrap() }
+    pub(super) fn start(silence: Silence) -> Self {
+        let mut twins = Kafka::builder("twins").brokers(2);
+        if silence == Silence::Overlooked {
+            for setting in ["replica.lag.time.max.ms", "broker.session.timeout.ms"] {
+                twins = twins.config(setting, "600000");
+            }
+        }
+        Self { kafka: twins.start().unwrap() }
     }
 
     /// A new partition that this node leads and both hold.
