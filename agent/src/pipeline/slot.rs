@@ -23,6 +23,10 @@ pub(super) struct Slot {
     pub(super) fetch_not_before: Millis,
     /// What the source said to the last fetch, if it was an error.
     pub(super) fetch_trouble: Option<String>,
+    /// What the destination held, idle, when the probe under way was sent; `None`: appends were in flight.
+    pub(super) probed_at: Option<DestOffset>,
+    /// Probes in a row that found another high watermark there.
+    pub(super) moved_probes: u32,
     /// To be looked at in the next opening.
     pub(super) displaced: Option<Displaced>,
     /// The standby's log start, last known.
@@ -42,6 +46,8 @@ impl Slot {
             fetch_sent: None,
             fetch_not_before: Millis(0),
             fetch_trouble: None,
+            probed_at: None,
+            moved_probes: 0,
             displaced: None,
             dest_start: None,
             held_back: None,

@@ -153,6 +153,11 @@ impl<P: Clone> Copying<P> {
         self.queue.is_empty() && self.window.is_empty()
     }
 
+    /// Where the next append belongs.
+    pub(super) fn next_to_send(&self) -> DestOffset {
+        self.send_at
+    }
+
     /// Takes the records of one fetch answer in. Returns what cannot be copied, if something cannot.
     pub(super) fn take(&mut self, records: Bytes, permit: &P) -> Option<(SourceOffset, Unsupported)> {
         for item in split(records) {

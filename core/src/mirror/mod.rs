@@ -8,6 +8,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`partition`] | the state machine's entrance: one input in, actions out |
+//! | [`signals`] | its inputs and actions |
 //! | [`opening`] | from read facts to a place to go on from, or a verdict (M8, M9) |
 //! | [`copying`] | what may be sent now, and what an answer means (M5, M6, M7) |
 //! | [`admit`] | which fetched batch can be written as it is |
@@ -31,6 +32,7 @@ pub mod partition;
 #[cfg(test)]
 mod partition_tests;
 pub mod retention;
+pub mod signals;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod verdict;

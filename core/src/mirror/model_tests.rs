@@ -65,7 +65,7 @@ fn stays_equal(script: Script) -> Result<(), TestCaseError> {
     gives_permits_back(world)
 }
 
-/// Either the same, or everybody has stopped and says why.
+/// Either the same, or the destination had forgotten the producer, and everybody alive has stopped and says why.
 fn stays_equal_or_says_so(script: Script) -> Result<(), TestCaseError> {
     let mut world = World::new(script);
     world.run();
@@ -73,6 +73,11 @@ fn stays_equal_or_says_so(script: Script) -> Result<(), TestCaseError> {
         prop_assert!(world.verdicts.is_empty(), "stopped without a reason{}", told(&world));
         prop_assert!(world.is_equal(), "not equal after the healing{}", told(&world));
     } else {
+        prop_assert!(
+            world.misplaced.is_some_and(|m| m.forgets > 0),
+            "a slip although remembered{}",
+            told(&world)
+        );
         prop_assert!(world.everyone_has_stopped(), "a slip, and a mirror goes on{}", told(&world));
         let says_so = |verdict: &Verdict| matches!(verdict, Verdict::Slipped { .. } | Verdict::Diverged(_));
         prop_assert!(world.verdicts.iter().all(says_so), "another reason{}", told(&world));
@@ -108,9 +113,24 @@ proptest! {
         stays_equal(script)?;
     }
 
-    /// Old data and two owners: only the lease keeps them apart (M6). A slip happens; it is never silent.
+    /// Old data and two owners: only the lease keeps them apart (M6). What holds, here and in the two properties
+    /// below: the destination stays a prefix as long as it has never forgotten the producer. After that a batch may
+    /// land where it does not belong (in about one of 50 worlds here, one of 100 below). Then every mirror alive
+    /// stops as slipped or diverged, and no receipt and no opening counts on that batch or on what follows it.
     #[test]
     fn two_mirrors_on_old_data_stay_equal_or_say_so(script in script(Just(Age::Old), Crowd::Two, DAY_MS)) {
+        stays_equal_or_says_so(script)?;
+    }
+
+    /// Needs the producer read again behind the end (M8): without it, about once in 150,000 worlds, a mirror pairs
+    /// a newer end with an older sequence, and the other one stops as slipped although every batch is in its place.
+    #[test]
+    fn two_mirrors_on_mixed_data_stay_equal_or_say_so(script in script(any_age(), Crowd::Two, DAY_MS)) {
+        stays_equal_or_says_so(script)?;
+    }
+
+    #[test]
+    fn two_mirrors_stay_equal_or_say_so_where_data_grow_old(script in script(any_age(), Crowd::Two, 40_000)) {
         stays_equal_or_says_so(script)?;
     }
 }

@@ -186,11 +186,16 @@ fn verdict_of(facts: &Facts, ours: ProducerIdentity) -> Option<Verdict> {
             source_end: facts.source_end,
             source_epoch: facts.source_epoch,
             dest_end: facts.dest_end,
+            copied_epoch: LeaderEpoch::UNKNOWN,
         }));
     }
     if let Tail::Different { at, difference } = &facts.tail {
-        let difference = difference.clone();
-        return Some(Verdict::Diverged(Divergence::TailDiffers { at: *at, difference }));
+        return Some(Verdict::Diverged(Divergence::TailDiffers {
+            at: *at,
+            difference: difference.clone(),
+            source_epoch: facts.source_epoch,
+            copied_epoch: LeaderEpoch::UNKNOWN,
+        }));
     }
     if facts.source_start > position {
         let what = Unsupported::Expired { start: facts.source_start, copied_before: facts.dest_end.0 > 0 };

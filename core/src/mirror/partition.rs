@@ -5,103 +5,13 @@
 
 use bytes::Bytes;
 
-use super::copying::{Append, AppendAnswer, AppendReceipt, Copying, Meaning, Sent, next_receipt, settle};
-use super::guard::Guard;
+use super::copying::{AppendAnswer, Copying, Meaning, Sent, next_receipt, settle};
 use super::opening::{Displaced, Facts, Judgement, Ownership, Standstill, judge};
+pub use super::signals::{Action, FetchPosition, Input, Phase, Settings, SourceEnds};
 use super::verdict::{Divergence, Unsupported, Verdict};
 use super::window::{Ticket, Window};
 use super::{Millis, Now, Pace, Trouble};
-use crate::ids::{DestOffset, LeaderEpoch, ProducerIdentity, SourceOffset, TopicId};
-
-/// What a partition is told at birth.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    pub identity: ProducerIdentity,
-    pub guard: Guard,
-    /// Fetching pauses while this many bytes wait for a receipt.
-    pub buffered_bytes_max: usize,
-}
-
-/// What happened.
-#[derive(Debug)]
-pub enum Input<P> {
-    /// The reads asked for by [`Action::Open`] are in.
-    Facts(Box<Facts>),
-    /// They could not be made.
-    OpenFailed(Trouble),
-    /// A fetch from `at` answered. `permit` accounts for the memory of `records`.
-    Fetched {
-        at: SourceOffset,
-        records: Bytes,
-        ends: SourceEnds,
-        permit: P,
-    },
-    /// The source says its history ends before the position we fetch from (M10).
-    SourceDiverges {
-        at: SourceOffset,
-        epoch: LeaderEpoch,
-        end: SourceOffset,
-    },
-    /// The source no longer has the offset we fetch from.
-    OutOfRange {
-        at: SourceOffset,
-    },
-    Appended {
-        ticket: Ticket,
-        answer: AppendAnswer,
-    },
-    /// The source topic was deleted.
-    SourceGone,
-    /// The source topic was deleted and created again under another id.
-    SourceRecreated {
-        is: TopicId,
-    },
-    /// Time passed.
-    Tick,
-}
-
-/// What to do.
-#[derive(Debug)]
-pub enum Action<P> {
-    /// Read the facts, not before `at`. `displaced`: see who stands in our place.
-    Open {
-        at: Millis,
-        displaced: Option<Displaced>,
-    },
-    Append(Append),
-    Receipt(AppendReceipt<P>),
-    /// The destination was found complete up to here while opening.
-    Opened {
-        end: DestOffset,
-    },
-    /// Say it loudly; nothing more will be asked for.
-    Stopped(Verdict),
-}
-
-/// The source's ends as the last fetch answer told them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SourceEnds {
-    pub log_start: SourceOffset,
-    pub high_watermark: SourceOffset,
-    pub last_stable: SourceOffset,
-}
-
-/// Where to fetch from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FetchPosition {
-    pub offset: SourceOffset,
-    pub last_epoch: LeaderEpoch,
-}
-
-/// The state as shown; the words are stable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Phase {
-    Opening,
-    Copying,
-    CaughtUp,
-    Draining,
-    Stopped(Verdict),
-}
+use crate::ids::{DestOffset, LeaderEpoch, SourceOffset, TopicId};
 
 #[derive(Debug)]
 enum State<P> {
@@ -141,6 +51,8 @@ pub struct Partition<P> {
     trouble: Option<Trouble>,
     /// Failures in a row, for the pace of trying again.
     failures: u32,
+    /// The source's leader epoch of the newest record we fetched; evidence for verdicts.
+    copied_epoch: LeaderEpoch,
     /// A verdict seen once: the second equal look makes it final.
     suspicion: Option<Verdict>,
     /// The name of the next append: none is given twice.
@@ -169,6 +81,7 @@ impl<P: Clone> Partition<P> {
             durable: None,
             trouble: None,
             failures: 0,
+            copied_epoch: LeaderEpoch::UNKNOWN,
             suspicion: None,
             next_ticket: Ticket(0),
         }
@@ -183,6 +96,7 @@ impl<P: Clone> Partition<P> {
             Input::SourceDiverges { at, epoch, end } => self.on_source_diverges(at, epoch, end, now, out),
             Input::OutOfRange { at } => self.on_out_of_range(at, now, out),
             Input::Appended { ticket, answer } => self.on_appended(ticket, answer, now, out),
+            Input::DestMoved { high_watermark } => self.on_dest_moved(high_watermark, now, out),
             Input::SourceGone => self.drain(Then::Stop(Verdict::Orphaned), now, out),
             Input::SourceRecreated { is } => {
                 let verdict = Verdict::Diverged(Divergence::TopicRecreated { was: self.source_id, is });
@@ -261,6 +175,7 @@ impl<P: Clone> Partition<P> {
         let Settings { identity, guard, .. } = self.settings;
         match judge(facts, identity, guard, opening.ownership, opening.watching, opening.asked_at, now) {
             Judgement::GoOn(position) => {
+                self.copied_epoch = position.last_epoch;
                 self.trouble = None;
                 self.durable = Some(position.end);
                 self.suspicion.take_if(|seen| !is_seen_by_fetching(seen));
@@ -274,7 +189,7 @@ impl<P: Clone> Partition<P> {
                 self.trouble = Some(Trouble::soon(why));
                 out.push(opening.ask(now.mono.plus(milliseconds)));
             }
-            Judgement::Stop(verdict) => self.suspect(verdict, now, out),
+            Judgement::Stop(verdict) => self.suspect(verdict.copied_under(self.copied_epoch), now, out),
         }
     }
 
@@ -311,6 +226,9 @@ impl<P: Clone> Partition<P> {
         self.ends = Some(ends);
         let refused = copying.take(records, permit);
         let moved = copying.fetch_at > at;
+        if moved {
+            self.copied_epoch = copying.last_epoch;
+        }
         // Emptiness proves nothing about what stands there (M11), but the source has agreed to the epoch (M10).
         self.suspicion.take_if(|seen| moved || matches!(seen, Verdict::Diverged(_)));
         if let Some((offset, what)) = refused {
@@ -341,6 +259,16 @@ impl<P: Clone> Partition<P> {
     fn on_out_of_range(&mut self, at: SourceOffset, now: Now, out: &mut Vec<Action<P>>) {
         if matches!(&self.state, State::Copying(c) if c.fetch_at == at) {
             let trouble = Trouble::soon(format!("the source has no offset {at}: looking at both ends"));
+            self.reopen(trouble, None, now, out);
+        }
+    }
+
+    /// An unclean election on the destination, a foreign write, another owner: opening tells which.
+    fn on_dest_moved(&mut self, high_watermark: DestOffset, now: Now, out: &mut Vec<Action<P>>) {
+        if matches!(&self.state, State::Copying(c) if c.is_idle() && c.next_to_send() != high_watermark) {
+            let trouble = Trouble::soon(format!(
+                "the destination's log ends at {high_watermark}, not where we left it"
+            ));
             self.reopen(trouble, None, now, out);
         }
     }

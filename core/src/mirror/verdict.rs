@@ -26,9 +26,15 @@ pub enum Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Divergence {
     /// The source ends before the mirror, under its current leader epoch.
-    SourceEndsEarlier { source_end: SourceOffset, source_epoch: LeaderEpoch, dest_end: DestOffset },
+    SourceEndsEarlier {
+        source_end: SourceOffset,
+        source_epoch: LeaderEpoch,
+        dest_end: DestOffset,
+        /// The source's epoch of our last record; unknown when this process did not copy it.
+        copied_epoch: LeaderEpoch,
+    },
     /// The last record that exists on both sides is not the same.
-    TailDiffers { at: SourceOffset, difference: String },
+    TailDiffers { at: SourceOffset, difference: String, source_epoch: LeaderEpoch, copied_epoch: LeaderEpoch },
     /// The source answered that the epoch we copied under ends before our position (KIP-595, M10).
     EpochEndsEarlier { epoch: LeaderEpoch, end: SourceOffset, position: SourceOffset },
     /// The source topic was deleted and created again.
@@ -70,6 +76,18 @@ impl Verdict {
             Self::Orphaned => "orphaned",
             Self::Unsupported { .. } => "unsupported",
         }
+    }
+
+    /// Adds the epoch under which our last record was copied, where that is evidence.
+    #[must_use]
+    pub fn copied_under(mut self, epoch: LeaderEpoch) -> Self {
+        if let Self::Diverged(
+            Divergence::SourceEndsEarlier { copied_epoch, .. } | Divergence::TailDiffers { copied_epoch, .. },
+        ) = &mut self
+        {
+            *copied_epoch = epoch;
+        }
+        self
     }
 
     /// What the operator can do about it.
@@ -125,12 +143,19 @@ impl fmt::Display for Verdict {
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SourceEndsEarlier { source_end, source_epoch, dest_end } => write!(
-                f,
-                "the source ends at offset {source_end} (leader epoch {source_epoch}), the mirror at {dest_end}"
-            ),
-            Self::TailDiffers { at, difference } => {
-                write!(f, "the record at offset {at} is not the same on both sides: {difference}")
+            Self::SourceEndsEarlier { source_end, source_epoch, dest_end, copied_epoch } => {
+                write!(
+                    f,
+                    "the source ends at offset {source_end} (leader epoch {source_epoch}), the mirror at {dest_end}"
+                )?;
+                write_copied_under(f, *copied_epoch)
+            }
+            Self::TailDiffers { at, difference, source_epoch, copied_epoch } => {
+                write!(
+                    f,
+                    "the record at offset {at} is not the same on both sides: {difference} (source leader epoch {source_epoch})"
+                )?;
+                write_copied_under(f, *copied_epoch)
             }
             Self::EpochEndsEarlier { epoch, end, position } => write!(
                 f,
@@ -141,6 +166,10 @@ impl fmt::Display for Divergence {
             }
         }
     }
+}
+
+fn write_copied_under(f: &mut fmt::Formatter<'_>, epoch: LeaderEpoch) -> fmt::Result {
+    if epoch.is_known() { write!(f, ", whose last record was copied under epoch {epoch}") } else { Ok(()) }
 }
 
 impl fmt::Display for Unsupported {

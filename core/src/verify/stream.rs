@@ -199,7 +199,7 @@ impl Stream {
         };
         match records {
             Ok(records) => {
-                self.open = Some(Open { records: records.peekable(), presence, next: from, until })
+                self.open = Some(Open { records: records.peekable(), presence, next: from, until });
             }
             Err(why) => self.head = Some(Head::Blank(Blank { from, until, cause: Cause::Unreadable(why) })),
         }

@@ -33,14 +33,14 @@ pub(crate) fn record(offset: i64) -> Record {
 
 impl Plain {
     pub(crate) fn of(records: Vec<Record>) -> Self {
-        let (first, last) = (records.first().unwrap(), records.last().unwrap());
+        let (base_offset, base_timestamp) = (records[0].offset, records[0].timestamp);
         Self {
             attributes: 0,
             producer_id: 7,
-            base_offset: first.offset,
-            last_offset: last.offset,
-            base_timestamp: first.timestamp,
-            records: records.clone(),
+            base_offset,
+            last_offset: records[records.len() - 1].offset,
+            base_timestamp,
+            records,
             trailing: 0,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lockstep_core::ids::{DestOffset, NodeId, SourceOffset};
+use lockstep_core::ids::{DestOffset, NodeId, SourceOffset, TopicPartition};
 use lockstep_core::mirror::Now;
 use lockstep_core::mirror::partition::{Input, Phase, SourceEnds};
 use lockstep_kafka::ErrorCode;
@@ -14,6 +14,9 @@ use crate::pipeline::event::{AppendOutcome, Event, FetchOutcome, ProbeAnswer};
 
 /// Pause before a partition is fetched again that the source has just refused.
 const FETCH_PAUSE_MS: u64 = 200;
+
+/// A high watermark may lag for a moment after an election: it has to be found elsewhere this often in a row.
+const MOVED_PROBES: u32 = 2;
 
 impl Engine {
     pub(super) fn on_event(&mut self, event: Event) {
@@ -140,11 +143,7 @@ impl Engine {
             }
         }
         for (tp, mark) in answer.dest_high_watermarks {
-            if let Some(slot) = self.slots.get_mut(&tp)
-                && slot.machine.durable().is_some_and(|durable: DestOffset| mark >= durable)
-            {
-                slot.exposure.dest_confirmed(now.mono);
-            }
+            self.on_high_watermark(&tp, mark, now);
         }
         if answer.troubles != self.silent {
             for trouble in &answer.troubles {
@@ -156,6 +155,21 @@ impl Engine {
             self.setup.dest_stale.notify_one();
         }
         self.silent = answer.troubles;
+    }
+
+    /// The destination confirms what we hold, or shows twice in a row that its log is not where we left it.
+    fn on_high_watermark(&mut self, tp: &TopicPartition, mark: DestOffset, now: Now) {
+        let Some(slot) = self.slots.get_mut(tp) else { return };
+        if slot.machine.durable().is_some_and(|durable| mark >= durable) {
+            slot.exposure.dest_confirmed(now.mono);
+        }
+        // Only a partition that stood still from the question to the answer can be compared.
+        let still = slot.probed_at.is_some() && slot.probed_at == slot.machine.durable();
+        slot.moved_probes = if still && slot.probed_at != Some(mark) { slot.moved_probes + 1 } else { 0 };
+        if slot.moved_probes >= MOVED_PROBES {
+            slot.moved_probes = 0;
+            self.feed(tp, Input::DestMoved { high_watermark: mark }, now);
+        }
     }
 
     /// Whether a partition still needs anything from its source topic.

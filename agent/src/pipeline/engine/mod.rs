@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lockstep_core::ids::{NodeId, ProducerIdentity, TopicPartition};
 use lockstep_core::mirror::guard::Guard;
-use lockstep_core::mirror::partition::{Action, FetchPosition, Input, Settings};
+use lockstep_core::mirror::partition::{Action, FetchPosition, Input, Phase, Settings};
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::mirror::{Millis, Now, WallMillis};
 use lockstep_kafka::Cluster;
@@ -315,6 +315,9 @@ impl Engine {
         self.probing = true;
         self.probe_at = now.plus(PROBE_INTERVAL_MS);
         let (source, dest) = (self.setup.source.clone(), self.setup.dest.clone());
+        for slot in self.slots.values_mut() {
+            slot.probed_at = slot.machine.durable().filter(|_| slot.machine.phase() == Phase::CaughtUp);
+        }
         let partitions: Arc<[TopicPartition]> = self.slots.keys().cloned().collect();
         let events = self.events_in.clone();
         self.tasks.spawn(async move {

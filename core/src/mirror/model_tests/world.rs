@@ -1,19 +1,22 @@
 //! The simulated world: virtual time, the mirrors and their connections, and what befalls them. Both logs are in
-//! `clusters`. Promises: the same script gives the same story, told line by line. Tests only.
+//! `clusters`, the reading of facts is in `looks`. Promises: the same script gives the same story, told line by
+//! line, and no mirror ever counts on a batch that is not where it belongs. Tests only.
 
 mod clusters;
+mod looks;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use bytes::Bytes;
 use lockstep_batch::rewrite::MirroredBatch;
+use looks::Look;
 
 use super::script::{Age, Crowd, Script, Tape};
 use crate::ids::{ProducerIdentity, SourceOffset, TopicId};
 use crate::mirror::copying::{Append, AppendAnswer};
 use crate::mirror::guard::{Guard, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
-use crate::mirror::opening::{Displaced, Facts, Ownership, ProducerOnPartition};
+use crate::mirror::opening::{Displaced, Ownership};
 use crate::mirror::partition::{Action, Input, Partition, Phase, Settings, SourceEnds};
 use crate::mirror::testing::DestLog;
 use crate::mirror::verdict::Verdict;
@@ -63,14 +66,21 @@ struct Request {
 enum Event {
     Chaos,
     Tick,
-    ReadProducer { life: u64, displaced: Option<Displaced> },
-    ReadEnd { life: u64, displaced: Option<Displaced>, producer: Option<ProducerOnPartition> },
-    ReadTail { life: u64, displaced: Option<Displaced>, facts: Box<Facts> },
+    Look { life: u64, displaced: Option<Displaced>, look: Look },
     Tell { life: u64, input: Input<Rc<()>> },
     Fetch { life: u64, at: SourceOffset },
     FetchAnswer { life: u64, at: SourceOffset, records: Bytes, ends: SourceEnds },
     Land { request: u64 },
     AnswerAppend { life: u64, ticket: Ticket, answer: AppendAnswer },
+}
+
+/// The first batch on the destination that is not where it belongs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Misplaced {
+    /// The destination offset where it stands.
+    at: i64,
+    /// How often the destination had forgotten the producer by then.
+    pub(super) forgets: u32,
 }
 
 /// One source log, one destination partition, up to two mirrors of one link that know nothing of each other, and a
@@ -82,8 +92,8 @@ enum Event {
 ///   [`LIMBO_MS`]: less than the standstill of two seconds.
 /// - A batch can be damaged on the way: refused.
 /// - The destination may forget the producer once its newest record is older than the expiration (M6).
-/// - Facts are read one after the other, the producer first (M8); anything may land in between, and a look may
-///   take seconds.
+/// - Facts are read one after the other: the producer, the end, the producer again (M8); anything may land in
+///   between, and a look may take seconds. It has failed if the producer's two entries differ.
 /// - Fetch answers are slow, empty, damaged (never twice alike), or from before a rewind.
 pub(super) struct World {
     clock: u64,
@@ -101,8 +111,9 @@ pub(super) struct World {
     pub(super) permit: Rc<()>,
     /// No two damages are alike.
     damages: u8,
-    /// The first batch on the destination that is not where it belongs.
-    pub(super) misplaced: Option<String>,
+    /// How often the destination has forgotten the producer.
+    forgets: u32,
+    pub(super) misplaced: Option<Misplaced>,
     pub(super) verdicts: Vec<Verdict>,
     pub(super) story: Vec<String>,
 }
@@ -125,6 +136,7 @@ impl World {
             names: 0,
             permit: Rc::new(()),
             damages: 0,
+            forgets: 0,
             misplaced: None,
             verdicts: Vec::new(),
             story: Vec::new(),
@@ -210,15 +222,7 @@ impl World {
                 }
                 self.at(self.clock + TICK_MS, Event::Tick);
             }
-            Event::ReadProducer { life, displaced } => {
-                let producer = self.dest.producer(OURS.epoch);
-                self.soon(Event::ReadEnd { life, displaced, producer });
-            }
-            Event::ReadEnd { life, displaced, producer } => self.read_ends(life, displaced, producer),
-            Event::ReadTail { life, displaced, mut facts } => {
-                facts.tail = self.tail(displaced, facts.dest_end.0);
-                self.soon(Event::Tell { life, input: Input::Facts(facts) });
-            }
+            Event::Look { life, displaced, look } => self.look(life, displaced, look),
             Event::Tell { life, input } => self.feed(life, input),
             Event::Fetch { life, at } => self.fetch(life, at),
             Event::FetchAnswer { life, at, records, ends } => {
@@ -269,22 +273,25 @@ impl World {
                     return;
                 }
                 let delay = self.tape.delay();
-                self.at(at.0.max(self.clock) + delay, Event::ReadProducer { life, displaced });
+                self.at(at.0.max(self.clock) + delay, Event::Look { life, displaced, look: Look::Producer });
             }
             Action::Append(append) => self.send(life, append),
-            Action::Receipt(receipt) => {
-                assert!(
-                    receipt.next.0 <= self.dest.end,
-                    "a receipt for what is not there\n{}",
-                    self.story.join("\n")
-                );
+            Action::Receipt(receipt) => self.count_on(receipt.next.0, "a receipt"),
+            Action::Opened { end } => {
+                self.tell(format!("mirror {life} goes on at {end}"));
+                self.count_on(end.0, "an opening");
             }
-            Action::Opened { end } => self.tell(format!("mirror {life} goes on at {end}")),
             Action::Stopped(verdict) => {
                 self.tell(format!("mirror {life} stops: {verdict}"));
                 self.verdicts.push(verdict);
             }
         }
+    }
+
+    /// Whatever befalls, no mirror counts on more than what stands where it belongs.
+    fn count_on(&self, end: i64, who: &str) {
+        let right = self.misplaced.map_or(self.dest.end, |m| m.at);
+        assert!(end <= right, "{who} counts on {end}, right is {right}\n{}", self.story.join("\n"));
     }
 
     fn send(&mut self, life: u64, append: Append) {
@@ -321,7 +328,7 @@ impl World {
             unanswered: BTreeMap::new(),
         });
         self.tell(format!("mirror {life} starts ({ownership:?})"));
-        self.soon(Event::ReadProducer { life, displaced: None });
+        self.soon(Event::Look { life, displaced: None, look: Look::Producer });
     }
 
     fn kill(&mut self, slot: usize) {

@@ -3,11 +3,10 @@
 
 use bytes::BytesMut;
 
-use super::{Age, Event, Request, SourceBatch, TWO_DAYS_MS, World};
-use crate::ids::{DestOffset, LeaderEpoch, SourceOffset, TopicId};
+use super::{Age, Event, Misplaced, Request, SourceBatch, TWO_DAYS_MS, World};
+use crate::ids::{DestOffset, SourceOffset};
 use crate::mirror::Trouble;
 use crate::mirror::copying::AppendAnswer;
-use crate::mirror::opening::{Displaced, Facts, ProducerOnPartition, Tail};
 use crate::mirror::partition::SourceEnds;
 use crate::mirror::testing::{Answer, BatchKind, stamped};
 
@@ -74,8 +73,8 @@ impl World {
         let right = self.source.get(index).is_some_and(|b| b.base == *at && b.payload == *payload);
         if !right && self.misplaced.is_none() {
             let line = format!("NOT A PREFIX: {} stands at offset {at}", String::from_utf8_lossy(payload));
-            self.tell(line.clone());
-            self.misplaced = Some(line);
+            self.misplaced = Some(Misplaced { at: *at, forgets: self.forgets });
+            self.tell(line);
         }
     }
 
@@ -84,6 +83,7 @@ impl World {
         if choice != 0 && self.dest.may_forget(self.expiration_ms, self.now().wall) {
             self.tell("the destination forgets the producer");
             self.dest.forget_producer();
+            self.forgets += 1;
         }
     }
 
@@ -106,44 +106,5 @@ impl World {
         let long_poll = if records.is_empty() { 250 } else { 0 };
         let time = self.clock + long_poll + self.tape.delay();
         self.at(time, Event::FetchAnswer { life, at, records: records.freeze(), ends });
-    }
-
-    pub(super) fn read_ends(
-        &mut self,
-        life: u64,
-        displaced: Option<Displaced>,
-        producer: Option<ProducerOnPartition>,
-    ) {
-        let end = self.dest.end;
-        let lags = self.tape.once_in(12);
-        let mark = if lags { self.dest.batches.last().map_or(0, |(at, _)| *at) } else { end };
-        let facts = Box::new(Facts {
-            producer,
-            dest_start: DestOffset(0),
-            dest_end: DestOffset(end),
-            dest_high_watermark: DestOffset(mark),
-            source_id: TopicId([1; 16]),
-            source_epoch: LeaderEpoch(0),
-            source_start: SourceOffset(0),
-            source_end: self.source_end(),
-            tail: Tail::Empty,
-        });
-        self.soon(Event::ReadTail { life, displaced, facts });
-    }
-
-    pub(super) fn tail(&self, displaced: Option<Displaced>, end: i64) -> Tail {
-        if let Some(Displaced { at, landed }) = displaced
-            && self.dest.batch_at(at.0).is_some()
-        {
-            return Tail::OwnRepeat { at, shift: landed.0 - at.0 };
-        }
-        let Some((base, payload)) = self.dest.batch_at(end - 1) else { return Tail::Empty };
-        match self.source.iter().find(|batch| batch.base < end && end <= batch.next) {
-            None => Tail::NotComparable,
-            Some(b) if b.base == *base && b.payload == *payload => {
-                Tail::Equal { source_epoch: LeaderEpoch(0) }
-            }
-            Some(_) => Tail::Different { at: SourceOffset(end - 1), difference: "the payload".into() },
-        }
     }
 }
