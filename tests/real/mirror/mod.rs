@@ -3,6 +3,7 @@
 //! | file | what must hold |
 //! |---|---|
 //! | `shapes` | whatever records look like, both sides hold the same |
+//! | `brokers` | brokers die, stop, come back, move their leaders |
 //! | `kills` | the mirror dies at any moment: nothing lost, nothing twice |
 //! | `rivals` | two mirrors of one link at once |
 //! | `damage` | bits that flip on the way |
@@ -16,6 +17,7 @@
 //! | `rules` | rules that no other file shows: identity, settings, transactions |
 //! | `compared` | what `lockstep verify` says, and that it never says identical without proof |
 
+mod brokers;
 mod compared;
 mod damage;
 mod growth;
@@ -38,36 +40,36 @@ use lockstep_testkit::{Exit, Kafka, Lockstep, pair, wait_until_true};
 use serde_json::Value;
 
 /// Long enough for a machine with other things to do; nothing passes by waiting longer.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Source and destination as bootstrap addresses.
 #[derive(Clone, Debug)]
-pub struct Ends {
-    pub from: String,
-    pub to: String,
+pub(crate) struct Ends {
+    pub(crate) from: String,
+    pub(crate) to: String,
 }
 
 impl Ends {
     /// The shared pair.
-    pub fn shared() -> Self {
+    pub(crate) fn shared() -> Self {
         Self::of(&pair().source, &pair().destination)
     }
 
-    pub fn of(source: &Kafka, destination: &Kafka) -> Self {
+    pub(crate) fn of(source: &Kafka, destination: &Kafka) -> Self {
         Self { from: source.bootstrap(), to: destination.bootstrap() }
     }
 
     /// Creates a topic on the source.
-    pub fn create(&self, topic: &str, partitions: i32, configs: &[(&str, &str)]) {
+    pub(crate) fn create(&self, topic: &str, partitions: i32, configs: &[(&str, &str)]) {
         Admin::of(&self.from).unwrap().create(topic, partitions, configs).unwrap();
     }
 
     /// A mirror that runs until it is told to stop. `topic` is the link's name too.
-    pub fn mirror(&self, topic: &str) -> Lockstep {
+    pub(crate) fn mirror(&self, topic: &str) -> Lockstep {
         self.mirror_with(topic, &[])
     }
 
-    pub fn mirror_with(&self, topic: &str, more: &[&str]) -> Lockstep {
+    pub(crate) fn mirror_with(&self, topic: &str, more: &[&str]) -> Lockstep {
         let mut arguments = vec!["mirror", "--from", &self.from, "--to", &self.to];
         arguments.extend(["--topics", topic, "--link", topic, "-o", "json", "--interval", "500ms"]);
         arguments.extend(more);
@@ -75,14 +77,14 @@ impl Ends {
     }
 
     /// Mirrors until caught up, and expects success.
-    pub fn mirror_all(&self, topic: &str) -> Finished {
+    pub(crate) fn mirror_all(&self, topic: &str) -> Finished {
         let finished = self.mirror_to_the_end(topic, &[]);
         assert_eq!(finished.exit, Exit::Code(0), "{}{}", finished.stdout, finished.stderr);
         finished
     }
 
     /// Mirrors until caught up, whatever comes of it.
-    pub fn mirror_to_the_end(&self, topic: &str, more: &[&str]) -> Finished {
+    pub(crate) fn mirror_to_the_end(&self, topic: &str, more: &[&str]) -> Finished {
         let mut all = vec!["--until-caught-up"];
         all.extend(more);
         let mut mirror = self.mirror_with(topic, &all);
@@ -91,17 +93,17 @@ impl Ends {
     }
 
     /// The high watermark of a partition on the destination; 0 while it does not exist.
-    pub fn held(&self, topic: &str, partition: i32) -> i64 {
+    pub(crate) fn held(&self, topic: &str, partition: i32) -> i64 {
         watermarks(&self.to, topic, partition).map_or(0, |range| range.end)
     }
 
     /// The high watermark of a partition on the source.
-    pub fn written(&self, topic: &str, partition: i32) -> i64 {
+    pub(crate) fn written(&self, topic: &str, partition: i32) -> i64 {
         watermarks(&self.from, topic, partition).unwrap().end
     }
 
     /// Waits until the destination holds as much as the source of every partition.
-    pub fn wait_until_equal(&self, topic: &str, partitions: i32) {
+    pub(crate) fn wait_until_equal(&self, topic: &str, partitions: i32) {
         for partition in 0..partitions {
             wait_until_true(&format!("{topic}:{partition} to be held by the destination"), PATIENCE, || {
                 self.held(topic, partition) >= self.written(topic, partition)
@@ -111,13 +113,13 @@ impl Ends {
 }
 
 /// The JSON objects of one kind that a mirror has written.
-pub fn said(stdout: &str, kind: &str) -> Vec<Value> {
+pub(crate) fn said(stdout: &str, kind: &str) -> Vec<Value> {
     let lines = stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter(|value| value["kind"] == kind).collect()
 }
 
 /// Stops a mirror in order and expects this exit code.
-pub fn stop(mut mirror: Lockstep, code: i32) -> Finished {
+pub(crate) fn stop(mut mirror: Lockstep, code: i32) -> Finished {
     mirror.interrupt().unwrap();
     let exit = mirror.wait(PATIENCE).unwrap();
     let finished = Finished { exit, stdout: mirror.stdout(), stderr: mirror.stderr() };
@@ -126,7 +128,7 @@ pub fn stop(mut mirror: Lockstep, code: i32) -> Finished {
 }
 
 /// Waits until a running mirror has said something of this kind that fits.
-pub fn wait_for(mirror: &Lockstep, kind: &str, fits: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn wait_for(mirror: &Lockstep, kind: &str, fits: impl Fn(&Value) -> bool) -> Value {
     lockstep_testkit::wait_until(&format!("the mirror to say {kind:?}"), PATIENCE, || {
         said(&mirror.stdout(), kind).into_iter().find(&fits)
     })
