@@ -1,0 +1,31 @@
+//! Where it is measured: two real brokers of our own on this machine, single nodes with the testkit's small JVMs.
+//! What a scenario deletes is deleted for good at once, so that one round's leavings are not the next one's load.
+
+use std::path::PathBuf;
+
+use lockstep_testkit::Kafka;
+use lockstep_testkit::broker::start_all;
+use tempfile::TempDir;
+
+use crate::Result;
+
+pub(crate) struct Site {
+    pub(crate) source: Kafka,
+    pub(crate) dest: Kafka,
+    /// The product's binary.
+    pub(crate) program: PathBuf,
+    /// What children say.
+    pub(crate) scratch: TempDir,
+}
+
+impl Site {
+    pub(crate) fn start(program: PathBuf) -> Result<Self> {
+        let broker = |name| Kafka::builder(name).config("log.segment.delete.delay.ms", "100");
+        let [source, dest] = start_all([broker("bench-source"), broker("bench-dest")])?;
+        Ok(Self { source, dest, program, scratch: TempDir::new()? })
+    }
+
+    pub(crate) fn kafka_version(&self) -> &str {
+        self.source.version()
+    }
+}
