@@ -17,8 +17,10 @@ use crate::pipeline::engine::{Ended, Engine, Setup};
 use crate::pipeline::event::Event;
 use crate::pipeline::report::LinkReport;
 
-/// Metadata are asked for this often, and sooner when something looks stale.
-const METADATA_INTERVAL: Duration = Duration::from_secs(2);
+/// Metadata are asked for this often, and sooner when something looks stale: a new topic is noticed within it.
+const METADATA_INTERVAL: Duration = Duration::from_millis(400);
+/// On large clusters an answer is work: at most this part of the time goes into asking.
+const METADATA_SHARE: u32 = 50;
 /// But never more often than this.
 const METADATA_PAUSE: Duration = Duration::from_millis(100);
 const EVENTS: usize = 256;
@@ -109,13 +111,16 @@ async fn watch_metadata(
     events: mpsc::Sender<Event>,
     event: fn(Arc<Metadata>) -> Event,
 ) {
+    let mut interval = METADATA_INTERVAL;
     while !events.is_closed() {
         tokio::select! {
             () = stale.notified() => tokio::time::sleep(METADATA_PAUSE).await,
-            () = tokio::time::sleep(METADATA_INTERVAL) => {}
+            () = tokio::time::sleep(interval) => {}
         }
+        let asked = tokio::time::Instant::now();
         match cluster.refresh().await {
             Ok(metadata) => {
+                interval = METADATA_INTERVAL.max(asked.elapsed() * METADATA_SHARE);
                 if events.send(event(metadata)).await.is_err() {
                     return;
                 }

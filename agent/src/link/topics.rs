@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 use super::standing::{read_topic, settings_for_new_topics};
 use crate::pipeline::event::{Event, ReadyTopic};
 
-/// How often the wanted topics are compared with those that stand ready.
-const RECONCILE_INTERVAL: Duration = Duration::from_millis(500);
+/// How often somebody looks whether the source's metadata are new.
+const RECONCILE_INTERVAL: Duration = Duration::from_millis(50);
 /// The same topic is tried again after this long if it was blocked.
 const BLOCKED_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a created topic may take until its partitions have leaders.
@@ -213,6 +213,7 @@ impl Topics {
         mut retired: mpsc::Receiver<Arc<str>>,
     ) {
         let mut blocked: BTreeMap<Arc<str>, tokio::time::Instant> = BTreeMap::new();
+        let mut seen: Option<Arc<Metadata>> = None;
         while !events.is_closed() {
             tokio::time::sleep(RECONCILE_INTERVAL).await;
             while let Ok(topic) = retired.try_recv() {
@@ -221,7 +222,12 @@ impl Topics {
                     tracing::warn!(%topic, %error, "could not be deleted on the destination");
                 }
             }
-            let wanted = self.wanted(&self.source.metadata());
+            let metadata = self.source.metadata();
+            if blocked.is_empty() && seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &metadata)) {
+                continue;
+            }
+            let wanted = self.wanted(&metadata);
+            seen = Some(metadata);
             for (name, (source, id)) in wanted {
                 let partitions = source.partitions;
                 let stands = ready.get(&name).is_some_and(|known| *known >= partitions);
