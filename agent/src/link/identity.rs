@@ -10,8 +10,8 @@ use lockstep_core::mirror::identity::recover;
 use lockstep_kafka::admin::{describe_transactions, init_producer_id, run_empty_transaction};
 use lockstep_kafka::{Cluster, Error, ErrorCode};
 
+use super::fault::TopicError;
 use super::standing::read_topic;
-use super::topics::TopicError;
 
 /// The timeout of the (never used) transactions of this id; below every broker's default maximum of 15 min.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);

@@ -12,6 +12,7 @@
 //! | [`topics`] | plans topics, carries plans out, follows new topics and partitions |
 //! | [`running`] | the tasks of a running link, and how they end |
 
+pub mod fault;
 pub mod identity;
 pub mod prepare;
 pub mod running;

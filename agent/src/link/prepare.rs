@@ -12,8 +12,9 @@ use lockstep_kafka::{Cluster, Dial, Error};
 use thiserror::Error as ThisError;
 
 use super::LinkSettings;
+use super::fault::TopicError;
 use super::identity::{LinkIdentity, look_up};
-use super::topics::{Planned, TopicError, Topics};
+use super::topics::{Planned, Topics};
 
 /// Default of the broker's `transactional.id.expiration.ms` (Kafka: `TransactionStateManagerConfig`): seven days.
 const TRANSACTIONAL_ID_EXPIRATION_MS_DEFAULT: i64 = 604_800_000;

@@ -9,7 +9,7 @@ use lockstep_kafka::admin::{At, ConfigSource, ConfigTarget, describe_configs, li
 use lockstep_kafka::fetch::Isolation;
 use lockstep_kafka::{Class, Cluster, ErrorCode};
 
-use super::topics::TopicError;
+use super::fault::TopicError;
 use crate::pipeline::tail::batch_at;
 
 /// A topic as the destination has it.

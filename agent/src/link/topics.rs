@@ -12,10 +12,10 @@ use lockstep_core::spec::select::TopicSelection;
 use lockstep_kafka::admin::{
     NewTopic, create_partitions, create_topics, delete_topics, incremental_alter_configs,
 };
-use lockstep_kafka::{Cluster, Error, ErrorCode, Metadata};
-use thiserror::Error as ThisError;
+use lockstep_kafka::{Cluster, ErrorCode, Metadata};
 use tokio::sync::mpsc;
 
+use super::fault::TopicError;
 use super::standing::{read_topic, settings_for_new_topics};
 use crate::pipeline::event::{Event, ReadyTopic};
 
@@ -32,22 +32,6 @@ const REPLICATION_FACTOR_DEFAULT: i16 = -1;
 /// A plan is tried again this long where leaders are moving or a topic is just coming into being.
 const PLAN_PATIENCE: Duration = Duration::from_secs(10);
 const PLAN_PAUSE: Duration = Duration::from_millis(100);
-
-/// Why a topic could not be planned or changed.
-#[derive(Debug, ThisError)]
-pub enum TopicError {
-    #[error(transparent)]
-    Kafka(#[from] Error),
-    #[error("{what} {topic}: {code}: {detail}")]
-    Refused { what: &'static str, topic: String, code: ErrorCode, detail: String },
-    #[error("reading what {topic} holds on the destination: {why}")]
-    Unreadable { topic: String, why: String },
-    #[error("{topic} has no leader for every partition after {} s", LEADERS_DEADLINE.as_secs())]
-    NoLeaders { topic: String },
-    /// Leaders are moving: worth another look.
-    #[error("reading what {topic} holds on the destination: {why}")]
-    Moving { topic: String, why: String },
-}
 
 /// A topic of the source and what has to happen on the destination.
 #[derive(Clone, Debug)]
@@ -196,7 +180,10 @@ impl Topics {
                 return Ok(());
             }
             if tokio::time::Instant::now() >= deadline {
-                return Err(TopicError::NoLeaders { topic: name.to_owned() });
+                return Err(TopicError::NoLeaders {
+                    topic: name.to_owned(),
+                    seconds: LEADERS_DEADLINE.as_secs(),
+                });
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
             self.dest.refresh().await?;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use lockstep_core::ids::{DestOffset, NodeId, SourceOffset, TopicId, TopicPartition};
+use lockstep_core::ids::{NodeId, TopicId, TopicPartition};
 use lockstep_core::mirror::Trouble;
 use lockstep_core::mirror::copying::AppendAnswer;
 use lockstep_core::mirror::opening::Facts;
@@ -12,6 +12,7 @@ use lockstep_kafka::Metadata;
 use lockstep_kafka::fetch::FetchedPartition;
 
 use super::budget::Permit;
+use super::probe::ProbeAnswer;
 use super::retention::Followed;
 
 /// One thing that happened.
@@ -60,16 +61,6 @@ pub struct AppendOutcome {
     pub answer: AppendAnswer,
     /// The destination's leadership moved: its metadata are out of date.
     pub metadata_stale: bool,
-}
-
-#[derive(Debug, Default)]
-pub struct ProbeAnswer {
-    /// Log ends under the current leader epoch.
-    pub source_ends: Vec<(TopicPartition, SourceOffset)>,
-    /// High watermarks.
-    pub dest_high_watermarks: Vec<(TopicPartition, DestOffset)>,
-    /// A cluster or broker that did not answer, in words.
-    pub troubles: Vec<String>,
 }
 
 /// A topic whose partitions may be opened.

@@ -3,28 +3,23 @@
 //! Source: the log *end* under the current leader epoch. Destination: the high watermark.
 //! A broker that does not answer is reported in words; its partitions keep their old, ageing datum.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lockstep_core::ids::{DestOffset, LeaderEpoch, NodeId, SourceOffset, TopicPartition};
 use lockstep_kafka::admin::{At, EpochQuestion, list_offsets, offset_for_leader_epoch};
 use lockstep_kafka::{Cluster, Error};
 
-use super::event::ProbeAnswer;
+use super::routes::by_leader;
 
-/// The partitions of one leader, each with the epoch under which it leads.
-pub type ByLeader = BTreeMap<NodeId, Vec<(TopicPartition, LeaderEpoch)>>;
-
-/// Groups partitions by their present leader. Those without one are left out.
-pub fn by_leader<'a>(cluster: &Cluster, partitions: impl Iterator<Item = &'a TopicPartition>) -> ByLeader {
-    let metadata = cluster.metadata();
-    let mut groups = ByLeader::new();
-    for tp in partitions {
-        if let Some((node, epoch)) = metadata.leader(tp) {
-            groups.entry(node).or_default().push((tp.clone(), epoch));
-        }
-    }
-    groups
+/// What one round brought.
+#[derive(Debug, Default)]
+pub struct ProbeAnswer {
+    /// Log ends under the current leader epoch.
+    pub source_ends: Vec<(TopicPartition, SourceOffset)>,
+    /// High watermarks.
+    pub dest_high_watermarks: Vec<(TopicPartition, DestOffset)>,
+    /// A cluster or broker that did not answer, in words.
+    pub troubles: Vec<String>,
 }
 
 /// One round over both clusters.

@@ -12,7 +12,7 @@ use lockstep_kafka::admin::{
 };
 use lockstep_kafka::{Cluster, Error};
 
-use super::probe::by_leader;
+use super::routes::by_leader;
 
 const DELETE_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -4,7 +4,22 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lockstep_core::ids::{LeaderEpoch, NodeId, TopicId, TopicPartition};
-use lockstep_kafka::Metadata;
+use lockstep_kafka::{Cluster, Metadata};
+
+/// The partitions of one leader, each with the epoch under which it leads.
+pub type ByLeader = BTreeMap<NodeId, Vec<(TopicPartition, LeaderEpoch)>>;
+
+/// Groups partitions by their present leader. Those without one are left out.
+pub fn by_leader<'a>(cluster: &Cluster, partitions: impl Iterator<Item = &'a TopicPartition>) -> ByLeader {
+    let metadata = cluster.metadata();
+    let mut groups = ByLeader::new();
+    for tp in partitions {
+        if let Some((node, epoch)) = metadata.leader(tp) {
+            groups.entry(node).or_default().push((tp.clone(), epoch));
+        }
+    }
+    groups
+}
 
 /// Where to fetch a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,12 +11,13 @@ use lockstep_agent::link::running::Running;
 use lockstep_agent::pipeline::engine::Ended;
 use lockstep_agent::pipeline::report::LinkReport;
 use lockstep_core::mirror::retention::Propagation;
-use lockstep_core::spec::select::TopicSelection;
-use lockstep_kafka::{Settings, Tcp};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use lockstep_kafka::Tcp;
 
-use super::{Output, fail, parse_size};
+use super::between::{Between, Checked};
+use super::signals::Signals;
+use super::{fail, parse_size};
 use crate::exit::Exit;
+use crate::show::Output;
 use crate::show::mirror::Show;
 
 /// Mirror topics from one cluster to another: every record keeps its offset, timestamp, key, value and headers.
@@ -30,18 +31,8 @@ lockstep mirror --from mi1:9092,mi2:9092 --to pr1:9092 --topics 'claims\\..*' --
 lockstep mirror --from a:9092 --to b:9092 --topics orders --until-caught-up && \\\n  \
 lockstep verify --from a:9092 --to b:9092 --topics orders")]
 pub(crate) struct Args {
-    /// Source cluster: host:port, several separated by commas
-    #[arg(long, value_name = "BOOTSTRAP")]
-    from: String,
-    /// Destination cluster: host:port, several separated by commas
-    #[arg(long, value_name = "BOOTSTRAP")]
-    to: String,
-    /// Topics to mirror: a regular expression for the whole name
-    #[arg(long, value_name = "REGEX")]
-    topics: String,
-    /// Topics to leave out although they match --topics
-    #[arg(long, value_name = "REGEX")]
-    exclude: Option<String>,
+    #[command(flatten)]
+    between: Between,
     /// Name of the link; mirrors of one name write as one producer [default: the source's cluster id]
     #[arg(long, value_name = "NAME", value_parser = link_name)]
     link: Option<String>,
@@ -93,13 +84,18 @@ fn link_name(text: &str) -> Result<String, String> {
 }
 
 pub(crate) async fn run(args: Args) -> Exit {
-    let mut signals = match Signals::new() {
-        Ok(signals) => signals,
-        Err(error) => return fail(format!("cannot listen for signals: {error}")),
-    };
-    let settings = match settings(&args) {
-        Ok(settings) => settings,
+    let (checked, mut signals) = match args.between.check().and_then(|c| Ok((c, Signals::new()?))) {
+        Ok(both) => both,
         Err(error) => return fail(error),
+    };
+    let Checked { source, dest, selection } = checked;
+    let settings = LinkSettings {
+        name: args.link.clone(),
+        source,
+        dest,
+        selection,
+        propagation: args.propagate.into(),
+        memory_bytes_max: args.memory,
     };
     let prepared = tokio::select! {
         prepared = prepare(Arc::new(Tcp::default()), settings) => match prepared {
@@ -172,37 +168,5 @@ fn exit_of(ended: Ended, last: &LinkReport) -> Exit {
             Exit::Incomplete
         }
         Ended::TaskDied(task) => fail(format!("a task died ({task}), which is a defect")),
-    }
-}
-
-fn settings(args: &Args) -> Result<LinkSettings, String> {
-    let bootstrap =
-        |flag: &str, text: &str| Settings::new(text).map_err(|error| format!("{flag} {text:?}: {error}"));
-    Ok(LinkSettings {
-        name: args.link.clone(),
-        source: bootstrap("--from", &args.from)?,
-        dest: bootstrap("--to", &args.to)?,
-        selection: TopicSelection::new(&args.topics, args.exclude.as_deref()).map_err(|e| e.to_string())?,
-        propagation: args.propagate.into(),
-        memory_bytes_max: args.memory,
-    })
-}
-
-/// SIGINT and SIGTERM mean the same: stop in order.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }

@@ -1,9 +1,11 @@
 //! One file per verb. A verb parses its flags, calls one crate below, and hands figures to `show`.
 
+mod between;
 mod mirror;
+mod signals;
 mod verify;
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 
 use crate::exit::Exit;
 
@@ -13,16 +15,6 @@ pub(crate) enum Command {
     Mirror(mirror::Args),
     /// Compare topics of two clusters offset by offset
     Verify(verify::Args),
-}
-
-/// How results are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// For people
-    #[default]
-    Table,
-    /// For scripts: field names are stable and end in their unit
-    Json,
 }
 
 pub(crate) async fn run(command: Command) -> Exit {

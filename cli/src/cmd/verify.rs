@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_agent::verify::{Progress, Request, verify};
-use lockstep_core::spec::select::TopicSelection;
 use lockstep_core::verify::Verdict;
-use lockstep_kafka::{Settings, Tcp};
-use tokio::signal::unix::{SignalKind, signal};
+use lockstep_kafka::Tcp;
 use tokio::sync::watch;
 
-use super::{Output, fail, parse_size};
+use super::between::{Between, Checked};
+use super::signals::Signals;
+use super::{fail, parse_size};
 use crate::exit::Exit;
+use crate::show::Output;
 use crate::show::verify::Show;
 
 /// How often figures are looked at while comparing; lines are written less often, see `--interval`.
@@ -28,18 +29,8 @@ const LOOK: Duration = Duration::from_millis(200);
 lockstep verify --from mi1:9092,mi2:9092 --to pr1:9092 --topics 'claims\\..*' --exclude '.*\\.tmp'\n  \
 lockstep verify --from a:9092 --to b:9092 --topics orders -o json | jq .result")]
 pub(crate) struct Args {
-    /// Source cluster: host:port, several separated by commas
-    #[arg(long, value_name = "BOOTSTRAP")]
-    from: String,
-    /// Destination cluster: host:port, several separated by commas
-    #[arg(long, value_name = "BOOTSTRAP")]
-    to: String,
-    /// Topics to compare: a regular expression for the whole name
-    #[arg(long, value_name = "REGEX")]
-    topics: String,
-    /// Topics to leave out although they match --topics
-    #[arg(long, value_name = "REGEX")]
-    exclude: Option<String>,
+    #[command(flatten)]
+    between: Between,
     /// How long a destination that is behind may take to reach the source's end
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     wait: Duration,
@@ -55,20 +46,19 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Exit {
-    let request = match request(&args) {
-        Ok(request) => request,
+    let (checked, mut signals) = match args.between.check().and_then(|c| Ok((c, Signals::new()?))) {
+        Ok(both) => both,
         Err(error) => return fail(error),
     };
+    let Checked { source, dest, selection } = checked;
+    let request = Request { source, dest, selection, wait: args.wait, memory_bytes_max: args.memory };
     let (tell, progress) = watch::channel(Progress::default());
     let mut show = Show::new(args.output, args.interval);
     let ended = tokio::select! {
         ended = verify(Arc::new(Tcp::default()), request, tell) => ended,
-        stopped = interrupted() => {
+        () = signals.next() => {
             show.clear();
-            return match stopped {
-                Ok(()) => fail("interrupted: nothing proven"),
-                Err(error) => fail(format!("cannot listen for signals: {error}")),
-            };
+            return fail("interrupted: nothing proven");
         }
         never = watch_progress(progress, &mut show) => match never {},
     };
@@ -85,18 +75,6 @@ pub(crate) async fn run(args: Args) -> Exit {
     }
 }
 
-fn request(args: &Args) -> Result<Request, String> {
-    let bootstrap =
-        |flag: &str, text: &str| Settings::new(text).map_err(|error| format!("{flag} {text:?}: {error}"));
-    Ok(Request {
-        source: bootstrap("--from", &args.from)?,
-        dest: bootstrap("--to", &args.to)?,
-        selection: TopicSelection::new(&args.topics, args.exclude.as_deref()).map_err(|e| e.to_string())?,
-        wait: args.wait,
-        memory_bytes_max: args.memory,
-    })
-}
-
 /// Shows figures until it is dropped.
 async fn watch_progress(progress: watch::Receiver<Progress>, show: &mut Show) -> std::convert::Infallible {
     loop {
@@ -104,15 +82,4 @@ async fn watch_progress(progress: watch::Receiver<Progress>, show: &mut Show) ->
         let now = *progress.borrow();
         show.progress(&now);
     }
-}
-
-/// Ends with SIGINT or SIGTERM.
-async fn interrupted() -> std::io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    Ok(())
 }

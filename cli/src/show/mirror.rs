@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant, SystemTime};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use lockstep_agent::link::topics::Planned;
 use lockstep_agent::pipeline::report::{LinkReport, PartitionReport};
 use lockstep_core::dr::exposure::Measured;
@@ -13,8 +13,7 @@ use lockstep_core::mirror::partition::Phase;
 use lockstep_core::plan::topics::TopicPlan;
 use serde_json::{Value, json};
 
-use super::units;
-use crate::cmd::Output;
+use super::{Output, live_line, units};
 
 /// Rates are taken over this long.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
@@ -216,16 +215,6 @@ impl Show {
             records_per_second: last.2.saturating_sub(first.2) as f64 / seconds,
         }
     }
-}
-
-fn live_line() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    // The template is a constant without variables that could fail.
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }
 
 fn progress_line(report: &LinkReport, rate: &Rate) -> String {

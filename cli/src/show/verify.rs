@@ -6,13 +6,12 @@ use std::collections::VecDeque;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant, SystemTime};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use lockstep_agent::verify::{Differing, Doubt, Phase, Progress, Report, TopicReport};
 use lockstep_core::verify::{Note, Verdict};
 use serde_json::{Value, json};
 
-use super::units;
-use crate::cmd::Output;
+use super::{Output, live_line, units};
 
 /// Rates are taken over this long.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
@@ -113,16 +112,6 @@ impl Show {
             |figure: fn(&Progress) -> u64| (figure(last).saturating_sub(figure(first))) as f64 / seconds;
         (rate(|p| p.offsets_done), rate(|p| p.records), rate(|p| p.bytes))
     }
-}
-
-fn live_line() -> ProgressBar {
-    let bar = ProgressBar::new_spinner();
-    // The template is a constant without variables that could fail.
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }
 
 fn topic_lines(topics: &[TopicReport]) -> Vec<String> {

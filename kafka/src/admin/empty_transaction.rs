@@ -3,13 +3,10 @@
 //! Speaks EndTxn v3 at most: from v5 on every end of a transaction raises the producer epoch (KIP-890).
 
 use kafka_protocol::messages::{AddOffsetsToTxnRequest, EndTxnRequest, GroupId, ProducerId, TransactionalId};
-use kafka_protocol::protocol::Request;
 use lockstep_core::ids::ProducerIdentity;
 
-use super::find_coordinator::{CoordinatorKind, find_coordinator};
-use super::patience::Patience;
+use super::find_coordinator::{CoordinatorKind, ask_transaction_coordinator, find_coordinator};
 use crate::cluster::Cluster;
-use crate::code::ErrorCode;
 use crate::error::Error;
 use crate::names::wire_text;
 use crate::versions::Api;
@@ -35,38 +32,18 @@ pub async fn run_empty_transaction(
         .with_producer_id(ProducerId(owner.id))
         .with_producer_epoch(owner.epoch)
         .with_group_id(GroupId(wire_text(group)));
-    patiently(cluster, transactional_id, Api::AddOffsetsToTxn, &begin, |answer| answer.error_code).await?;
+    let api = Api::AddOffsetsToTxn;
+    ask_transaction_coordinator(cluster, transactional_id, api, api.ours(), &begin, |answer| {
+        answer.error_code
+    })
+    .await?;
     let end = EndTxnRequest::default()
         .with_transactional_id(id())
         .with_producer_id(ProducerId(owner.id))
         .with_producer_epoch(owner.epoch)
         .with_committed(false);
-    patiently(cluster, transactional_id, Api::EndTxn, &end, |answer| answer.error_code).await
-}
-
-/// Asks the id's coordinator until it has taken the request or refuses it for good.
-async fn patiently<R: Request>(
-    cluster: &Cluster,
-    transactional_id: &str,
-    api: Api,
-    request: &R,
-    code_of: fn(&R::Response) -> i16,
-) -> Result<(), Error> {
-    let mut patience = Patience::new(cluster);
-    loop {
-        let node = find_coordinator(cluster, CoordinatorKind::Txn, transactional_id).await?;
-        let connection = cluster.connection(node).await?;
-        let version = connection.version(api)?;
-        let answer = connection.call(api, version, request, connection.request_timeout()).await?;
-        let Some(code) = ErrorCode::from_wire(code_of(&answer)) else { return Ok(()) };
-        let transient = [
-            ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
-            ErrorCode::COORDINATOR_NOT_AVAILABLE,
-            ErrorCode::NOT_COORDINATOR,
-            ErrorCode::CONCURRENT_TRANSACTIONS,
-        ];
-        if !(transient.contains(&code) && patience.another_try().await) {
-            return Err(Error::Refused { api, code, detail: None, about: transactional_id.to_owned() });
-        }
-    }
+    let api = Api::EndTxn;
+    ask_transaction_coordinator(cluster, transactional_id, api, api.ours(), &end, |answer| answer.error_code)
+        .await?;
+    Ok(())
 }

@@ -2,6 +2,7 @@
 //! which is why it comes before everything else about an id (M1); a new cluster answers 14 or 15 for a while.
 
 use kafka_protocol::messages::FindCoordinatorRequest;
+use kafka_protocol::protocol::Request;
 use lockstep_core::ids::NodeId;
 
 use super::patience::Patience;
@@ -10,7 +11,7 @@ use crate::code::ErrorCode;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::names::wire_text;
-use crate::versions::Api;
+use crate::versions::{Api, Versions};
 
 /// What is coordinated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,4 +75,33 @@ async fn ask(
         None => Ok(NodeId(node.0)),
         Some(code) => Err((code, detail)),
     })
+}
+
+/// Asks a transactional id's coordinator until it has taken the request or refuses it for good: repeats while it is
+/// loading, moving or finishing a transaction (14, 15, 16, 51), for one request timeout.
+pub(super) async fn ask_transaction_coordinator<R: Request>(
+    cluster: &Cluster,
+    transactional_id: &str,
+    api: Api,
+    versions: Versions,
+    request: &R,
+    code_of: fn(&R::Response) -> i16,
+) -> Result<R::Response, Error> {
+    let mut patience = Patience::new(cluster);
+    loop {
+        let node = find_coordinator(cluster, CoordinatorKind::Txn, transactional_id).await?;
+        let connection = cluster.connection(node).await?;
+        let version = connection.version_within(api, versions)?;
+        let answer = connection.call(api, version, request, connection.request_timeout()).await?;
+        let Some(code) = ErrorCode::from_wire(code_of(&answer)) else { return Ok(answer) };
+        let transient = [
+            ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+            ErrorCode::COORDINATOR_NOT_AVAILABLE,
+            ErrorCode::NOT_COORDINATOR,
+            ErrorCode::CONCURRENT_TRANSACTIONS,
+        ];
+        if !(transient.contains(&code) && patience.another_try().await) {
+            return Err(Error::Refused { api, code, detail: None, about: transactional_id.to_owned() });
+        }
+    }
 }

@@ -6,11 +6,9 @@ use std::time::Duration;
 use kafka_protocol::messages::{InitProducerIdRequest, ProducerId};
 use lockstep_core::ids::ProducerIdentity;
 
-use super::find_coordinator::{CoordinatorKind, find_coordinator};
+use super::find_coordinator::ask_transaction_coordinator;
 use super::milliseconds;
-use super::patience::Patience;
 use crate::cluster::Cluster;
-use crate::code::ErrorCode;
 use crate::error::Error;
 use crate::names::wire_text;
 use crate::versions::{Api, Versions};
@@ -39,23 +37,9 @@ pub async fn init_producer_id(
     if let Some(expected) = expected {
         request = request.with_producer_id(ProducerId(expected.id)).with_producer_epoch(expected.epoch);
     }
-    let mut patience = Patience::new(cluster);
-    loop {
-        let node = find_coordinator(cluster, CoordinatorKind::Txn, transactional_id).await?;
-        let connection = cluster.connection(node).await?;
-        let version = connection.version_within(api, Versions::new(least, api.ours().max))?;
-        let answer = connection.call(api, version, &request, connection.request_timeout()).await?;
-        let Some(code) = ErrorCode::from_wire(answer.error_code) else {
-            return Ok(ProducerIdentity { id: answer.producer_id.0, epoch: answer.producer_epoch });
-        };
-        let transient = [
-            ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
-            ErrorCode::COORDINATOR_NOT_AVAILABLE,
-            ErrorCode::NOT_COORDINATOR,
-            ErrorCode::CONCURRENT_TRANSACTIONS,
-        ];
-        if !(transient.contains(&code) && patience.another_try().await) {
-            return Err(Error::Refused { api, code, detail: None, about: transactional_id.to_owned() });
-        }
-    }
+    let versions = Versions::new(least, api.ours().max);
+    let answer =
+        ask_transaction_coordinator(cluster, transactional_id, api, versions, &request, |a| a.error_code)
+            .await?;
+    Ok(ProducerIdentity { id: answer.producer_id.0, epoch: answer.producer_epoch })
 }

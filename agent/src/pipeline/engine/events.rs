@@ -10,7 +10,8 @@ use lockstep_kafka::fetch::FetchedPartition;
 
 use super::Engine;
 use crate::pipeline::budget::Permit;
-use crate::pipeline::event::{AppendOutcome, Event, FetchOutcome, ProbeAnswer};
+use crate::pipeline::event::{AppendOutcome, Event, FetchOutcome};
+use crate::pipeline::probe::ProbeAnswer;
 
 /// Pause before a partition is fetched again that the source has just refused.
 const FETCH_PAUSE_MS: u64 = 200;

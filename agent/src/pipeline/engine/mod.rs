@@ -3,6 +3,7 @@
 //! its own queues, bounded by the memory budget. Stops in three beats: no more fetches, every append answered,
 //! give up at the deadline and say so.
 
+mod dispatch;
 mod events;
 mod keeping;
 mod topology;
@@ -13,11 +14,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lockstep_core::ids::{NodeId, ProducerIdentity, TopicPartition};
 use lockstep_core::mirror::guard::Guard;
-use lockstep_core::mirror::partition::{Action, FetchPosition, Input, Phase, Settings};
+use lockstep_core::mirror::partition::{Action, Input, Settings};
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::mirror::{Millis, Now, WallMillis};
 use lockstep_kafka::Cluster;
-use lockstep_kafka::fetch::{FetchLimits, FetchTarget};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -25,27 +25,17 @@ use tokio::time::Instant;
 use super::budget::{Budget, Permit};
 use super::desks::{FetchDesk, SinkDesk};
 use super::event::Event;
-use super::open::{Ask, Opener};
-use super::probe::probe;
 use super::report::LinkReport;
 use super::routes::Routes;
 use super::slot::Slot;
-use super::source::FetchJob;
 use topology::TopicWatch;
 
 /// How often the link looks at the clock when nothing else happens.
 const TICK: Duration = Duration::from_millis(100);
-const PROBE_INTERVAL_MS: u64 = 1_000;
 const REPORT_INTERVAL_MS: u64 = 250;
-/// A source broker with nothing new answers after this long.
-const LONG_POLL: Duration = Duration::from_millis(250);
-/// The same while a partition waits for room: it must be asked for soon.
-const SHORT_POLL: Duration = Duration::from_millis(10);
-/// The largest fetch answer asked for, and what one partition may take of it.
-const FETCH_BYTES_MAX: usize = 8 << 20;
+/// What one partition may take of a fetch answer.
 const PARTITION_BYTES_MAX: usize = 1 << 20;
-/// Partitions opened together, and such rounds under way.
-const OPEN_ROUND_MAX: usize = 500;
+/// Rounds of openings under way.
 const OPEN_ROUNDS_MAX: usize = 4;
 /// Events taken before work is handed out again.
 const EVENTS_PER_TURN: usize = 64;
@@ -263,114 +253,6 @@ impl Engine {
             && let Some(desk) = self.fetch_desks.get_mut(&route.node)
         {
             desk.attention = true;
-        }
-    }
-
-    /// Hands out whatever work has become possible.
-    fn dispatch(&mut self) {
-        let now = self.now().mono;
-        if !self.stopping {
-            self.dispatch_openings(now);
-            self.dispatch_probe(now);
-            self.dispatch_fetches(now);
-            self.dispatch_retention(self.now());
-        }
-        for desk in self.sink_desks.values_mut() {
-            desk.dispatch();
-        }
-    }
-
-    fn dispatch_openings(&mut self, now: Millis) {
-        while self.open_rounds < OPEN_ROUNDS_MAX {
-            let mut asks = Vec::new();
-            while asks.len() < OPEN_ROUND_MAX && self.due.first().is_some_and(|(at, _)| *at <= now) {
-                let Some((_, tp)) = self.due.pop_first() else { break };
-                let displaced = self.slots.get(&tp).and_then(|slot| slot.displaced);
-                asks.push(Ask { tp, displaced });
-            }
-            if asks.is_empty() {
-                return;
-            }
-            self.open_rounds += 1;
-            let opener = Opener {
-                source: self.setup.source.clone(),
-                dest: self.setup.dest.clone(),
-                ours: self.setup.identity,
-                budget: self.setup.budget.clone(),
-            };
-            let events = self.events_in.clone();
-            self.tasks.spawn(async move {
-                let facts = opener.gather(asks).await;
-                // A closed channel: the engine has ended and no longer wants to know.
-                let _ = events.send(Event::Opened { facts }).await;
-                "open"
-            });
-        }
-    }
-
-    fn dispatch_probe(&mut self, now: Millis) {
-        if self.probing || now < self.probe_at || self.slots.is_empty() {
-            return;
-        }
-        self.probing = true;
-        self.probe_at = now.plus(PROBE_INTERVAL_MS);
-        let (source, dest) = (self.setup.source.clone(), self.setup.dest.clone());
-        for slot in self.slots.values_mut() {
-            slot.probed_at = slot.machine.durable().filter(|_| slot.machine.phase() == Phase::CaughtUp);
-        }
-        let partitions: Arc<[TopicPartition]> = self.slots.keys().cloned().collect();
-        let events = self.events_in.clone();
-        self.tasks.spawn(async move {
-            let answer = probe(&source, &dest, partitions).await;
-            let _ = events.send(Event::Probed(answer)).await;
-            "probe"
-        });
-    }
-
-    fn dispatch_fetches(&mut self, now: Millis) {
-        let nodes: Vec<_> = self.routes.source_nodes().collect();
-        let share = self.setup.budget.capacity_bytes() / (2 * nodes.len().max(1));
-        let bytes_max = share.clamp(64 << 10, FETCH_BYTES_MAX);
-        for node in nodes {
-            let (setup, events, tasks) = (&self.setup, &self.events_in, &mut self.tasks);
-            let desk = self
-                .fetch_desks
-                .entry(node)
-                .or_insert_with(|| FetchDesk::open(node, &setup.source, &setup.budget, events, tasks));
-            if !desk.idle || !desk.attention {
-                continue;
-            }
-            desk.attention = false;
-            let mut targets = Vec::new();
-            let mut someone_waits = false;
-            for tp in self.routes.led_by(node) {
-                let (Some(slot), Some(route)) = (self.slots.get_mut(tp), self.routes.source(tp)) else {
-                    continue;
-                };
-                // Never another topic of the same name: its records would be appended as if they continued (M9).
-                let pinned = slot.machine.source_id();
-                let same_topic = !pinned.is_known() || route.topic_id == pinned;
-                match slot.machine.wants() {
-                    Some(_) if slot.fetch_not_before > now || !same_topic => someone_waits = true,
-                    None => someone_waits |= slot.machine.has_in_flight(),
-                    Some(FetchPosition { offset, last_epoch }) => {
-                        slot.fetch_sent = Some(offset);
-                        targets.push(FetchTarget {
-                            tp: tp.clone(),
-                            topic_id: route.topic_id,
-                            offset,
-                            current_leader_epoch: route.epoch,
-                            last_fetched_epoch: last_epoch,
-                            partition_bytes_max: PARTITION_BYTES_MAX as i32,
-                        });
-                    }
-                }
-            }
-            if !targets.is_empty() {
-                let max_wait = if someone_waits { SHORT_POLL } else { LONG_POLL };
-                let limits = FetchLimits { max_wait, min_bytes: 1, bytes_max: bytes_max as i32 };
-                desk.hand_over(FetchJob { targets, limits });
-            }
         }
     }
 

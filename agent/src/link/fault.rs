@@ -1,0 +1,20 @@
+//! Why a destination topic could not be read, planned or changed.
+
+use lockstep_kafka::{Error, ErrorCode};
+use thiserror::Error as ThisError;
+
+/// Why a topic could not be planned or changed.
+#[derive(Debug, ThisError)]
+pub enum TopicError {
+    #[error(transparent)]
+    Kafka(#[from] Error),
+    #[error("{what} {topic}: {code}: {detail}")]
+    Refused { what: &'static str, topic: String, code: ErrorCode, detail: String },
+    #[error("reading what {topic} holds on the destination: {why}")]
+    Unreadable { topic: String, why: String },
+    #[error("{topic} has no leader for every partition after {seconds} s")]
+    NoLeaders { topic: String, seconds: u64 },
+    /// Leaders are moving: worth another look.
+    #[error("reading what {topic} holds on the destination: {why}")]
+    Moving { topic: String, why: String },
+}
