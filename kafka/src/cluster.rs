@@ -71,7 +71,9 @@ impl Cluster {
                 Err(tried) => tried,
             };
             // A broker that answers but has nothing to say yet is starting; one that cannot be reached is for a person.
-            let starting = tried.iter().any(|error| !matches!(error, Error::Connect { .. }));
+            // One that greets and then falls silent has had a request's whole patience already.
+            let starting =
+                tried.iter().any(|error| !matches!(error, Error::Connect { .. } | Error::Timeout { .. }));
             if round == CONNECT_ROUNDS || !starting {
                 return Err(Error::NoBroker { tried: tried.into() });
             }

@@ -29,6 +29,9 @@ use pipe::Pipe;
 /// Requests that wait to be written, per connection. Beyond it `submit` waits, within the request's deadline.
 const OUTGOING_MAX: usize = 64;
 
+/// The longest first answer: a broker of today sends 600 bytes, and whoever answers may be anybody.
+const GREETING_BYTES_MAX: usize = 1 << 20;
+
 /// A handle to an open connection. Cheap to clone; the last one dropped closes the socket.
 #[derive(Clone)]
 pub struct Connection {
@@ -44,6 +47,8 @@ struct Link {
     client_id: String,
     request_timeout: Duration,
     frame_bytes_max: usize,
+    control_bytes_max: usize,
+    fetch_bytes_max: usize,
 }
 
 impl Drop for Link {
@@ -57,6 +62,7 @@ struct Outgoing {
     api: Api,
     version: i16,
     segments: Vec<Bytes>,
+    answer_bytes_max: usize,
     answer: oneshot::Sender<Bytes>,
 }
 
@@ -75,7 +81,7 @@ impl Connection {
         let pipe = Arc::new(Pipe::new(peer));
         let (outgoing, queue) = mpsc::channel(OUTGOING_MAX);
         // Both end by themselves: the pipe is lost at the latest when the last handle goes.
-        tokio::spawn(reader::run(Arc::clone(&pipe), read, settings.frame_bytes_max));
+        tokio::spawn(reader::run(Arc::clone(&pipe), read));
         tokio::spawn(writer::run(Arc::clone(&pipe), write, queue));
         let link = Link {
             pipe,
@@ -84,6 +90,8 @@ impl Connection {
             client_id: settings.client_id.clone(),
             request_timeout: settings.request_timeout,
             frame_bytes_max: settings.frame_bytes_max,
+            control_bytes_max: settings.control_bytes_max,
+            fetch_bytes_max: settings.fetch_bytes_max,
         };
         Self { link: Arc::new(link) }
     }
@@ -174,6 +182,17 @@ impl Connection {
         }
     }
 
+    /// The longest answer to `api`. A fetch may be asked for more: `asked` bytes.
+    fn answer_bytes_max(&self, api: Api, asked: usize) -> usize {
+        let most = match api {
+            Api::ApiVersions => GREETING_BYTES_MAX,
+            // Half as much again for what frames the records of many small partitions.
+            Api::Fetch => self.link.fetch_bytes_max.max(asked.saturating_add(asked / 2)),
+            _ => self.link.control_bytes_max,
+        };
+        most.min(self.link.frame_bytes_max)
+    }
+
     /// Queues a request now: the order of submissions is the order on the wire. `segments` start with
     /// [`put_header`](Self::put_header). Waits only for room in the queue, within the deadline.
     pub(crate) async fn submit(
@@ -182,6 +201,18 @@ impl Connection {
         version: i16,
         segments: Vec<Bytes>,
         timeout: Duration,
+    ) -> Result<Pending, Error> {
+        self.submit_for(api, version, segments, timeout, 0).await
+    }
+
+    /// As [`submit`](Self::submit); the answer was asked to have up to `answer_bytes`.
+    pub(crate) async fn submit_for(
+        &self,
+        api: Api,
+        version: i16,
+        segments: Vec<Bytes>,
+        timeout: Duration,
+        answer_bytes: usize,
     ) -> Result<Pending, Error> {
         let bytes: usize = segments.iter().map(Bytes::len).sum();
         if bytes > self.link.frame_bytes_max {
@@ -192,7 +223,8 @@ impl Connection {
         }
         let deadline = Instant::now() + timeout;
         let (answer, wait) = oneshot::channel();
-        let request = Outgoing { api, version, segments, answer };
+        let answer_bytes_max = self.answer_bytes_max(api, answer_bytes);
+        let request = Outgoing { api, version, segments, answer_bytes_max, answer };
         match timeout_at(deadline, self.link.outgoing.send(request)).await {
             Ok(Ok(())) => {
                 Ok(Pending { wait, connection: self.clone(), api, version, deadline, after: timeout })

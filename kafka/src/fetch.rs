@@ -142,7 +142,9 @@ async fn ask(
     let body = connection.encode(Api::Fetch, plan.version, &request)?;
     // The broker may wait on purpose; only then does the patience for a request begin.
     let timeout = limits.max_wait + connection.request_timeout();
-    connection.submit(Api::Fetch, plan.version, vec![body], timeout).await?.decoded_with_size().await
+    let asked = usize::try_from(limits.bytes_max).unwrap_or(0);
+    let pending = connection.submit_for(Api::Fetch, plan.version, vec![body], timeout, asked).await?;
+    pending.decoded_with_size().await
 }
 
 fn request(plan: &PlannedFetch, isolation: Isolation, limits: FetchLimits) -> FetchRequest {

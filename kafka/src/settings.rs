@@ -82,6 +82,13 @@ pub struct Settings {
     pub metadata_max_age: Duration,
     /// A longer frame poisons the connection, in either direction. At most 2 GiB (an i32 on the wire).
     pub frame_bytes_max: usize,
+    /// The longest answer to anything but Fetch and ApiVersions; metadata of 700,000 partitions fit into the default.
+    /// A longer one poisons the connection before a byte of it is read, so that no broker can fill our memory.
+    pub control_bytes_max: usize,
+    /// The longest answer to Fetch, unless more was asked for. One batch always comes whole, however large
+    /// (KIP-74), so this is also the largest batch that can be fetched, less what frames it. The default is a MiB above
+    /// the largest that a broker takes from a producer by its own default (`socket.request.max.bytes`, 100 MiB).
+    pub fetch_bytes_max: usize,
     /// The wait after the first failed attempt to reach a broker; it doubles, with jitter, up to `backoff_max`.
     pub backoff_min: Duration,
     pub backoff_max: Duration,
@@ -111,6 +118,8 @@ impl Settings {
             request_timeout: Duration::from_secs(30),
             metadata_max_age: Duration::from_secs(5),
             frame_bytes_max: 256 << 20,
+            control_bytes_max: 32 << 20,
+            fetch_bytes_max: 101 << 20,
             backoff_min: Duration::from_millis(50),
             backoff_max: Duration::from_secs(2),
         })

@@ -26,6 +26,8 @@ struct State {
 
 struct Waiting {
     correlation: i32,
+    /// The most that this request's answer may take.
+    bytes_max: usize,
     answer: oneshot::Sender<Bytes>,
 }
 
@@ -35,15 +37,25 @@ impl Pipe {
     }
 
     /// Registers a waiter, before its request is written. Refused (and dropped) when the pipe is lost.
-    pub(super) fn expect(&self, correlation: i32, answer: oneshot::Sender<Bytes>) -> Result<(), Arc<Loss>> {
+    pub(super) fn expect(
+        &self,
+        correlation: i32,
+        bytes_max: usize,
+        answer: oneshot::Sender<Bytes>,
+    ) -> Result<(), Arc<Loss>> {
         let mut state = self.state();
         match &state.cause {
             Some(cause) => Err(Arc::clone(cause)),
             None => {
-                state.waiting.push_back(Waiting { correlation, answer });
+                state.waiting.push_back(Waiting { correlation, bytes_max, answer });
                 Ok(())
             }
         }
+    }
+
+    /// How long the next answer may be. There is none that nobody waits for.
+    pub(super) fn next_bytes_max(&self) -> Result<usize, Loss> {
+        self.state().waiting.front().map(|waiting| waiting.bytes_max).ok_or(Loss::Unasked)
     }
 
     /// Hands a frame to the first waiter, whose it must be.

@@ -133,6 +133,28 @@ async fn an_answer_nobody_asked_for_poisons() {
 }
 
 #[tokio::test]
+async fn a_longer_answer_than_its_request_allows_poisons_before_it_is_read() {
+    // A greeting, an answer of control, and the most that a fetch can be answered with.
+    let fake = Fake::start(|mut peer, number| async move {
+        if number > 0 {
+            peer.greet().await;
+        }
+        peer.read().await;
+        peer.stream.write_i32([(1 << 20) + 1, (32 << 20) + 1][number.min(1)]).await.unwrap();
+        peer.read().await;
+    })
+    .await;
+    let ConnectFault::NotKafka { why } = fault(&fake).await else { panic!("a greeting of a MiB") };
+    assert!(why.contains("1048577 bytes is outside 4 to 1048576"), "{why}");
+    let connection = open(&fake).await.unwrap();
+    let cause = cause(init(&connection, SECOND).await.unwrap_err());
+    assert!(matches!(&*cause, Loss::FrameLength { claimed: 33_554_433, max: 33_554_432 }), "{cause}");
+    // Small fetches leave room for one large batch, large ones for what they ask.
+    let longest = |asked| connection.answer_bytes_max(Api::Fetch, asked);
+    assert_eq!([longest(0), longest(100 << 20), longest(usize::MAX)], [101 << 20, 150 << 20, 256 << 20]);
+}
+
+#[tokio::test]
 async fn a_frame_length_outside_the_bounds_poisons() {
     for claimed in [-1i32, 0, 3, i32::MAX, (256 << 20) + 1] {
         let fake = Fake::start(move |mut peer, _| async move {

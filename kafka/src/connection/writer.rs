@@ -33,7 +33,7 @@ pub(super) async fn run(
             for request in requests.drain(..) {
                 segments.push(prefix(&request, correlation));
                 segments.extend(request.segments.into_iter().filter(|segment| !segment.is_empty()));
-                if pipe.expect(correlation, request.answer).is_err() {
+                if pipe.expect(correlation, request.answer_bytes_max, request.answer).is_err() {
                     return Ok(());
                 }
                 correlation = correlation.wrapping_add(1);
