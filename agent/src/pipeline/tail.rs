@@ -39,7 +39,8 @@ pub async fn look(
     budget: &Budget,
     question: TailQuestion,
 ) -> Result<Tail, Trouble> {
-    let _permit = budget.reserve(TAIL_BYTES).await;
+    // A quarter at most: in a small budget under load the whole of it is never free.
+    let _permit = budget.reserve(TAIL_BYTES.min(budget.capacity_bytes() / 4)).await;
     let TailQuestion { tp, dest_start, dest_end, .. } = &question;
     if let Some(displaced) = question.displaced
         && let Some(batch) = batch_at(dest, tp, displaced.at.0, Isolation::ReadUncommitted).await?
