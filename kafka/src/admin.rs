@@ -15,6 +15,7 @@ mod empty_transaction;
 mod find_coordinator;
 mod init_producer_id;
 mod list_offsets;
+mod list_transactions;
 mod offset_for_leader_epoch;
 mod partitions;
 mod patience;
@@ -31,6 +32,7 @@ pub use empty_transaction::run_empty_transaction;
 pub use find_coordinator::{CoordinatorKind, find_coordinator};
 pub use init_producer_id::init_producer_id;
 pub use list_offsets::{At, list_offsets};
+pub use list_transactions::list_transactions;
 pub use offset_for_leader_epoch::{EpochEnd, EpochQuestion, offset_for_leader_epoch};
 
 use std::time::Duration;

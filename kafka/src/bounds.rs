@@ -72,6 +72,11 @@ impl Walker<'_> {
                 let count = self.count(size)?.ok_or(Flaw::Null { at: self.at })?;
                 self.skip(count * size)
             }
+            Kind::Texts => {
+                let least = if self.flexible { 1 } else { 2 };
+                let count = self.count(least)?.ok_or(Flaw::Null { at: self.at })?;
+                (0..count).try_for_each(|_| self.text(false))
+            }
             Kind::List(fields) => {
                 let at = self.at;
                 let count = self.count(self.least(fields))?.ok_or(Flaw::Null { at })?;

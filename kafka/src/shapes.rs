@@ -14,6 +14,8 @@ pub(crate) enum Kind {
     BytesOrNull,
     /// An array of integers of this many bytes each.
     Numbers(usize),
+    /// An array of texts.
+    Texts,
     List(&'static [Field]),
     ListOrNull(&'static [Field]),
     /// A structure of its own; only behind a tag.
@@ -94,6 +96,7 @@ impl Api {
             Self::IncrementalAlterConfigs => INCREMENTAL_ALTER_CONFIGS,
             Self::DescribeProducers => DESCRIBE_PRODUCERS,
             Self::DescribeTransactions => DESCRIBE_TRANSACTIONS,
+            Self::ListTransactions => LIST_TRANSACTIONS,
         }
     }
 }
@@ -206,6 +209,9 @@ const DESCRIBE_LOG_DIRS: &[Field] =
     &[INT32, INT16.since(3), list(&[INT16, TEXT, list(LOG_DIR_TOPIC), INT64.since(4), INT64.since(4)])];
 /// Name; per partition: index, bytes, lag, whether it is being moved here.
 const LOG_DIR_TOPIC: &[Field] = &[TEXT, list(&[INT32, INT64, INT64, BOOL])];
+
+/// Throttle, error, filters not known there; per transaction: id, producer id, state.
+const LIST_TRANSACTIONS: &[Field] = &[INT32, INT16, field(Kind::Texts), list(&[TEXT, INT64, TEXT])];
 
 /// Throttle, error.
 const TRANSACTION_STEP: &[Field] = &[INT32, INT16];

@@ -28,6 +28,7 @@ pub enum Api {
     IncrementalAlterConfigs = 44,
     DescribeProducers = 61,
     DescribeTransactions = 65,
+    ListTransactions = 66,
 }
 
 /// A closed range of versions of one API.
@@ -63,7 +64,7 @@ impl fmt::Display for Versions {
 
 impl Api {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 19] = [
+    pub(crate) const ALL: [Self; 20] = [
         Self::Produce,
         Self::Fetch,
         Self::ListOffsets,
@@ -83,6 +84,7 @@ impl Api {
         Self::IncrementalAlterConfigs,
         Self::DescribeProducers,
         Self::DescribeTransactions,
+        Self::ListTransactions,
     ];
 
     /// The number on the wire.
@@ -109,7 +111,9 @@ impl Api {
             Self::DescribeConfigs | Self::DescribeLogDirs => Versions::new(1, 4),
             Self::CreatePartitions => Versions::new(0, 3),
             Self::IncrementalAlterConfigs => Versions::new(0, 1),
-            Self::DescribeProducers | Self::DescribeTransactions => Versions::new(0, 0),
+            Self::DescribeProducers | Self::DescribeTransactions | Self::ListTransactions => {
+                Versions::new(0, 0)
+            }
         }
     }
 
@@ -124,7 +128,7 @@ impl Api {
             Self::DeleteTopics | Self::OffsetForLeaderEpoch | Self::DescribeConfigs => 4,
             Self::DeleteRecords | Self::InitProducerId | Self::CreatePartitions | Self::DescribeLogDirs => 2,
             Self::IncrementalAlterConfigs => 1,
-            Self::DescribeProducers | Self::DescribeTransactions => 0,
+            Self::DescribeProducers | Self::DescribeTransactions | Self::ListTransactions => 0,
         }
     }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use lockstep_core::ids::ProducerIdentity;
 use lockstep_core::mirror::identity::recover;
-use lockstep_kafka::admin::{describe_transactions, init_producer_id, run_empty_transaction};
+use lockstep_kafka::admin::{
+    describe_transactions, init_producer_id, list_transactions, run_empty_transaction,
+};
 use lockstep_kafka::{Cluster, Error, ErrorCode};
 
 use super::fault::TopicError;
@@ -69,7 +71,10 @@ pub async fn look_up(
             writers.extend(standing.writers);
         }
     }
-    Ok(recover(writers.iter()).map(LinkIdentity::Recovered))
+    let Some(producer) = recover(writers.iter()) else { return Ok(None) };
+    // Registered under another id: another link writes these topics, and its data are not ours.
+    let owners = list_transactions(dest, producer.id).await?;
+    Ok(owners.is_empty().then_some(LinkIdentity::Recovered(producer)))
 }
 
 /// The identity of a new link. Another owner that creates it in the same moment gets the same one.

@@ -60,6 +60,11 @@ impl Author {
                 self.length(out, Some(count), 4);
                 (0..count * size).for_each(|_| out.put_u8(self.random.u8(..)));
             }
+            Kind::Texts => {
+                let count = self.random.usize(0..4);
+                self.length(out, Some(count), 4);
+                (0..count).for_each(|_| self.text(out, false));
+            }
             Kind::List(fields) => self.list(out, fields, false),
             Kind::ListOrNull(fields) => self.list(out, fields, true),
             Kind::Struct(fields) => self.structure(out, fields),
@@ -129,6 +134,7 @@ fn decoder_of(api: Api) -> Decoder {
         Api::AddOffsetsToTxn => decoder::<m::AddOffsetsToTxnResponse>,
         Api::DescribeLogDirs => decoder::<m::DescribeLogDirsResponse>,
         Api::EndTxn => decoder::<m::EndTxnResponse>,
+        Api::ListTransactions => decoder::<m::ListTransactionsResponse>,
         Api::ListOffsets => decoder::<m::ListOffsetsResponse>,
         Api::Metadata => decoder::<m::MetadataResponse>,
         Api::FindCoordinator => decoder::<m::FindCoordinatorResponse>,

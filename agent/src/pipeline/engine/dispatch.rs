@@ -16,7 +16,6 @@ use crate::pipeline::open::{Ask, Opener};
 use crate::pipeline::probe::probe;
 use crate::pipeline::source::FetchJob;
 
-const PROBE_INTERVAL_MS: u64 = 1_000;
 /// A source broker with nothing new answers after this long.
 const LONG_POLL: Duration = Duration::from_millis(250);
 /// The same while a partition waits for room: it must be asked for soon.
@@ -74,7 +73,7 @@ impl Engine {
             return;
         }
         self.probing = true;
-        self.probe_at = now.plus(PROBE_INTERVAL_MS);
+        self.probe_sent = now;
         let (source, dest) = (self.setup.source.clone(), self.setup.dest.clone());
         for slot in self.slots.values_mut() {
             slot.probed_at = slot.machine.durable().filter(|_| slot.machine.phase() == Phase::CaughtUp);

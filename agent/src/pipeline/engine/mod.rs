@@ -79,6 +79,7 @@ pub struct Engine {
     due: BTreeSet<(Millis, TopicPartition)>,
     open_rounds: usize,
     probing: bool,
+    probe_sent: Millis,
     probe_at: Millis,
     report_at: Millis,
     /// A round over log starts is under way, or due at.
@@ -115,6 +116,7 @@ impl Engine {
             due: BTreeSet::new(),
             open_rounds: 0,
             probing: false,
+            probe_sent: Millis(0),
             probe_at: Millis(0),
             report_at: Millis(0),
             following: false,
@@ -216,7 +218,8 @@ impl Engine {
             desk.attention = true;
         }
         if now.mono >= self.report_at {
-            self.report_at = now.mono.plus(REPORT_INTERVAL_MS);
+            // A report names every partition: on large links less often.
+            self.report_at = now.mono.plus(REPORT_INTERVAL_MS + self.slots.len() as u64 / 4);
             self.publish();
         }
     }
