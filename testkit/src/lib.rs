@@ -1,5 +1,5 @@
 //! What tests and the demo stand on: real brokers, the product as a child process, an independent client, a proxy.
-//! jars → folder + slots + ports → leash → broker → client (rdkafka), lockstep (the product), proxy (faults).
+//! jars → folder + slots + ports → leash → broker → client (rdkafka), lockstep (the product), proxy (faults), hostile (lies).
 //! Promises that nothing it started outlives the process that started it, however that process ends.
 //! Blocking throughout: call it from a test thread; inside a runtime, from `spawn_blocking`.
 //! Never shares code with the product's data path, so that a fault there cannot hide here.
@@ -12,6 +12,7 @@ mod slots;
 
 pub mod broker;
 pub mod client;
+pub mod hostile;
 pub mod jars;
 pub mod lockstep;
 pub mod pair;
@@ -21,6 +22,7 @@ pub mod wait;
 
 pub use broker::Kafka;
 pub use error::Error;
+pub use hostile::Hostile;
 pub use leash::{Exit, Leash, Signal};
 pub use lockstep::Lockstep;
 pub use pair::{Pair, pair, unique};

@@ -57,10 +57,16 @@ fn story() -> Result<(), Error> {
     let mut mirror = Lockstep::spawn(&arguments)?;
     say("$ lockstep mirror --from milano --to praha --topics 'claims\\..*'");
     let (topic, last, _) = TOPICS[0];
-    until("the first records in praha", || Ok(watermarks(&to, topic, last - 1).is_ok_and(|held| held.end > 0)))?;
+    until("the first records in praha", || {
+        Ok(watermarks(&to, topic, last - 1).is_ok_and(|held| held.end > 0))
+    })?;
     mirror.kill()?;
     let (at_death, backlog) = (held(&to)?, BACKLOG * TOPICS.len() as u64);
-    say(&format!("kill -9: the mirror dies, praha holds {} of {} and more", thousands(at_death), thousands(backlog)));
+    say(&format!(
+        "kill -9: the mirror dies, praha holds {} of {} and more",
+        thousands(at_death),
+        thousands(backlog)
+    ));
 
     let mut mirror = Lockstep::spawn(&arguments)?;
     say("started again: no checkpoint file, praha's own log says where to go on");

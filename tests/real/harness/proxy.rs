@@ -35,7 +35,7 @@ fn clients_stay_on_the_proxy_and_feel_what_it_does() {
     assert!(reader.next_record().unwrap().is_some());
     wait_until_true("connections", Duration::from_secs(5), || proxy.connections() > 0);
     let before = proxy.accepted();
-    proxy.cut();
+    proxy.reset_all();
     wait_until_true("the client's return", Duration::from_secs(10), || proxy.accepted() > before);
     let mut rest = 0;
     while reader.next_record().unwrap().is_some() {

@@ -47,7 +47,11 @@ fn a_mirrored_topic_is_identical() {
     ends.mirror_all(&topic);
     let finished = verify(&ends, &topic, &[]);
     assert_eq!(finished.exit, Exit::Code(0), "{}{}", finished.stdout, finished.stderr);
-    assert!(finished.stdout.contains("identical") && finished.stdout.contains("9,000"), "{}", finished.stdout);
+    assert!(
+        finished.stdout.contains("identical") && finished.stdout.contains("9,000"),
+        "{}",
+        finished.stdout
+    );
     let (exit, json) = verify_json(&ends, &topic);
     assert_eq!(exit, Exit::Code(0));
     assert_eq!(json["topics"][0]["records_compared"], 9_000, "{json}");
@@ -82,7 +86,11 @@ fn the_first_difference_is_said_with_its_offset() {
         assert!(first["what"].as_str().unwrap().contains(word), "{json}");
         let finished = verify(&ends, &topic, &["--wait", "0s"]);
         assert_eq!(finished.exit, Exit::Code(2));
-        assert!(finished.stdout.contains("DIFFERENT") && finished.stdout.contains('7'), "{}", finished.stdout);
+        assert!(
+            finished.stdout.contains("DIFFERENT") && finished.stdout.contains('7'),
+            "{}",
+            finished.stdout
+        );
     }
 }
 

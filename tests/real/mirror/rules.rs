@@ -9,8 +9,8 @@ use bytes::Bytes;
 use lockstep_batch::{FetchedBatch, Stamp, rewrite};
 use lockstep_core::ids::{ProducerIdentity, TopicPartition};
 use lockstep_kafka::admin::{
-    ConfigSource, ConfigTarget, describe_configs, describe_producers, describe_transactions, incremental_alter_configs,
-    init_producer_id,
+    ConfigSource, ConfigTarget, describe_configs, describe_producers, describe_transactions,
+    incremental_alter_configs, init_producer_id,
 };
 use lockstep_kafka::fetch::{FetchLimits, FetchTarget, Isolation, fetch_once};
 use lockstep_kafka::produce::{ProduceBatch, submit_produce};
@@ -36,12 +36,12 @@ async fn identity(dest: &Cluster, link: &str) -> Option<ProducerIdentity> {
 }
 
 /// The producer that the destination keeps under the link's transactional id.
-pub fn registered_identity(to: &str, link: &str) -> Option<ProducerIdentity> {
+pub(crate) fn registered_identity(to: &str, link: &str) -> Option<ProducerIdentity> {
     run(async { identity(&cluster(to).await, link).await })
 }
 
 /// Sets one setting of a topic.
-pub fn alter_topic(bootstrap: &str, topic: &str, name: &str, value: &str) {
+pub(crate) fn alter_topic(bootstrap: &str, topic: &str, name: &str, value: &str) {
     run(async {
         let cluster = cluster(bootstrap).await;
         incremental_alter_configs(&cluster, topic, &[(name, Some(value))]).await.unwrap();
@@ -49,7 +49,7 @@ pub fn alter_topic(bootstrap: &str, topic: &str, name: &str, value: &str) {
 }
 
 /// Raises the link's epoch by compare-and-swap, as a promotion does, and writes one batch under it.
-pub fn write_as_newer_owner(to: &str, link_and_topic: &str) {
+pub(crate) fn write_as_newer_owner(to: &str, link_and_topic: &str) {
     run(async {
         let dest = cluster(to).await;
         let ours = identity(&dest, link_and_topic).await.unwrap();

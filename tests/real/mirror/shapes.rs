@@ -9,7 +9,7 @@ use lockstep_testkit::{pair, unique};
 
 use super::Ends;
 
-pub fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     i64::try_from(since.as_millis()).unwrap()
 }

@@ -55,7 +55,9 @@ fn m18_a_foreign_write_contaminates_its_partition_within_one_batch() {
     assert!(stopped["partition"]["remedy"].as_str().unwrap().contains("delete the topic"), "{stopped}");
     // The other partition goes on.
     seeder.write(&topic, plain(50, 1)).unwrap();
-    lockstep_testkit::wait_until_true("the other partition to go on", PATIENCE, || ends.held(&topic, 1) == 200);
+    lockstep_testkit::wait_until_true("the other partition to go on", PATIENCE, || {
+        ends.held(&topic, 1) == 200
+    });
     stop(mirror, 5);
 }
 
@@ -151,7 +153,10 @@ fn m9_records_that_expired_before_they_were_copied_are_a_loss_with_its_range() {
     let stopped = verdict(&finished.stdout, 0);
     assert_eq!(stopped["verdict"], "unsupported", "{stopped}");
     let reason = stopped["reason"].as_str().unwrap();
-    assert!(reason.contains("LOST") && reason.contains("offset 100") && reason.contains("offset 150"), "{reason}");
+    assert!(
+        reason.contains("LOST") && reason.contains("offset 100") && reason.contains("offset 150"),
+        "{reason}"
+    );
     assert_eq!(ends.held(&topic, 1), 200, "the other partition went on");
 }
 
