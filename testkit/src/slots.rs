@@ -1,5 +1,6 @@
 //! At most six brokers at once on this machine, whoever started them: six lock files in the cache folder.
-//! A cluster takes all it needs or none, so that two that wait never hold what the other waits for.
+//! A cluster takes all it needs or none, so that two that wait never hold what the other waits for; and whoever waits
+//! stands before a turnstile, so that small clusters do not pass a large one by for ever.
 //! The system frees the locks of a process that dies.
 
 use std::fs::{self, File};
@@ -35,8 +36,11 @@ impl Slots {
         fs::create_dir_all(folder).map_err(Error::io(format!("create {}", folder.display())))?;
         let start = Instant::now();
         let mut said = false;
+        let turnstile = open(&folder.join("turnstile"))?;
+        let mut my_turn = false;
         loop {
-            if let Some(slots) = Self::try_acquire(folder, count)? {
+            my_turn = my_turn || turnstile.try_lock().is_ok();
+            if my_turn && let Some(slots) = Self::try_acquire(folder, count)? {
                 return Ok(slots);
             }
             let waited = start.elapsed();
@@ -60,8 +64,7 @@ impl Slots {
             if held.len() == count {
                 break;
             }
-            let path = folder.join(format!("slot-{slot}"));
-            let file = File::create(&path).map_err(Error::io(format!("open {}", path.display())))?;
+            let file = open(&folder.join(format!("slot-{slot}")))?;
             if file.try_lock().is_ok() {
                 held.push(file);
             }
@@ -74,6 +77,10 @@ impl Slots {
         let at = self.held.len().saturating_sub(count);
         Self { held: self.held.split_off(at) }
     }
+}
+
+fn open(path: &Path) -> Result<File, Error> {
+    File::create(path).map_err(Error::io(format!("open {}", path.display())))
 }
 
 #[cfg(test)]
@@ -96,6 +103,25 @@ mod tests {
         let three = Slots::acquire_in(&folder, 3, brief).unwrap();
         assert_eq!((four.held.len(), three.held.len()), (3, 3));
         assert!(matches!(Slots::acquire_in(&folder, 7, brief), Err(Error::TooManyBrokers { .. })));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn who_waits_for_many_is_not_passed_by_who_wants_one() {
+        let folder = folder();
+        let (brief, long) = (Duration::from_millis(250), Duration::from_secs(30));
+        let five = Slots::acquire_in(&folder, 5, brief).unwrap();
+        let waiting = thread::spawn({
+            let folder = folder.clone();
+            move || Slots::acquire_in(&folder, 4, long).unwrap()
+        });
+        crate::wait_until_true("the large one to wait", long, || {
+            // Somebody stands in the turnstile.
+            open(&folder.join("turnstile")).unwrap().try_lock().is_err()
+        });
+        assert!(Slots::acquire_in(&folder, 1, brief).is_err(), "one is free, but somebody waits before it");
+        drop(five);
+        assert_eq!(waiting.join().unwrap().held.len(), 4);
         fs::remove_dir_all(folder).unwrap();
     }
 }

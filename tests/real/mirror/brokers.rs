@@ -1,9 +1,12 @@
 //! Brokers that die, stop, come back and move their leaders, on either side, while the mirror is killed too:
 //! identical, nothing twice, no human needed (M5, M8, M10).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use lockstep_testkit::broker::Builder;
 use lockstep_testkit::client::{Admin, Codec, Record, Seed, assert_identical};
 use lockstep_testkit::{Kafka, pair, rounds, unique, wait_until_true};
 
@@ -11,6 +14,8 @@ use super::shapes::now_ms;
 use super::{Ends, PATIENCE, stop, wait_for};
 
 const PARTITIONS: i32 = 4;
+/// The API's number on the wire.
+const DESCRIBE_PRODUCERS: i16 = 61;
 
 fn record(n: i32) -> Record {
     Record::new(format!("record {n} {}", "b".repeat(300))).partition(n % PARTITIONS).at(now_ms())
@@ -30,6 +35,10 @@ fn traffic(from: &str, topic: &str, seconds: i32) -> JoinHandle<()> {
 
 /// A cluster of brokers that notices quickly that one of them is gone.
 fn cluster(name: &str, brokers: i32) -> Kafka {
+    quick(name, brokers).start().unwrap()
+}
+
+fn quick(name: &str, brokers: i32) -> Builder {
     // Node 1 runs the controller.
     let replicas = brokers.to_string();
     Kafka::builder(name)
@@ -40,8 +49,6 @@ fn cluster(name: &str, brokers: i32) -> Kafka {
         .config("broker.session.timeout.ms", "3000")
         .config("offsets.topic.replication.factor", &replicas)
         .config("transaction.state.log.replication.factor", &replicas)
-        .start()
-        .unwrap()
 }
 
 #[test]
@@ -119,11 +126,11 @@ fn leaders_move_over_three_destination_brokers_while_the_mirror_is_killed() {
     let ends = Ends::of(&pair().source, &dest);
     let topic = unique("moves");
     ends.create(&topic, PARTITIONS, &[]);
-    let writer = traffic(&ends.from, &topic, 25);
+    let writer = traffic(&ends.from, &topic, i32::try_from(rounds(15, 60)).unwrap());
     let mut mirror = ends.mirror(&topic);
     wait_until_true("the mirror to begin", PATIENCE, || ends.held(&topic, 0) > 0);
     // The controller runs on node 1: kill the others, in turn.
-    for round in 0..rounds(3, 8) {
+    for round in 0..rounds(2, 8) {
         let node = 2 + i32::try_from(round % 2).unwrap();
         dest.kill(node).unwrap();
         thread::sleep(Duration::from_secs(4));
@@ -147,7 +154,7 @@ fn m8_a_stalled_follower_lets_the_log_end_run_ahead_of_the_high_watermark() {
     let mut mirror = ends.mirror(&topic);
     Seed::to(&ends.from).write(&topic, (0..1_000).map(record)).unwrap();
     ends.wait_until_equal(&topic, PARTITIONS);
-    for round in 1..=rounds(3, 8) {
+    for round in 1..=rounds(2, 8) {
         let from = i32::try_from(round).unwrap() * 1_000;
         dest.stop(2).unwrap();
         let seeder = Seed::to(&ends.from).batch_records(10).open().unwrap();
@@ -163,6 +170,45 @@ fn m8_a_stalled_follower_lets_the_log_end_run_ahead_of_the_high_watermark() {
     }
     stop(mirror, 0);
     assert_identical(&ends.from, &ends.to, &topic, PARTITIONS);
+}
+
+#[test]
+fn m8_a_leader_that_moves_between_the_reads_of_an_opening() {
+    let dest = Arc::new(quick("between", 3).proxied().start().unwrap());
+    let ends = Ends::of(&pair().source, &dest);
+    let proxied = Ends { from: ends.from.clone(), to: dest.proxied_bootstrap().unwrap() };
+    let topic = unique("between");
+    ends.create(&topic, 1, &[]);
+    Replicas::away_from_the_controller(&ends.to, &topic);
+    let seeder = Seed::to(&ends.from).batch_records(10).open().unwrap();
+    for round in 0..i32::try_from(rounds(2, 8)).unwrap() {
+        seeder.write(&topic, (round * 300..(round + 1) * 300).map(single)).unwrap();
+        let leader = Admin::of(&ends.to).unwrap().leaders(&topic).unwrap()[0];
+        let moved = Arc::new(AtomicBool::new(false));
+        dest.proxy(leader).unwrap().on_response({
+            let (dest, to, topic, moved) = (Arc::clone(&dest), ends.to.clone(), topic.clone(), moved.clone());
+            move |asked, _| {
+                // The producers have been read, the end is asked for next: now another broker leads.
+                if asked.api_key == DESCRIBE_PRODUCERS && !moved.swap(true, Ordering::AcqRel) {
+                    dest.stop(leader).unwrap();
+                    let admin = Admin::of(&to).unwrap();
+                    wait_until_true("another broker to lead", PATIENCE, || {
+                        admin.leaders(&topic).is_ok_and(|leaders| leaders != [leader] && leaders[0] > 0)
+                    });
+                    dest.cont(leader).unwrap();
+                }
+            }
+        });
+        let mirror = proxied.mirror(&topic);
+        wait_until_true("the leader to have moved", PATIENCE, || moved.load(Ordering::Acquire));
+        ends.wait_until_equal(&topic, 1);
+        stop(mirror, 0);
+        dest.proxy(leader).unwrap().clear();
+        wait_until_true("both replicas to be in sync", PATIENCE, || {
+            Admin::of(&ends.to).unwrap().in_sync(&topic, 0).is_ok_and(|found| found.len() == 2)
+        });
+    }
+    assert_identical(&ends.from, &ends.to, &topic, 1);
 }
 
 #[test]
