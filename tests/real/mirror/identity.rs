@@ -14,12 +14,13 @@ use super::{Ends, PATIENCE, stop};
 
 const PARTITIONS: i32 = 2;
 
-/// A destination that forgets within seconds what others forget in days.
+/// A destination that forgets within 3 s (10 s in long) what others forget in days.
 fn forgetful() -> Kafka {
+    let expiration_ms = rounds(3_000, 10_000).to_string();
     Kafka::builder("forgetful")
-        .config("transactional.id.expiration.ms", "3000")
+        .config("transactional.id.expiration.ms", &expiration_ms)
         .config("transaction.remove.expired.transaction.cleanup.interval.ms", "1000")
-        .config("producer.id.expiration.ms", "3000")
+        .config("producer.id.expiration.ms", &expiration_ms)
         .config("producer.id.expiration.check.interval.ms", "1000")
         .start()
         .unwrap()
@@ -46,7 +47,7 @@ fn m2_one_producer_id_under_steady_writes_while_owners_are_replaced() {
     let ends = Ends::of(&source, &dest);
     let topic = unique("steady");
     ends.create(&topic, PARTITIONS, &[]);
-    let (owners, life) = (rounds(7, 12), Duration::from_secs(u64::from(rounds(4, 10))));
+    let (owners, life) = (rounds(7, 8), Duration::from_secs(u64::from(rounds(4, 15))));
     let writer = thread::spawn({
         let (from, topic, owners) = (ends.from.clone(), topic.clone(), owners);
         move || {
