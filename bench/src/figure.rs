@@ -1,6 +1,8 @@
 //! A figure: what was measured round by round, beside a reference measured in the same rounds.
 //! Pure arithmetic; the ratio is taken round by round, so that a minute in which the machine was slow counts for both.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 /// What was measured, one value per round, in the order of the rounds; never empty, never NaN.
@@ -66,6 +68,13 @@ pub(crate) enum Unit {
     MiB,
     #[serde(rename = "s")]
     Seconds,
+    #[serde(rename = "ms")]
+    Milliseconds,
+    #[serde(rename = "% of a core")]
+    PercentOfCore,
+    /// Ours over something else's, 1 being equal.
+    #[serde(rename = "share")]
+    Share,
 }
 
 impl Unit {
@@ -75,6 +84,9 @@ impl Unit {
             Self::MbPerSecond => "MB/s",
             Self::MiB => "MiB",
             Self::Seconds => "s",
+            Self::Milliseconds => "ms",
+            Self::PercentOfCore => "% of a core",
+            Self::Share => "share",
         }
     }
 }
@@ -82,7 +94,7 @@ impl Unit {
 /// What the figure is to be read against.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Reference {
-    pub(crate) what: &'static str,
+    pub(crate) what: Cow<'static, str>,
     pub(crate) measured: Samples,
     /// Ours over the reference's, round by round.
     ratio: Option<Samples>,
@@ -94,38 +106,59 @@ impl Reference {
     }
 }
 
+/// What a median is meant to be.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Expected {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
 /// One row of the report.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Figure {
     /// For scripts: stable, ends in the unit.
-    pub(crate) id: &'static str,
-    pub(crate) what: &'static str,
+    pub(crate) id: Cow<'static, str>,
+    pub(crate) what: Cow<'static, str>,
     pub(crate) unit: Unit,
     pub(crate) measured: Samples,
     pub(crate) reference: Option<Reference>,
-    /// The median is meant to be no larger.
-    pub(crate) expected_at_most: Option<f64>,
+    pub(crate) expected: Option<Expected>,
 }
 
 impl Figure {
-    pub(crate) fn new(id: &'static str, what: &'static str, unit: Unit, measured: Samples) -> Self {
-        Self { id, what, unit, measured, reference: None, expected_at_most: None }
+    pub(crate) fn new(
+        id: impl Into<Cow<'static, str>>,
+        what: impl Into<Cow<'static, str>>,
+        unit: Unit,
+        measured: Samples,
+    ) -> Self {
+        Self { id: id.into(), what: what.into(), unit, measured, reference: None, expected: None }
     }
 
-    pub(crate) fn beside(mut self, what: &'static str, measured: Samples) -> Self {
+    pub(crate) fn beside(mut self, what: impl Into<Cow<'static, str>>, measured: Samples) -> Self {
         let ratio = self.measured.over(&measured);
-        self.reference = Some(Reference { what, measured, ratio });
+        self.reference = Some(Reference { what: what.into(), measured, ratio });
         self
     }
 
     pub(crate) fn at_most(mut self, limit: f64) -> Self {
-        self.expected_at_most = Some(limit);
+        self.expected = Some(Expected::AtMost(limit));
+        self
+    }
+
+    pub(crate) fn at_least(mut self, limit: f64) -> Self {
+        self.expected = Some(Expected::AtLeast(limit));
         self
     }
 
     /// Whether the median is as expected; `None` when nothing is.
     pub(crate) fn is_met(&self) -> Option<bool> {
-        self.expected_at_most.map(|limit| self.measured.median() <= limit)
+        let median = self.measured.median();
+        self.expected.map(|expected| match expected {
+            Expected::AtMost(limit) => median <= limit,
+            Expected::AtLeast(limit) => median >= limit,
+        })
     }
 }
 
@@ -167,7 +200,9 @@ mod tests {
         let figure = Figure::new("a_s", "a", Unit::Seconds, samples(&[1.0, 2.0, 30.0]));
         assert_eq!(figure.is_met(), None);
         assert_eq!(figure.clone().at_most(2.0).is_met(), Some(true));
-        assert_eq!(figure.at_most(1.9).is_met(), Some(false));
+        assert_eq!(figure.clone().at_most(1.9).is_met(), Some(false));
+        assert_eq!(figure.clone().at_least(2.0).is_met(), Some(true));
+        assert_eq!(figure.at_least(2.1).is_met(), Some(false));
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use lockstep_testkit::client::{Admin, Codec, Record, Seed};
 
-use crate::Result;
 use crate::site::Site;
+use crate::{Result, Settings};
 
 /// librdkafka fills batches up to this before it compresses them.
 const BATCH_BYTES: u32 = 1_000_000;
@@ -18,16 +18,37 @@ const SEED: u64 = 0x10c5;
 
 /// What lies in the source's topic.
 pub(crate) struct Load {
+    pub(crate) topic: &'static str,
+    pub(crate) partitions: i32,
     pub(crate) records: u64,
     pub(crate) raw_bytes: u64,
     /// Batches as stored and sent, headers included.
     pub(crate) wire_bytes: u64,
     /// The log segments that hold them.
-    pub(crate) segments: Vec<PathBuf>,
+    pub(crate) segments: Vec<Segment>,
+}
+
+/// A log segment of a partition.
+pub(crate) struct Segment {
+    pub(crate) partition: i32,
+    pub(crate) path: PathBuf,
+}
+
+const TOPIC: &str = "bench-backlog";
+const PARTITIONS: i32 = 8;
+
+/// The topic that whole scenarios copy: written when first asked for, the same for all of them.
+pub(crate) fn backlog<'a>(site: &'a Site, settings: &Settings) -> Result<&'a Load> {
+    if let Some(load) = site.backlog.get() {
+        return Ok(load);
+    }
+    eprintln!("  writing {} MB to the source", settings.size_mb);
+    let load = seed(site, TOPIC, PARTITIONS, settings.size_mb * 1_000_000)?;
+    Ok(site.backlog.get_or_init(|| load))
 }
 
 /// Creates a topic at the source and fills it evenly with lz4 batches of up to 1 MB (before compression).
-pub(crate) fn seed(site: &Site, topic: &str, partitions: i32, raw_bytes_min: u64) -> Result<Load> {
+fn seed(site: &Site, topic: &'static str, partitions: i32, raw_bytes_min: u64) -> Result<Load> {
     let bootstrap = site.source.bootstrap();
     Admin::of(&bootstrap)?.create(topic, partitions, &[])?;
     let mut random = fastrand::Rng::with_seed(SEED);
@@ -52,9 +73,9 @@ pub(crate) fn seed(site: &Site, topic: &str, partitions: i32, raw_bytes_min: u64
     let segments = segments(site, topic, partitions)?;
     let mut wire_bytes = 0;
     for segment in &segments {
-        wire_bytes += fs::metadata(segment)?.len();
+        wire_bytes += fs::metadata(&segment.path)?.len();
     }
-    Ok(Load { records, raw_bytes, wire_bytes, segments })
+    Ok(Load { topic, partitions, records, raw_bytes, wire_bytes, segments })
 }
 
 fn claim(number: u64, random: &mut fastrand::Rng) -> String {
@@ -75,16 +96,18 @@ fn claim(number: u64, random: &mut fastrand::Rng) -> String {
     )
 }
 
-fn segments(site: &Site, topic: &str, partitions: i32) -> Result<Vec<PathBuf>> {
+fn segments(site: &Site, topic: &str, partitions: i32) -> Result<Vec<Segment>> {
     let mut found = Vec::new();
     for partition in 0..partitions {
         for entry in fs::read_dir(site.source.log_folder(1, topic, partition)?)? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "log") {
-                found.push(path);
+                found.push(Segment { partition, path });
             }
         }
     }
+    // Named by their first offset, with leading zeros.
+    found.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(found)
 }
 

@@ -10,20 +10,27 @@
 //! | `site` | the two brokers, and the folder of what children say |
 //! | `mirror` | the process that is measured: how it is started |
 //! | `meter`, `proc` | CPU, memory and time of one child process, from `/proc` |
-//! | `relay` | the reference: the same bytes from socket to socket |
-//! | `watch` | when the first record of a topic can be read |
+//! | `relay` | a reference: the same bytes from socket to socket |
+//! | `blast` | a reference: the same batches from memory into the destination |
+//! | `mirrormaker` | MirrorMaker 2, measured beside |
+//! | `watch`, `ends` | when the first record of a topic can be read, and when the last one is there |
+//! | `reader` | how old records are when a client reads them |
 //! | `load` | the records that are mirrored |
 //! | `figure`, `machine`, `report` | medians, the machine they hold for, Markdown and JSON |
 //!
 //! Figures are reported, never asserted: the exit code is 0 whatever they are, 1 when something could not be measured
 //! or the mirror's copy was not equal to its source.
 
+mod blast;
+mod ends;
 mod figure;
 mod load;
 mod machine;
 mod meter;
 mod mirror;
+mod mirrormaker;
 mod proc;
+mod reader;
 mod relay;
 mod report;
 mod scenario;

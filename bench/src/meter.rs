@@ -28,6 +28,16 @@ pub(crate) struct Usage {
     pub(crate) wall: Duration,
 }
 
+/// What a process has taken so far.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SoFar {
+    /// User and system time of all its threads.
+    pub(crate) cpu_seconds: f64,
+    pub(crate) resident_bytes: u64,
+    pub(crate) peak_resident_bytes: u64,
+    pub(crate) at: Instant,
+}
+
 /// A running child. Dropping it kills it.
 pub(crate) struct Metered {
     line: String,
@@ -55,6 +65,27 @@ impl Metered {
     /// Just before the shell was asked to start it.
     pub(crate) fn started(&self) -> Instant {
         self.started
+    }
+
+    /// A look at the running process.
+    ///
+    /// # Errors
+    /// When it has ended: then it said why.
+    pub(crate) fn so_far(&self) -> Result<SoFar> {
+        let ticks_per_second = ticks_per_second()?;
+        let pid = self.leash.pid();
+        let stat = read(pid, "stat")?.as_deref().and_then(Stat::parse);
+        let status = read(pid, "status")?.unwrap_or_default();
+        let memory = (proc::resident_bytes(&status), proc::peak_resident_bytes(&status));
+        match (stat, memory) {
+            (Some(stat), (Some(resident_bytes), Some(peak_resident_bytes))) => Ok(SoFar {
+                cpu_seconds: stat.own_ticks as f64 / ticks_per_second,
+                resident_bytes,
+                peak_resident_bytes,
+                at: Instant::now(),
+            }),
+            _ => Err(format!("`{}` has ended\n{}", self.line, self.last_words()).into()),
+        }
     }
 
     /// SIGINT, as Ctrl-C sends it.
@@ -166,6 +197,17 @@ mod tests {
         let usage = busy.finish(LIMIT).unwrap();
         assert!(usage.cpu_seconds > 0.0 && usage.peak_resident_bytes > 0, "{usage:?}");
         assert!(usage.wall.as_secs_f64() > 0.0);
+    }
+
+    #[test]
+    fn a_running_child_can_be_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let busy = start(folder.path(), "while :; do :; done");
+        let first = busy.so_far().unwrap();
+        thread::sleep(Duration::from_millis(300));
+        let later = busy.so_far().unwrap();
+        assert!(later.cpu_seconds > first.cpu_seconds && later.at > first.at, "{first:?} {later:?}");
+        assert!(later.resident_bytes > 0 && later.peak_resident_bytes >= later.resident_bytes);
     }
 
     #[test]

@@ -5,6 +5,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) parent: u32,
+    /// User and system time of the process so far, of all its threads, in clock ticks.
+    pub(crate) own_ticks: u64,
     /// User and system time of all children that have ended and were waited for, in clock ticks.
     pub(crate) waited_children_ticks: u64,
 }
@@ -14,16 +16,28 @@ impl Stat {
         // The command's name may hold spaces and brackets; what follows its last bracket is numbers.
         let (_, rest) = text.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_whitespace().collect();
-        // proc(5) counts from 1 and the first two are gone: ppid is 4, cutime 16, cstime 17.
+        // proc(5) counts from 1 and the first two are gone: ppid is 4, utime 14, stime 15, cutime 16, cstime 17.
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
-        Some(Self { parent: u32::try_from(field(4)?).ok()?, waited_children_ticks: field(16)? + field(17)? })
+        Some(Self {
+            parent: u32::try_from(field(4)?).ok()?,
+            own_ticks: field(14)? + field(15)?,
+            waited_children_ticks: field(16)? + field(17)?,
+        })
     }
 }
 
 /// The largest resident size so far, in bytes; `None` for a process that has ended.
 pub(crate) fn peak_resident_bytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    bytes(status, "VmHWM")
+}
+
+/// What is resident now, in bytes; `None` for a process that has ended.
+pub(crate) fn resident_bytes(status: &str) -> Option<u64> {
+    bytes(status, "VmRSS")
+}
+
+fn bytes(status: &str, name: &str) -> Option<u64> {
+    let kib: u64 = value(status, name)?.strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
 
@@ -42,7 +56,7 @@ mod tests {
     #[test]
     fn a_name_with_brackets_and_spaces_does_not_shift_the_fields() {
         let text = "4242 (a) b (c) S 17 4242 4242 0 -1 4194560 100 200 0 0 11 12 313 14 20 0 1 0 999 1000 10";
-        assert_eq!(Stat::parse(text), Some(Stat { parent: 17, waited_children_ticks: 327 }));
+        assert_eq!(Stat::parse(text), Some(Stat { parent: 17, own_ticks: 23, waited_children_ticks: 327 }));
         assert_eq!(Stat::parse("4242 (sh) S 17 4242"), None);
         assert_eq!(Stat::parse(""), None);
     }
@@ -57,7 +71,8 @@ mod tests {
     #[test]
     fn a_zombie_has_no_peak() {
         assert_eq!(peak_resident_bytes("Name:\tx\nState:\tZ (zombie)\n"), None);
-        assert_eq!(peak_resident_bytes("Name:\tx\nVmHWM:\t   12 kB\n"), Some(12 * 1024));
+        assert_eq!(peak_resident_bytes("Name:\tx\nVmHWM:\t   12 kB\nVmRSS:\t 7 kB\n"), Some(12 * 1024));
+        assert_eq!(resident_bytes("Name:\tx\nVmHWM:\t   12 kB\nVmRSS:\t 7 kB\n"), Some(7 * 1024));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use std::{env, thread::JoinHandle};
 
 use crate::Result;
+use crate::load::Load;
 use crate::meter::{Metered, Usage};
 use crate::site::Site;
 
@@ -32,17 +33,17 @@ pub(crate) fn relay(from: SocketAddr, to: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// Sends the content of files through a relay and measures the relay.
+/// Sends the segments of a load through a relay and measures the relay.
 ///
 /// # Errors
 /// When not every byte arrived.
-pub(crate) fn measure(site: &Site, files: &[PathBuf], name: &str) -> Result<Usage> {
+pub(crate) fn measure(site: &Site, load: &Load, name: &str) -> Result<Usage> {
     let sending = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let receiving = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let addresses = [sending.local_addr()?.to_string(), receiving.local_addr()?.to_string()];
     let arguments = ["relay", &addresses[0], &addresses[1]];
     let child = Metered::start(&env::current_exe()?, &arguments, site.scratch.path(), name)?;
-    let files = files.to_vec();
+    let files: Vec<PathBuf> = load.segments.iter().map(|segment| segment.path.clone()).collect();
     let sender = thread::spawn(move || send(&sending, &files));
     let receiver = thread::spawn(move || receive(&receiving));
     let (sent, received) = (join(sender)?, join(receiver)?);

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::Settings;
-use crate::figure::{Figure, Samples, Unit};
+use crate::figure::{Expected, Figure, Samples, Unit};
 use crate::machine::Machine;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -95,15 +95,19 @@ fn part_lines(part: &Part) -> String {
         let none = || "–".to_owned();
         let (what, beside, ratio) = match &figure.reference {
             Some(reference) => (
-                reference.what,
+                &*reference.what,
                 range(&reference.measured, decimals(figure.unit)),
                 reference.ratio().map_or_else(none, |ratio| range(ratio, 2)),
             ),
             None => ("–", none(), none()),
         };
-        let expected = match (figure.expected_at_most, figure.is_met()) {
-            (Some(limit), Some(true)) => format!("≤ {limit}: met"),
-            (Some(limit), _) => format!("≤ {limit}: **missed**"),
+        let limit = figure.expected.map(|expected| match expected {
+            Expected::AtMost(limit) => format!("≤ {limit}"),
+            Expected::AtLeast(limit) => format!("≥ {limit}"),
+        });
+        let expected = match (limit, figure.is_met()) {
+            (Some(limit), Some(true)) => format!("{limit}: met"),
+            (Some(limit), _) => format!("{limit}: **missed**"),
             (None, _) => none(),
         };
         let measured = range(&figure.measured, decimals(figure.unit));
@@ -121,9 +125,9 @@ fn part_lines(part: &Part) -> String {
 /// As many as say something: CPU time is read in ticks of 10 ms, time in steps of a few ms.
 fn decimals(unit: Unit) -> usize {
     match unit {
-        Unit::CpuSecondsPerGb | Unit::Seconds => 2,
+        Unit::CpuSecondsPerGb | Unit::Seconds | Unit::Milliseconds | Unit::Share => 2,
         Unit::MbPerSecond => 0,
-        Unit::MiB => 1,
+        Unit::MiB | Unit::PercentOfCore => 1,
     }
 }
 

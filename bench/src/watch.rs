@@ -51,11 +51,11 @@ pub(crate) fn cold_read(bootstrap: &str, topic: &str) -> Result<Duration> {
     Ok(seen - started)
 }
 
-fn runtime() -> Result<Runtime> {
+pub(crate) fn runtime() -> Result<Runtime> {
     Ok(Builder::new_current_thread().enable_all().build()?)
 }
 
-async fn connect(bootstrap: &str) -> Result<Cluster> {
+pub(crate) async fn connect(bootstrap: &str) -> Result<Cluster> {
     Ok(Cluster::connect(Arc::new(Tcp::default()), Settings::new(bootstrap)?).await?)
 }
 

@@ -1,7 +1,10 @@
 //! One file per scenario: it prepares, measures round by round, reference and mirror interleaved, and hands back figures.
 //! A scenario that could not measure, or whose copy is not equal to its source, is an error: no figure without a copy.
 
+mod age;
 mod backlog;
+mod idle;
+mod mirrormaker;
 mod new_topic;
 
 use crate::figure::{Figure, Samples};
@@ -21,17 +24,24 @@ pub(crate) struct Found {
     pub(crate) figures: Vec<Figure>,
 }
 
-/// In the order in which they run.
+/// In the order in which they run: what leaves thousands of partitions behind comes last.
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: NAMES[0],
         what: "a topic mirrored from its beginning, then the mirror leaves",
         run: backlog::run,
     },
-    Scenario { name: NAMES[1], what: "a topic is created while the mirror runs", run: new_topic::run },
+    Scenario { name: NAMES[1], what: "the same topic, Lockstep and MirrorMaker 2", run: mirrormaker::run },
+    Scenario { name: NAMES[2], what: "a topic is created while the mirror runs", run: new_topic::run },
+    Scenario { name: NAMES[3], what: "how old records are when they can be read", run: age::run },
+    Scenario { name: NAMES[4], what: "a mirror that has caught up and waits", run: idle::run },
 ];
 
-pub(crate) const NAMES: [&str; 2] = ["backlog", "new-topic"];
+pub(crate) const NAMES: [&str; 5] = ["backlog", "mirrormaker", "new-topic", "age", "idle"];
+
+const GB: f64 = 1e9;
+const MB: f64 = 1e6;
+const MIB: f64 = 1024.0 * 1024.0;
 
 fn samples<T>(rounds: &[T], value: impl Fn(&T) -> f64) -> Result<Samples> {
     Samples::new(rounds.iter().map(value)).ok_or_else(|| "a round without a number".into())
