@@ -182,7 +182,9 @@ async fn read_dest(
             let producer = of_link(entry(&producers, &tp, "destination: DescribeProducers")?, ours);
             let after = of_link(entry(&producers_after, &tp, "destination: DescribeProducers")?, ours);
             if producer != after {
-                return Err(Trouble::soon("appends of this link were landing while its end was read"));
+                return Err(Trouble::soon(
+                    "another mirror of this link is copying this partition (its appends landed while the end was read): waiting until it stops",
+                ));
             }
             let end =
                 end_under(entry(&ends, &tp, "destination: OffsetForLeaderEpoch")?, epoch, "destination")?;
