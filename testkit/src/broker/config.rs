@@ -68,6 +68,8 @@ impl Layout {
             ("share.coordinator.state.topic.min.isr", in_sync),
             ("group.initial.rebalance.delay.ms", "0"),
             ("auto.create.topics.enable", "false"),
+            // Tests write records of all ages: nothing expires in the middle unless a topic says so.
+            ("log.retention.ms", "-1"),
             ("broker.heartbeat.interval.ms", "500"),
             ("broker.session.timeout.ms", session),
         ]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::block_on::block_on;
@@ -64,12 +65,17 @@ impl Admin {
         let what = || format!("delete records of {topic}:{partition} before {before} at {}", self.bootstrap);
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(before)).map_err(Error::client(what()))?;
-        let answers =
-            block_on(self.client.delete_records(&list, &options())).map_err(Error::client(what()))?;
-        for answer in answers.elements() {
-            answer.error().map_err(Error::client(what()))?;
+        let deadline = Instant::now() + REQUEST;
+        loop {
+            let answers =
+                block_on(self.client.delete_records(&list, &options())).map_err(Error::client(what()))?;
+            match answers.elements().into_iter().find_map(|answer| answer.error().err()) {
+                None => return Ok(()),
+                // A new topic's leader is in the metadata slightly before its broker acts on it.
+                Some(cause) if is_settling(&cause) && Instant::now() < deadline => std::thread::sleep(PAUSE),
+                Some(cause) => return Err(Error::client(what())(cause)),
+            }
         }
-        Ok(())
     }
 
     /// The leader of each partition, by partition; −1 for none. Empty when the topic does not exist.
@@ -138,6 +144,14 @@ impl Admin {
         }
         Ok(())
     }
+}
+
+/// Whether a partition's leadership is just coming about or moving.
+pub(super) fn is_settling(cause: &KafkaError) -> bool {
+    matches!(
+        cause.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable)
+    )
 }
 
 fn options() -> AdminOptions {

@@ -9,11 +9,13 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::admin::is_settling;
 use super::{REQUEST, consumer};
 use crate::Error;
 
 /// Between two records of a broker that is up; a restarted one is back in less.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
@@ -149,6 +151,12 @@ pub(super) fn watermarks_with(
     partition: i32,
 ) -> Result<Range<i64>, Error> {
     let what = format!("watermarks of {topic}:{partition} at {bootstrap}");
-    let (low, high) = consumer.fetch_watermarks(topic, partition, REQUEST).map_err(Error::client(what))?;
-    Ok(low..high)
+    let deadline = Instant::now() + REQUEST;
+    loop {
+        match consumer.fetch_watermarks(topic, partition, REQUEST) {
+            Ok((low, high)) => return Ok(low..high),
+            Err(cause) if is_settling(&cause) && Instant::now() < deadline => std::thread::sleep(PAUSE),
+            Err(cause) => return Err(Error::client(what)(cause)),
+        }
+    }
 }
