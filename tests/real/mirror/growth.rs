@@ -76,3 +76,23 @@ fn a_topic_that_cannot_be_mirrored_holds_up_itself_alone() {
     stop(mirror, 5);
     assert_eq!(ends.held(&bad, 0), 5, "nothing was written into the foreign topic");
 }
+
+/// Story: the clock was looked at only when no event was waiting, so under steady traffic a mirror said nothing at all.
+#[test]
+fn progress_is_said_while_traffic_never_pauses() {
+    let ends = Ends::shared();
+    let topic = unique("steady-progress");
+    ends.create(&topic, 2, &[]);
+    let mirror = ends.mirror(&topic);
+    let seeder = Seed::to(&ends.from).batch_records(5).open().unwrap();
+    let said = |mirror: &lockstep_testkit::Lockstep| {
+        let lines = super::said(&mirror.stdout(), "progress");
+        lines.iter().any(|line| line["copied_records"].as_u64() > Some(0))
+    };
+    let enough = (0..600).any(|_| {
+        seeder.write(&topic, records(20, 2)).unwrap();
+        said(&mirror)
+    });
+    stop(mirror, 0);
+    assert!(enough, "12,000 records were written and no line told of them");
+}

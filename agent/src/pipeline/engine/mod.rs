@@ -70,6 +70,7 @@ pub enum Ended {
 pub struct Engine {
     setup: Setup,
     started: Instant,
+    tick_at: Instant,
     slots: HashMap<TopicPartition, Slot>,
     topics: BTreeMap<Arc<str>, TopicWatch>,
     routes: Routes,
@@ -108,6 +109,7 @@ impl Engine {
         Self {
             setup,
             started: Instant::now(),
+            tick_at: Instant::now(),
             slots: HashMap::new(),
             topics: BTreeMap::new(),
             routes: Routes::default(),
@@ -146,11 +148,16 @@ impl Engine {
                     }
                 }
                 Some(event) = self.events.recv() => self.on_events(event),
-                () = tokio::time::sleep_until(wake) => self.on_tick(),
+                () = tokio::time::sleep_until(wake) => {}
                 _ = stop.changed(), if !self.stopping => {
                     self.stopping = true;
                     deadline = Some(Instant::now() + DRAIN_DEADLINE);
                 }
+            }
+            // Not a branch of its own: under steady traffic there is always an event before it.
+            if Instant::now() >= self.tick_at {
+                self.tick_at = Instant::now() + TICK;
+                self.on_tick();
             }
             self.dispatch();
             if self.stopping && !self.slots.values().any(|slot| slot.machine.has_in_flight()) {
@@ -194,12 +201,11 @@ impl Engine {
     }
 
     fn next_wake(&self) -> Instant {
-        let tick = Instant::now() + TICK;
         match self.due.first() {
             Some((at, _)) if self.open_rounds < OPEN_ROUNDS_MAX => {
-                tick.min(self.started + Duration::from_millis(at.0 + 1))
+                self.tick_at.min(self.started + Duration::from_millis(at.0 + 1))
             }
-            _ => tick,
+            _ => self.tick_at,
         }
     }
 
