@@ -92,7 +92,7 @@ impl<P: Clone> Partition<P> {
         match input {
             Input::Facts(facts) => self.on_facts(&facts, now, out),
             Input::OpenFailed(trouble) => self.on_open_failed(trouble, now, out),
-            Input::Fetched { at, records, ends, permit } => self.on_fetched(at, records, ends, &permit, now),
+            Input::Fetched { at, records, ends, permit } => self.on_fetched(at, records, ends, &permit),
             Input::SourceDiverges { at, epoch, end } => self.on_source_diverges(at, epoch, end, now, out),
             Input::OutOfRange { at } => self.on_out_of_range(at, now, out),
             Input::Appended { ticket, answer } => self.on_appended(ticket, answer, now, out),
@@ -217,7 +217,7 @@ impl<P: Clone> Partition<P> {
         self.trouble = Some(trouble);
     }
 
-    fn on_fetched(&mut self, at: SourceOffset, records: Bytes, ends: SourceEnds, permit: &P, _now: Now) {
+    fn on_fetched(&mut self, at: SourceOffset, records: Bytes, ends: SourceEnds, permit: &P) {
         let State::Copying(copying) = &mut self.state else { return };
         // An answer to a fetch from before a rewind: the newer fetch brings it again.
         if copying.fetch_at != at || copying.wall.is_some() {

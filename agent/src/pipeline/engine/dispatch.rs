@@ -28,12 +28,12 @@ const OPEN_ROUND_MAX: usize = 500;
 impl Engine {
     /// Hands out whatever work has become possible.
     pub(super) fn dispatch(&mut self) {
-        let now = self.now().mono;
         if !self.stopping {
-            self.dispatch_openings(now);
-            self.dispatch_probe(now);
-            self.dispatch_fetches(now);
-            self.dispatch_retention(self.now());
+            let now = self.now();
+            self.dispatch_openings(now.mono);
+            self.dispatch_probe(now.mono);
+            self.dispatch_fetches(now.mono);
+            self.dispatch_retention(now);
         }
         for desk in self.sink_desks.values_mut() {
             desk.dispatch();
