@@ -17,7 +17,7 @@ use crate::connection::Connection;
 use crate::error::Error;
 use crate::names::wire_text;
 use crate::versions::{Api, Versions};
-pub use answer::{Diverging, FetchAnswer, FetchedPartition};
+pub use answer::{AbortedTransaction, Diverging, FetchAnswer, FetchedPartition};
 pub use session::FetchSession;
 use session::PlannedFetch;
 

@@ -39,8 +39,8 @@ pub use connection::Connection;
 pub use dial::{Dial, Stream, Tcp};
 pub use error::{ConnectFault, Error, Loss};
 pub use fetch::{
-    Diverging, FetchAnswer, FetchLimits, FetchSession, FetchTarget, FetchedPartition, Isolation, fetch,
-    fetch_once,
+    AbortedTransaction, Diverging, FetchAnswer, FetchLimits, FetchSession, FetchTarget, FetchedPartition,
+    Isolation, fetch, fetch_once,
 };
 pub use produce::{PendingProduce, ProduceBatch, ProduceResult, submit_produce};
 pub use settings::{HostPort, Settings};

@@ -39,8 +39,19 @@ pub struct FetchedPartition {
     pub diverging: Option<Diverging>,
     /// Where to ask instead, with errors 6 and 74.
     pub leader_hint: Option<(NodeId, LeaderEpoch)>,
+    /// Aborted transactions with records in this answer, by first offset; also those that began before the asked
+    /// offset. Only in read_committed answers. Ended by their abort marker, which may come in a later answer.
+    pub aborted: Vec<AbortedTransaction>,
     /// Raw batches; the last may be cut off, the first may start before the asked offset. Empty proves nothing (M11).
     pub records: Bytes,
+}
+
+/// From `first_offset` on, up to its abort marker, every transactional record of this producer is void
+/// (`AbortedTransaction` of the Fetch answer, KIP-98).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AbortedTransaction {
+    pub producer_id: i64,
+    pub first_offset: i64,
 }
 
 /// The largest epoch not above ours that the broker knows, and where it ends there.
@@ -92,6 +103,13 @@ fn partition(tp: TopicPartition, data: PartitionData) -> FetchedPartition {
         end_offset: data.diverging_epoch.end_offset,
     });
     let leader = data.current_leader;
+    let mut aborted: Vec<_> = data
+        .aborted_transactions
+        .unwrap_or_default()
+        .into_iter()
+        .map(|each| AbortedTransaction { producer_id: each.producer_id.0, first_offset: each.first_offset })
+        .collect();
+    aborted.sort_by_key(|each| each.first_offset);
     FetchedPartition {
         tp,
         error: ErrorCode::from_wire(data.error_code),
@@ -101,6 +119,7 @@ fn partition(tp: TopicPartition, data: PartitionData) -> FetchedPartition {
         diverging,
         leader_hint: (leader.leader_id.0 >= 0)
             .then_some((NodeId(leader.leader_id.0), LeaderEpoch(leader.leader_epoch))),
+        aborted,
         records: data.records.unwrap_or_default(),
     }
 }
