@@ -14,6 +14,7 @@
 //! | [`admit`] | which fetched batch can be written as it is |
 //! | [`window`] | appends in flight, receipts in order |
 //! | [`guard`] | whether the broker still remembers our producer (M6) |
+//! | [`markers`] | offsets taken by control records (M12): the question and the answer |
 //! | [`identity`] | whose records a topic holds, and who the link was (M2) |
 //! | [`retention`] | how far a standby follows the source's log start (M20) |
 //! | [`verdict`] | why a partition stands still for good |
@@ -25,6 +26,7 @@ pub mod admit;
 pub mod copying;
 pub mod guard;
 pub mod identity;
+pub mod markers;
 #[cfg(test)]
 mod model_tests;
 pub mod opening;

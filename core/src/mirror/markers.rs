@@ -1,0 +1,40 @@
+//! Offsets that no record of ours takes: control records stand for commit and abort markers, rolled-back records and
+//! holes (M12). The question of a partition and the answer to it; how they are written is the shell's affair.
+//! A run is alone on its partition: nothing else of ours is in flight there until it is answered.
+
+use super::Trouble;
+use super::window::Ticket;
+use crate::ids::DestOffset;
+
+/// Markers of one run: above it a request would keep the broker busy for longer than a second.
+pub const MARKERS_MAX: u32 = 5_000;
+
+/// Offsets of one partition to be taken by markers (M12): all in order, alone on their partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarkerRun {
+    pub ticket: Ticket,
+    /// Where the log ends now, and the first marker belongs.
+    pub from: DestOffset,
+    /// 1 to [`MARKERS_MAX`].
+    pub count: u32,
+    /// Every marker's coordinator epoch is above this one: the last that the broker knows of our producer on this
+    /// partition, −1 for none (M13).
+    pub above_coordinator_epoch: i32,
+}
+
+/// What became of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MarkerAnswer {
+    /// The broker took them, and the log's end was read behind them.
+    Written {
+        /// Markers that were meant to be written: all, or fewer where they are slow to write (M15).
+        count: u32,
+        /// The log's end, under the same leader epoch. It has to be `from` + `count`; whether it is, the partition
+        /// judges.
+        end: DestOffset,
+        /// Of the last marker: the next run's are above it. Unchanged where transactions took the offsets (M15).
+        coordinator_epoch: i32,
+    },
+    /// Anything else. How many were written is unknown: drain, ask, never repeat blindly (M13).
+    Failed(Trouble),
+}
