@@ -3,6 +3,7 @@
 //! bounded by [`Limits`]. Never checks the batch's checksum (`BatchView::checksum_holds` does), never repairs.
 //! On failure: [`RecordError`], and no further record.
 
+pub mod control;
 mod cursor;
 mod decompress;
 
