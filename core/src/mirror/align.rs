@@ -9,7 +9,7 @@ use lockstep_batch::header::{BatchHeader, Codec};
 use lockstep_batch::records::control::{self, ControlKind};
 use lockstep_batch::records::{Limits, Record, decode};
 use lockstep_batch::rewrite::{Obstacle, obstacle};
-use lockstep_batch::split::{Entry, OldEntry, entries};
+use lockstep_batch::split::split;
 use lockstep_batch::view::FetchedBatch;
 
 use crate::ids::{LeaderEpoch, SourceOffset};
@@ -73,10 +73,9 @@ pub struct Aligned {
 pub fn align(records: Bytes, expected: SourceOffset, aborted: Vec<AbortedTransaction>) -> Aligned {
     let mut filter = AbortedFilter::new(aborted);
     let mut aligned = Aligned::from(expected);
-    for entry in entries(records) {
+    for entry in split(records) {
         let taken = match entry {
-            Ok(Entry::Batch(batch)) => aligned.take(batch, &mut filter),
-            Ok(Entry::Old(old)) => aligned.take_old(&old),
+            Ok(batch) => aligned.take(batch, &mut filter),
             Err(error) => Err(unreadable(error)),
         };
         if let Err(what) = taken {
@@ -137,17 +136,6 @@ impl Aligned {
                 self.hole_up_to(next);
             }
         }
-        Ok(())
-    }
-
-    fn take_old(&mut self, old: &OldEntry) -> Result<(), Unreadable> {
-        if SourceOffset(old.last_offset()) < self.next {
-            return Ok(());
-        }
-        let records = old.decode(Limits::default()).map_err(unreadable)?;
-        let codec = old.codec().map_err(unreadable)?;
-        self.take_records(records, codec, LeaderEpoch::UNKNOWN);
-        self.last_epoch = LeaderEpoch::UNKNOWN;
         Ok(())
     }
 

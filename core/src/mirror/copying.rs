@@ -80,7 +80,10 @@ pub(super) enum Step {
     Append(Append),
     Mark(MarkerRun),
     /// A large hole is about to be filled.
-    Announce { from: SourceOffset, cost: Cost },
+    Announce {
+        from: SourceOffset,
+        cost: Cost,
+    },
 }
 
 #[derive(Debug)]
@@ -128,6 +131,9 @@ pub(super) struct Copying<P> {
     known: Option<i64>,
     alignment: Alignment,
     footing: Footing,
+    /// No marker of a dead owner can be on its way: the end stood still, or something of ours has been acknowledged
+    /// since. Such markers go only to the very place where its log ended (M8, M13).
+    markers_are_safe: bool,
     end_known_at: Millis,
     /// The large hole announced last ends here.
     announced: SourceOffset,
@@ -150,6 +156,7 @@ impl<P: Clone> Copying<P> {
             known: position.known,
             alignment: Alignment::Assumed,
             footing: position.footing,
+            markers_are_safe: position.footing == Footing::StoodStill,
             end_known_at: now.mono,
             announced: position.end.origin(),
             window: Window::starting_at(first),
@@ -158,10 +165,10 @@ impl<P: Clone> Copying<P> {
     }
 
     /// The source's log starts later than ours ends: those offsets are filled first (M9, M14).
-    pub(super) fn fill_up_to(&mut self, start: SourceOffset, dest_is_empty: bool, permit: &P) {
+    pub(super) fn fill_up_to(&mut self, start: SourceOffset, dest_is_empty: bool) {
         let span = Span { from: self.fetch_at, next: start };
         let piece = if dest_is_empty { Piece::Fillers(span) } else { Piece::Hole(span) };
-        self.queue.extend(vec![piece], permit);
+        self.queue.extend(vec![piece], None);
         self.fetch_at = start;
         self.last_epoch = LeaderEpoch::UNKNOWN;
     }
@@ -173,8 +180,9 @@ impl<P: Clone> Copying<P> {
             return None;
         }
         let fresh = Self::new(position, self.filling, self.window.next_ticket(), now);
+        let markers_are_safe = self.markers_are_safe || fresh.markers_are_safe;
         let Self { queue, fetch_at, last_epoch, announced, wall, .. } = self;
-        Some(Self { queue, fetch_at, last_epoch, announced, wall, ..fresh })
+        Some(Self { queue, fetch_at, last_epoch, announced, wall, markers_are_safe, ..fresh })
     }
 
     /// Whether there is room for another fetch answer: bytes that have no receipt yet, and pieces.
@@ -203,7 +211,7 @@ impl<P: Clone> Copying<P> {
             self.last_epoch = aligned.last_epoch;
             self.fetch_at = aligned.next;
         }
-        self.queue.extend(aligned.pieces, permit);
+        self.queue.extend(aligned.pieces, Some(permit));
         let at = self.fetch_at;
         aligned.refused.map(|what| Verdict::Unreadable { at, reason: what.0 })
     }
@@ -269,15 +277,21 @@ impl<P: Clone> Copying<P> {
 
     /// M12: the offsets at the head, as far as one request reaches.
     fn next_run(&mut self, now: Now) -> Option<MarkerRun> {
-        let (span, permit) = self.queue.take_markers(MARKERS_MAX)?;
+        let span = self.queue.take_markers(MARKERS_MAX)?;
         // A request holds MARKERS_MAX at most.
         let count = u32::try_from(span.offsets()).ok()?;
         let from = self.send_at;
         let next = from.plus(i64::from(count));
-        let (bytes, last_timestamp_ms) = (0, now.wall.0);
-        let permits = vec![permit];
-        let sent = Sent { expect: from, next, content: Content::Markers, bytes, last_timestamp_ms, permits };
-        let ticket = self.window.push(bytes, sent);
+        let sent = Sent {
+            expect: from,
+            next,
+            content: Content::Markers,
+            bytes: 0,
+            last_timestamp_ms: now.wall.0,
+            // What stood there is not written: its memory is free.
+            permits: Vec::new(),
+        };
+        let ticket = self.window.push(0, sent);
         self.send_at = next;
         Some(MarkerRun { ticket, from, count, above_coordinator_epoch: self.coordinator_epoch })
     }
@@ -309,16 +323,13 @@ impl<P: Clone> Copying<P> {
     }
 
     /// Whether somebody's earlier requests may still land where the head of the queue belongs, and the broker's
-    /// memory of us would not tell. Before old data, which make the broker forget us (M6); before markers, unless
-    /// something of ours has been acknowledged since the opening: markers of a dead owner are on their way only to
-    /// the very place where its log ended (M8, M13).
+    /// memory of us would not tell: before old data, which make the broker forget us (M6), and before markers.
     fn needs_standstill(&self, head: Head, guard: Guard, now: Now) -> bool {
-        self.footing == Footing::Remembered
-            && match head {
-                Head::Nothing => false,
-                Head::Markers => self.alignment == Alignment::Assumed,
-                Head::Batch { .. } => is_old(head, guard, now),
-            }
+        match head {
+            Head::Nothing => false,
+            Head::Markers => !self.markers_are_safe,
+            Head::Batch { .. } => self.footing == Footing::Remembered && is_old(head, guard, now),
+        }
     }
 
     fn may_send(&self, head: Head, guard: Guard, now: Now) -> bool {
@@ -362,11 +373,10 @@ impl<P: Clone> Copying<P> {
         if let MarkerAnswer::Written { coordinator_epoch, .. } = answer {
             self.coordinator_epoch = self.coordinator_epoch.max(coordinator_epoch);
         }
-        let permit = self.window.in_flight(ticket).and_then(|sent| sent.permits.first().cloned());
         let meaning = settle_markers(&mut self.window, ticket, answer, now.wall);
-        if let (Meaning::PartlyWritten { left }, Some(permit)) = (&meaning, permit) {
+        if let Meaning::PartlyWritten { left } = &meaning {
             self.send_at = left.from.mirrored();
-            self.queue.put_back(*left, permit);
+            self.queue.put_back(*left);
         }
         self.note(meaning, now)
     }
@@ -374,6 +384,7 @@ impl<P: Clone> Copying<P> {
     fn note(&mut self, meaning: Meaning, now: Now) -> Meaning {
         if matches!(meaning, Meaning::AsExpected | Meaning::PartlyWritten { .. }) {
             self.alignment = Alignment::Proven;
+            self.markers_are_safe = true;
             self.end_known_at = now.mono;
         }
         meaning

@@ -22,9 +22,7 @@ pub enum Method {
     /// Control records: no consumer sees them, the cleaner removes them (M12).
     Markers,
     /// The next surviving record of a compacted topic, over and over: the cleaner removes the repeats (M14).
-    Repeats {
-        record_bytes: u64,
-    },
+    Repeats { record_bytes: u64 },
     /// Empty records, deleted as soon as they stand (M14).
     Fillers,
 }
@@ -93,7 +91,12 @@ impl fmt::Display for Method {
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { method, offsets, bytes, milliseconds } = self;
-        write!(f, "{offsets} offsets by {method}, about {} MB and {} s", bytes.div_ceil(1_000_000), milliseconds.div_ceil(1_000))
+        write!(
+            f,
+            "{offsets} offsets by {method}, about {} MB and {} s",
+            bytes.div_ceil(1_000_000),
+            milliseconds.div_ceil(1_000)
+        )
     }
 }
 

@@ -41,13 +41,17 @@ pub enum Holes {
 enum Item {
     Piece(Piece),
     /// A hole that is filled by the record behind it.
-    Repeats { span: Span, of: Rebuilt },
+    Repeats {
+        span: Span,
+        of: Rebuilt,
+    },
 }
 
 #[derive(Debug)]
 struct Queued<P> {
     item: Item,
-    permit: P,
+    /// `None`: no fetched memory is behind it.
+    permit: Option<P>,
     /// Which fetch answer it came in: its permit is kept once.
     answer: u64,
 }
@@ -59,6 +63,8 @@ pub(super) struct Queue<P> {
     bytes: usize,
     holes: Holes,
     answers: u64,
+    /// So many batches at the head are not merged.
+    as_they_are: usize,
 }
 
 /// What comes next.
@@ -83,9 +89,16 @@ pub(super) struct Outgoing<P> {
     pub(super) permits: Vec<P>,
 }
 
+impl<P> Outgoing<P> {
+    fn whole(batch: FetchedBatch, permits: Vec<P>) -> Self {
+        let records = batch.header().record_count().unsigned_abs().into();
+        Self { batch, records, is_filler: false, permits }
+    }
+}
+
 impl<P: Clone> Queue<P> {
     pub(super) fn new(holes: Holes) -> Self {
-        Self { items: VecDeque::new(), bytes: 0, holes, answers: 0 }
+        Self { items: VecDeque::new(), bytes: 0, holes, answers: 0, as_they_are: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -102,7 +115,7 @@ impl<P: Clone> Queue<P> {
     }
 
     /// Takes the pieces of one fetch answer in.
-    pub(super) fn extend(&mut self, pieces: Vec<Piece>, permit: &P) {
+    pub(super) fn extend(&mut self, pieces: Vec<Piece>, permit: Option<&P>) {
         self.answers += 1;
         for piece in pieces {
             self.bytes += size(&piece);
@@ -113,14 +126,14 @@ impl<P: Clone> Queue<P> {
                 last.next = span.next;
                 continue;
             }
-            let (permit, answer) = (permit.clone(), self.answers);
+            let (permit, answer) = (permit.cloned(), self.answers);
             self.items.push_back(Queued { item: Item::Piece(piece), permit, answer });
         }
     }
 
     /// Puts back what is left of a run of markers.
-    pub(super) fn put_back(&mut self, span: Span, permit: P) {
-        self.items.push_front(Queued { item: Item::Piece(Piece::Void(span)), permit, answer: 0 });
+    pub(super) fn put_back(&mut self, span: Span) {
+        self.items.push_front(Queued { item: Item::Piece(Piece::Void(span)), permit: None, answer: 0 });
     }
 
     /// What comes next; decides how a hole at the head is filled.
@@ -161,7 +174,7 @@ impl<P: Clone> Queue<P> {
         let span = *span;
         let behind = self.items.get(1).and_then(|queued| match &queued.item {
             Item::Piece(Piece::Records(of)) => {
-                Some(Rebuilt { records: of.records.first()?.clone().into(), ..*of })
+                Some(Rebuilt { records: vec![of.records.first()?.clone()], ..*of })
             }
             Item::Piece(Piece::Whole(batch)) => first_of(batch),
             _ => None,
@@ -173,8 +186,7 @@ impl<P: Clone> Queue<P> {
     }
 
     /// The run of markers at the head: at most `count` of them.
-    pub(super) fn take_markers(&mut self, count: u32) -> Option<(Span, P)> {
-        let permit = self.items.front()?.permit.clone();
+    pub(super) fn take_markers(&mut self, count: u32) -> Option<Span> {
         let mut taken: Option<Span> = None;
         while let Some(Queued { item: Item::Piece(Piece::Void(span) | Piece::Hole(span)), .. }) =
             self.items.front_mut()
@@ -189,13 +201,13 @@ impl<P: Clone> Queue<P> {
             self.items.pop_front();
             self.settle_hole();
         }
-        taken.map(|taken| (taken, permit))
+        taken
     }
 
     /// The batch at the head, with whatever is merged into it.
     pub(super) fn take_batch(&mut self, now: Now) -> Option<Result<Outgoing<P>, (SourceOffset, Unreadable)>> {
         let front = self.items.front()?;
-        let permits = vec![front.permit.clone()];
+        let permits = front.permit.iter().cloned().collect();
         let (at, built) = match &front.item {
             Item::Piece(Piece::Whole(batch)) => {
                 let at = SourceOffset(batch.header().base_offset());
@@ -215,20 +227,43 @@ impl<P: Clone> Queue<P> {
     /// M17: a small batch takes those behind it along.
     fn take_whole(&mut self, mut permits: Vec<P>) -> Result<Outgoing<P>, BuildError> {
         let Some(first) = self.pop_whole(&mut permits, |_| true) else { return Err(BuildError::NoRecord) };
-        let records = first.header().record_count().unsigned_abs().into();
-        let is_mergeable = |batch: &FetchedBatch| is_small(batch);
-        if !is_mergeable(&first) || !self.next_whole().is_some_and(|next| follows(&first, next)) {
-            return Ok(Outgoing { batch: first, records, is_filler: false, permits });
+        let may_merge = self.as_they_are == 0;
+        self.as_they_are = self.as_they_are.saturating_sub(1);
+        if !may_merge || !is_small(&first) || !self.next_whole().is_some_and(|next| follows(&first, next)) {
+            return Ok(Outgoing::whole(first, permits));
         }
-        let mut merger = Merger::start(&first)?;
-        while merger.plain_bytes() < BUILT_BYTES_MAX {
-            let accepted = |next: &FetchedBatch| is_mergeable(next) && merger.accepts(next.header());
-            let Some(next) = self.pop_whole(&mut permits, accepted) else { break };
-            merger.push(&next)?;
+        let mut merger = match Merger::start(first, BUILT_BYTES_MAX) {
+            Ok(merger) => merger,
+            Err(alone) => return Ok(Outgoing::whole(alone, permits)),
+        };
+        let wanted = |merger: &Merger, next: &FetchedBatch| is_small(next) && merger.accepts(next.header());
+        while let Some(next) = self.pop_whole(&mut permits, |next| wanted(&merger, next)) {
+            if merger.push(next).is_err() {
+                break; // `accepts` has said that it fits
+            }
         }
-        let batch = merger.finish()?;
-        let records = batch.header().record_count().unsigned_abs().into();
-        Ok(Outgoing { batch, records, is_filler: false, permits })
+        match merger.merge() {
+            Ok(batch) => Ok(Outgoing::whole(batch, permits)),
+            Err(_) => self.send_as_they_are(merger.into_batches(), permits),
+        }
+    }
+
+    /// One of them is damaged: the destination has to see that for itself, then they are fetched anew (M7).
+    fn send_as_they_are(
+        &mut self,
+        batches: Vec<FetchedBatch>,
+        permits: Vec<P>,
+    ) -> Result<Outgoing<P>, BuildError> {
+        let mut batches = batches.into_iter();
+        let first = batches.next().ok_or(BuildError::NoRecord)?;
+        self.as_they_are = batches.len();
+        for batch in batches.rev() {
+            let piece = Piece::Whole(batch);
+            self.bytes += size(&piece);
+            let permit = permits.first().cloned();
+            self.items.push_front(Queued { item: Item::Piece(piece), permit, answer: 0 });
+        }
+        Ok(Outgoing::whole(first, permits))
     }
 
     fn next_whole(&self) -> Option<&FetchedBatch> {
@@ -258,7 +293,7 @@ impl<P: Clone> Queue<P> {
         }
         // The first permit is there already; from then on only an answer's last piece brings its own.
         if self.items.front().is_none_or(|next| next.answer != answer) {
-            permits.push(permit);
+            permits.extend(permit);
         }
         Some(item)
     }
@@ -300,7 +335,8 @@ impl<P: Clone> Queue<P> {
             match self.pop(&mut permits) {
                 Some(Item::Repeats { span, of }) => {
                     let Some(record) = of.records.first() else { continue };
-                    dense.extend((span.from.0..span.next.0).map(|offset| Record { offset, ..record.clone() }));
+                    dense
+                        .extend((span.from.0..span.next.0).map(|offset| Record { offset, ..record.clone() }));
                 }
                 Some(Item::Piece(Piece::Records(of))) => {
                     own += of.records.len() as u64;
@@ -321,8 +357,9 @@ impl<P: Clone> Queue<P> {
         };
         let Some(record) = of.records.first().filter(|_| is_large(*span, of)) else { return Ok(None) };
         let room = (16 * BUILT_BYTES_MAX / record_bytes(record)).max(1);
-        let count = i64::try_from(room).unwrap_or(REPEATS_MAX).min(REPEATS_MAX).min(span.next.0 - span.from.0);
-        let batch = build::repeat(record, span.from.0, count as u32, Codec::Zstd, of.epoch.0)?;
+        let count =
+            i64::try_from(room).unwrap_or(REPEATS_MAX).min(REPEATS_MAX).min(span.next.0 - span.from.0);
+        let batch = build::repeat(record, span.from.0, count as u32, Codec::Zstd)?;
         span.from = span.from.plus(count);
         if span.from >= span.next {
             self.items.pop_front();
