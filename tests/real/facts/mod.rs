@@ -10,6 +10,8 @@
 //! | `ends` | where a log ends, and who says so (M8) |
 //! | `fetching` | what an answer to a fetch proves, and what it does not (M9, M10, M11, M16) |
 //! | `sessions` | incremental fetch sessions (KIP-227) |
+//! | `markers` | offsets taken by transaction markers (M12, M13) |
+//! | `transactions` | empty, aborted and hanging ones (M15, M16) |
 //! | `settings` | what a standby topic accepts (M20), and what else is set or read |
 //!
 //! `batches` writes batches by hand, `log` is one partition under test, `stages` are clusters with a past.
@@ -19,12 +21,14 @@ mod ends;
 mod fetching;
 mod identity;
 mod log;
+mod markers;
 mod memory;
 mod raw;
 mod sequences;
 mod sessions;
 mod settings;
 mod stages;
+mod transactions;
 
 use std::time::Duration;
 
