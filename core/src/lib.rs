@@ -12,6 +12,7 @@
 //! | [`dr`] | what would be lost if the source vanished now |
 //! | [`plan`] | what has to change on the destination before a link can run |
 //! | [`spec`] | what users may write, and what it means |
+//! | [`transactions`] | which records a rolled-back transaction makes void |
 //! | [`verify`] | whether two logs hold the same, and the first difference in words |
 pub mod compare;
 pub mod dr;
@@ -19,4 +20,5 @@ pub mod ids;
 pub mod mirror;
 pub mod plan;
 pub mod spec;
+pub mod transactions;
 pub mod verify;

@@ -11,13 +11,14 @@ use std::time::Duration;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use kafka_protocol::messages::{FetchRequest, FetchResponse};
 use lockstep_core::ids::{LeaderEpoch, SourceOffset, TopicId, TopicPartition};
+pub use lockstep_core::transactions::AbortedTransaction;
 
 use crate::code::ErrorCode;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::names::wire_text;
 use crate::versions::{Api, Versions};
-pub use answer::{AbortedTransaction, Diverging, FetchAnswer, FetchedPartition};
+pub use answer::{Diverging, FetchAnswer, FetchedPartition};
 pub use session::FetchSession;
 use session::PlannedFetch;
 

@@ -9,6 +9,11 @@ use crate::ids::DestOffset;
 /// Markers of one run: above it a request would keep the broker busy for longer than a second.
 pub const MARKERS_MAX: u32 = 5_000;
 
+/// How far an owner's first marker is above the last one it found (M13): above everything that an earlier owner may
+/// have on its way, so that the broker refuses it behind ours (52). A request holds [`MARKERS_MAX`] epochs, and
+/// partitions share them only within the same distance of each other.
+pub const COORDINATOR_EPOCH_JUMP: i32 = 16_384;
+
 /// Offsets of one partition to be taken by markers (M12): all in order, alone on their partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MarkerRun {

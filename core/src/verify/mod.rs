@@ -15,7 +15,7 @@ pub mod findings;
 mod stream;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

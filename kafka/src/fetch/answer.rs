@@ -8,6 +8,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::FetchResponse;
 use kafka_protocol::messages::fetch_response::PartitionData;
 use lockstep_core::ids::{LeaderEpoch, NodeId, TopicId, TopicPartition};
+use lockstep_core::transactions::AbortedTransaction;
 
 use super::FetchTarget;
 use crate::code::ErrorCode;
@@ -44,14 +45,6 @@ pub struct FetchedPartition {
     pub aborted: Vec<AbortedTransaction>,
     /// Raw batches; the last may be cut off, the first may start before the asked offset. Empty proves nothing (M11).
     pub records: Bytes,
-}
-
-/// From `first_offset` on, up to its abort marker, every transactional record of this producer is void
-/// (`AbortedTransaction` of the Fetch answer, KIP-98).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AbortedTransaction {
-    pub producer_id: i64,
-    pub first_offset: i64,
 }
 
 /// The largest epoch not above ours that the broker knows, and where it ends there.
