@@ -12,6 +12,7 @@
 //! | `sessions` | incremental fetch sessions (KIP-227) |
 //! | `markers` | offsets taken by transaction markers (M12, M13) |
 //! | `transactions` | empty, aborted and hanging ones (M15, M16) |
+//! | `rights` | what they need where there is an authorizer |
 //! | `settings` | what a standby topic accepts (M20), and what else is set or read |
 //!
 //! `batches` writes batches by hand, `log` is one partition under test, `stages` are clusters with a past.
@@ -24,6 +25,7 @@ mod log;
 mod markers;
 mod memory;
 mod raw;
+mod rights;
 mod sequences;
 mod sessions;
 mod settings;
