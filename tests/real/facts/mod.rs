@@ -13,6 +13,7 @@
 //! | `markers` | offsets taken by transaction markers (M12, M13) |
 //! | `transactions` | empty, aborted and hanging ones (M15, M16) |
 //! | `rights` | what they need where there is an authorizer |
+//! | `taking` | the product's own tasks that take offsets (M12, M15) |
 //! | `settings` | what a standby topic accepts (M20), and what else is set or read |
 //!
 //! `batches` writes batches by hand, `log` is one partition under test, `stages` are clusters with a past.
@@ -30,6 +31,7 @@ mod sequences;
 mod sessions;
 mod settings;
 mod stages;
+mod taking;
 mod transactions;
 
 use std::time::Duration;

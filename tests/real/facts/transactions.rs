@@ -101,7 +101,7 @@ async fn taking_the_fillers_id_over_fences_the_earlier_owner() {
 }
 
 /// An independent client in the middle of a transaction.
-fn transactional(bootstrap: &str, id: &str) -> BaseProducer {
+pub(super) fn transactional(bootstrap: &str, id: &str) -> BaseProducer {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("broker.address.family", "v4")
@@ -113,7 +113,7 @@ fn transactional(bootstrap: &str, id: &str) -> BaseProducer {
     producer
 }
 
-fn write(producer: &BaseProducer, topic: &str, records: usize) {
+pub(super) fn write(producer: &BaseProducer, topic: &str, records: usize) {
     for _ in 0..records {
         producer.send(BaseRecord::<(), str>::to(topic).partition(0).payload("undecided")).unwrap();
     }
