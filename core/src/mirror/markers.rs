@@ -27,6 +27,17 @@ pub struct MarkerRun {
     pub above_coordinator_epoch: i32,
 }
 
+/// Where the sequence of our data goes on behind markers. A marker makes a broker that had forgotten our producer
+/// remember it anew, without a sequence: then the next data have to begin at 0, or they are refused (45).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SequenceBehind {
+    /// The markers were not our producer's (M15): what the broker knows of us is what it knew before.
+    AsBefore,
+    /// The last sequence the broker remembers of us behind the markers; −1 for none: begin at 0. The markers carry the
+    /// broker's time, so that it is remembered (M6) until data with older timestamps follow.
+    After(i32),
+}
+
 /// What became of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MarkerAnswer {
@@ -39,6 +50,7 @@ pub enum MarkerAnswer {
         end: DestOffset,
         /// Of the last marker: the next run's are above it. Unchanged where transactions took the offsets (M15).
         coordinator_epoch: i32,
+        sequence: SequenceBehind,
     },
     /// Anything else. How many were written is unknown: drain, ask, never repeat blindly (M13).
     Failed(Trouble),
