@@ -23,8 +23,9 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 /// The same where only the start of a frame of our own is looked at: level 3 asks for 2 MiB.
 const ZSTD_START_WINDOW_LOG_MAX: u32 = 24;
 
-/// First step of a result that grows as it is read.
-const START_BYTES: usize = 64 << 10;
+/// First step of a result that grows as it is read: a few times the input, so that small batches take little.
+const START_RATIO: usize = 4;
+const START_BYTES: std::ops::RangeInclusive<usize> = 1 << 10..=1 << 20;
 
 /// The records of a batch as plain bytes, at most `max` of them.
 pub(crate) fn records(header: &BatchHeader, payload: &[u8], max: usize) -> Result<Bytes, RecordError> {
@@ -44,7 +45,7 @@ pub(crate) fn decompress(codec: Codec, payload: &[u8], max: usize) -> Result<Byt
     let out = match codec {
         Codec::None if payload.len() > max => Err(Failure::TooLarge),
         Codec::None => Ok(payload.to_vec()),
-        Codec::Gzip => read_bounded(flate2::bufread::MultiGzDecoder::new(payload), max),
+        Codec::Gzip => read_bounded(flate2::bufread::MultiGzDecoder::new(payload), payload.len(), max),
         Codec::Snappy => snappy(payload, max),
         Codec::Lz4 => lz4(payload, max),
         Codec::Zstd => zstd(payload, max),
@@ -104,7 +105,7 @@ fn append_snappy_block(out: &mut Vec<u8>, block: &[u8], max: usize) -> Result<()
 
 fn lz4(payload: &[u8], max: usize) -> Result<Vec<u8>, Failure> {
     let mut input = Watched { rest: payload, ran_dry: false };
-    let out = read_bounded(lz4_flex::frame::FrameDecoder::new(&mut input), max)?;
+    let out = read_bounded(lz4_flex::frame::FrameDecoder::new(&mut input), payload.len(), max)?;
     // The decoder takes a frame without its end for a whole one. Kafka writes one frame a batch.
     if input.ran_dry {
         return Err(Failure::corrupt("the frame has no end"));
@@ -132,7 +133,7 @@ impl Read for Watched<'_> {
 fn zstd(payload: &[u8], max: usize) -> Result<Vec<u8>, Failure> {
     let mut decoder = zstd::stream::read::Decoder::with_buffer(payload).map_err(Failure::corrupt)?;
     decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(Failure::corrupt)?;
-    read_bounded(decoder, max)
+    read_bounded(decoder, payload.len(), max)
 }
 
 /// The first `length` bytes of what a zstd `payload` holds, unpacking no more than the block they lie in. `None`:
@@ -146,8 +147,9 @@ pub(crate) fn zstd_start(payload: &[u8], length: usize) -> Option<Vec<u8>> {
 }
 
 /// Everything that `from` gives, if that is not more than `max` bytes. The buffer doubles as it fills, up to
-/// one byte above `max`.
-fn read_bounded(mut from: impl Read, max: usize) -> Result<Vec<u8>, Failure> {
+/// one byte above `max`. `packed_len`: bytes that `from` reads.
+fn read_bounded(mut from: impl Read, packed_len: usize, max: usize) -> Result<Vec<u8>, Failure> {
+    let start = packed_len.saturating_mul(START_RATIO).clamp(*START_BYTES.start(), *START_BYTES.end());
     let mut out = Vec::new();
     let mut filled = 0;
     loop {
@@ -155,7 +157,7 @@ fn read_bounded(mut from: impl Read, max: usize) -> Result<Vec<u8>, Failure> {
             return Err(Failure::TooLarge);
         }
         if filled == out.len() {
-            let target = (out.len().saturating_mul(2)).max(START_BYTES).min(max.saturating_add(1));
+            let target = (out.len().saturating_mul(2)).max(start).min(max.saturating_add(1));
             out.reserve_exact(target - filled);
             out.resize(target, 0);
         }
