@@ -6,6 +6,7 @@
 use std::io::{self, Read};
 
 use bytes::{Buf, Bytes};
+use zstd::zstd_safe::{DCtx, ResetDirective};
 
 use super::RecordError;
 use crate::header::{BatchHeader, Codec};
@@ -29,31 +30,65 @@ const START_BYTES: std::ops::RangeInclusive<usize> = 1 << 10..=1 << 20;
 
 /// The records of a batch as plain bytes, at most `max` of them.
 pub(crate) fn records(header: &BatchHeader, payload: &[u8], max: usize) -> Result<Bytes, RecordError> {
-    let codec = header.codec()?;
-    if header.record_count() > 0 {
-        return decompress(codec, payload, max);
-    }
-    // The cleaner leaves a bare header: nothing there to decompress, whatever the codec says.
-    match payload.len() {
-        0 => Ok(Bytes::new()),
-        bytes => Err(RecordError::TrailingBytes { bytes }),
-    }
+    Unpacker::default().records(header, payload, max)
 }
 
 /// Decompresses a whole `payload` into at most `max` bytes.
 pub(crate) fn decompress(codec: Codec, payload: &[u8], max: usize) -> Result<Bytes, RecordError> {
-    let out = match codec {
-        Codec::None if payload.len() > max => Err(Failure::TooLarge),
-        Codec::None => Ok(payload.to_vec()),
-        Codec::Gzip => read_bounded(flate2::bufread::MultiGzDecoder::new(payload), payload.len(), max),
-        Codec::Snappy => snappy(payload, max),
-        Codec::Lz4 => lz4(payload, max),
-        Codec::Zstd => zstd(payload, max),
-    };
-    match out {
-        Ok(out) => Ok(Bytes::from(out)),
-        Err(Failure::TooLarge) => Err(RecordError::TooLarge { limit_bytes: max }),
-        Err(Failure::Corrupt(cause)) => Err(RecordError::Decompress { codec, cause }),
+    Unpacker::default().decompress(codec, payload, max)
+}
+
+/// For many batches: keeps what zstd works with, which costs more to make than a small batch takes to unpack.
+#[derive(Default)]
+pub(crate) struct Unpacker {
+    zstd: Option<DCtx<'static>>,
+}
+
+impl Unpacker {
+    /// As [`records`].
+    pub(crate) fn records(
+        &mut self,
+        header: &BatchHeader,
+        payload: &[u8],
+        max: usize,
+    ) -> Result<Bytes, RecordError> {
+        let codec = header.codec()?;
+        if header.record_count() > 0 {
+            return self.decompress(codec, payload, max);
+        }
+        // The cleaner leaves a bare header: nothing there to decompress, whatever the codec says.
+        match payload.len() {
+            0 => Ok(Bytes::new()),
+            bytes => Err(RecordError::TrailingBytes { bytes }),
+        }
+    }
+
+    fn decompress(&mut self, codec: Codec, payload: &[u8], max: usize) -> Result<Bytes, RecordError> {
+        let out = match codec {
+            Codec::None if payload.len() > max => Err(Failure::TooLarge),
+            Codec::None => Ok(payload.to_vec()),
+            Codec::Gzip => read_bounded(flate2::bufread::MultiGzDecoder::new(payload), payload.len(), max),
+            Codec::Snappy => snappy(payload, max),
+            Codec::Lz4 => lz4(payload, max),
+            Codec::Zstd => self.zstd(payload, max),
+        };
+        match out {
+            Ok(out) => Ok(Bytes::from(out)),
+            Err(Failure::TooLarge) => Err(RecordError::TooLarge { limit_bytes: max }),
+            Err(Failure::Corrupt(cause)) => Err(RecordError::Decompress { codec, cause }),
+        }
+    }
+
+    fn zstd(&mut self, payload: &[u8], max: usize) -> Result<Vec<u8>, Failure> {
+        let context = match &mut self.zstd {
+            Some(context) => context,
+            none => none.insert(DCtx::try_create().ok_or_else(|| Failure::corrupt("no memory"))?),
+        };
+        // What an error left half done is forgotten.
+        context.reset(ResetDirective::SessionOnly).map_err(|_| Failure::corrupt("no new start"))?;
+        let mut decoder = zstd::stream::read::Decoder::with_context(payload, context);
+        decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(Failure::corrupt)?;
+        read_bounded(decoder, payload.len(), max)
     }
 }
 
@@ -128,12 +163,6 @@ impl Read for Watched<'_> {
         self.ran_dry |= count == 0 && !buf.is_empty();
         Ok(count)
     }
-}
-
-fn zstd(payload: &[u8], max: usize) -> Result<Vec<u8>, Failure> {
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(payload).map_err(Failure::corrupt)?;
-    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(Failure::corrupt)?;
-    read_bounded(decoder, payload.len(), max)
 }
 
 /// The first `length` bytes of what a zstd `payload` holds, unpacking no more than the block they lie in. `None`:
