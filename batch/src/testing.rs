@@ -123,11 +123,11 @@ fn put_record(out: &mut Vec<u8>, record: &Record, base_offset: i64, base_timesta
     out.extend(body);
 }
 
-pub(crate) fn put_varint(out: &mut Vec<u8>, number: i32) {
+fn put_varint(out: &mut Vec<u8>, number: i32) {
     put_varlong(out, i64::from(number));
 }
 
-pub(crate) fn put_varlong(out: &mut Vec<u8>, number: i64) {
+fn put_varlong(out: &mut Vec<u8>, number: i64) {
     let mut rest = ((number << 1) ^ (number >> 63)) as u64;
     while rest > 0x7f {
         out.push((rest & 0x7f) as u8 | 0x80);
