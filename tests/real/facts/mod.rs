@@ -4,6 +4,7 @@
 //! | file | what it asks |
 //! |---|---|
 //! | `raw` | what a broker does with a batch under a new header, and with a damaged one (M4) |
+//! | `encoder` | batches that no producer wrote: encoded, repeated, merged, fillers (M14, M17) |
 //! | `sequences` | repeats, gaps, epochs and slips of an idempotent producer (M5, M7, M8) |
 //! | `memory` | what a partition remembers of its producers, and when it forgets them (M6) |
 //! | `identity` | the transactional id that names a link's producer (M1) |
@@ -19,6 +20,7 @@
 //! `batches` writes batches by hand, `log` is one partition under test, `stages` are clusters with a past.
 
 mod batches;
+mod encoder;
 mod ends;
 mod fetching;
 mod identity;
