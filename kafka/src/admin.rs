@@ -12,6 +12,7 @@ mod describe_log_dirs;
 mod describe_producers;
 mod describe_transactions;
 mod empty_transaction;
+mod filler_transactions;
 mod find_coordinator;
 mod init_producer_id;
 mod list_offsets;
@@ -19,6 +20,7 @@ mod list_transactions;
 mod offset_for_leader_epoch;
 mod partitions;
 mod patience;
+mod write_txn_markers;
 
 pub use configs::{ConfigEntry, ConfigSource, ConfigTarget, describe_configs, incremental_alter_configs};
 pub use create_partitions::create_partitions;
@@ -29,11 +31,15 @@ pub use describe_log_dirs::describe_log_dirs;
 pub use describe_producers::{ProducerState, describe_producers};
 pub use describe_transactions::{TransactionPhase, TransactionState, describe_transactions};
 pub use empty_transaction::run_empty_transaction;
+pub use filler_transactions::{Filled, FillerTransactions};
 pub use find_coordinator::{CoordinatorKind, find_coordinator};
 pub use init_producer_id::init_producer_id;
 pub use list_offsets::{At, list_offsets};
 pub use list_transactions::list_transactions;
-pub use offset_for_leader_epoch::{EpochEnd, EpochQuestion, offset_for_leader_epoch};
+pub use offset_for_leader_epoch::{
+    EpochEnd, EpochQuestion, PendingEnds, offset_for_leader_epoch, submit_offset_for_leader_epoch,
+};
+pub use write_txn_markers::{MarkerEntry, MarkerKind, PendingMarkers, submit_write_txn_markers};
 
 use std::time::Duration;
 

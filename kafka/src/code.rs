@@ -52,6 +52,8 @@ impl ErrorCode {
     pub const INVALID_PRODUCER_EPOCH: Self = Self(47);
     pub const CONCURRENT_TRANSACTIONS: Self = Self(51);
     pub const TRANSACTION_COORDINATOR_FENCED: Self = Self(52);
+    pub const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: Self = Self(53);
+    pub const OPERATION_NOT_ATTEMPTED: Self = Self(55);
     pub const KAFKA_STORAGE_ERROR: Self = Self(56);
     pub const UNKNOWN_PRODUCER_ID: Self = Self(59);
     pub const FETCH_SESSION_ID_NOT_FOUND: Self = Self(70);

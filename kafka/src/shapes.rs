@@ -89,7 +89,9 @@ impl Api {
             Self::DeleteRecords => DELETE_RECORDS,
             Self::InitProducerId => INIT_PRODUCER_ID,
             Self::OffsetForLeaderEpoch => OFFSET_FOR_LEADER_EPOCH,
+            Self::AddPartitionsToTxn => ADD_PARTITIONS_TO_TXN,
             Self::AddOffsetsToTxn | Self::EndTxn => TRANSACTION_STEP,
+            Self::WriteTxnMarkers => WRITE_TXN_MARKERS,
             Self::DescribeConfigs => DESCRIBE_CONFIGS,
             Self::DescribeLogDirs => DESCRIBE_LOG_DIRS,
             Self::CreatePartitions => CREATE_PARTITIONS,
@@ -212,6 +214,12 @@ const LOG_DIR_TOPIC: &[Field] = &[TEXT, list(&[INT32, INT64, INT64, BOOL])];
 
 /// Throttle, error, filters not known there; per transaction: id, producer id, state.
 const LIST_TRANSACTIONS: &[Field] = &[INT32, INT16, field(Kind::Texts), list(&[TEXT, INT64, TEXT])];
+
+/// Throttle; per partition: index, error.
+const ADD_PARTITIONS_TO_TXN: &[Field] = &[INT32, list(&[TEXT, list(&[INT32, INT16])])];
+
+/// Per producer id: id, topics; per partition: index, error.
+const WRITE_TXN_MARKERS: &[Field] = &[list(&[INT64, list(&[TEXT, list(&[INT32, INT16])])])];
 
 /// Throttle, error.
 const TRANSACTION_STEP: &[Field] = &[INT32, INT16];

@@ -20,8 +20,10 @@ pub enum Api {
     DeleteRecords = 21,
     InitProducerId = 22,
     OffsetForLeaderEpoch = 23,
+    AddPartitionsToTxn = 24,
     AddOffsetsToTxn = 25,
     EndTxn = 26,
+    WriteTxnMarkers = 27,
     DescribeConfigs = 32,
     DescribeLogDirs = 35,
     CreatePartitions = 37,
@@ -64,7 +66,7 @@ impl fmt::Display for Versions {
 
 impl Api {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::Produce,
         Self::Fetch,
         Self::ListOffsets,
@@ -76,8 +78,10 @@ impl Api {
         Self::DeleteRecords,
         Self::InitProducerId,
         Self::OffsetForLeaderEpoch,
+        Self::AddPartitionsToTxn,
         Self::AddOffsetsToTxn,
         Self::EndTxn,
+        Self::WriteTxnMarkers,
         Self::DescribeConfigs,
         Self::DescribeLogDirs,
         Self::CreatePartitions,
@@ -107,7 +111,8 @@ impl Api {
             Self::InitProducerId => Versions::new(0, 4),
             Self::OffsetForLeaderEpoch => Versions::new(2, 4),
             // Later ones raise the producer epoch at every end of a transaction (KIP-890).
-            Self::AddOffsetsToTxn | Self::EndTxn => Versions::new(0, 3),
+            Self::AddPartitionsToTxn | Self::AddOffsetsToTxn | Self::EndTxn => Versions::new(0, 3),
+            Self::WriteTxnMarkers => Versions::new(1, 1),
             Self::DescribeConfigs | Self::DescribeLogDirs => Versions::new(1, 4),
             Self::CreatePartitions => Versions::new(0, 3),
             Self::IncrementalAlterConfigs => Versions::new(0, 1),
@@ -123,11 +128,12 @@ impl Api {
             Self::Produce | Self::Metadata => 9,
             Self::Fetch => 12,
             Self::ListOffsets => 6,
-            Self::FindCoordinator | Self::ApiVersions | Self::AddOffsetsToTxn | Self::EndTxn => 3,
+            Self::FindCoordinator | Self::ApiVersions => 3,
+            Self::AddPartitionsToTxn | Self::AddOffsetsToTxn | Self::EndTxn => 3,
             Self::CreateTopics => 5,
             Self::DeleteTopics | Self::OffsetForLeaderEpoch | Self::DescribeConfigs => 4,
             Self::DeleteRecords | Self::InitProducerId | Self::CreatePartitions | Self::DescribeLogDirs => 2,
-            Self::IncrementalAlterConfigs => 1,
+            Self::IncrementalAlterConfigs | Self::WriteTxnMarkers => 1,
             Self::DescribeProducers | Self::DescribeTransactions | Self::ListTransactions => 0,
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lockstep_core::ids::{NodeId, TopicId, TopicPartition};
 use lockstep_core::mirror::Trouble;
 use lockstep_core::mirror::copying::AppendAnswer;
+use lockstep_core::mirror::markers::MarkerAnswer;
 use lockstep_core::mirror::opening::Facts;
 use lockstep_core::mirror::window::Ticket;
 use lockstep_kafka::Metadata;
@@ -27,6 +28,11 @@ pub enum Event {
     Produced {
         node: NodeId,
         answers: Vec<AppendOutcome>,
+    },
+    /// Answers to runs of markers: all of one request.
+    Marked {
+        node: NodeId,
+        answers: Vec<MarkerOutcome>,
     },
     /// Facts for the partitions of one opening round.
     Opened {
@@ -59,6 +65,15 @@ pub struct AppendOutcome {
     pub partition: TopicPartition,
     pub ticket: Ticket,
     pub answer: AppendAnswer,
+    /// The destination's leadership moved: its metadata are out of date.
+    pub metadata_stale: bool,
+}
+
+#[derive(Debug)]
+pub struct MarkerOutcome {
+    pub partition: TopicPartition,
+    pub ticket: Ticket,
+    pub answer: MarkerAnswer,
     /// The destination's leadership moved: its metadata are out of date.
     pub metadata_stale: bool,
 }

@@ -12,6 +12,8 @@
 //! | [`routes`] | which broker each partition is fetched from and written to |
 //! | [`source`] | one task per source broker: long-poll fetches in an incremental session |
 //! | [`sink`] | one task per destination broker: pipelined appends |
+//! | [`markers`] | one task per destination broker: offsets that no record takes (M12, M15) |
+//! | [`open_transactions`] | what holds a source's last stable offset back (M16) |
 //! | [`open`] | reads the facts a partition is opened with, in the one safe order (M8) |
 //! | [`probe`] | asks both sides for their ends every second: exposure, and the link's heartbeat |
 //! | `desks`, `slot` | what the engine keeps per broker and per partition |
@@ -26,7 +28,9 @@ pub mod budget;
 mod desks;
 pub mod engine;
 pub mod event;
+pub mod markers;
 pub mod open;
+pub mod open_transactions;
 pub mod probe;
 pub mod report;
 pub mod retention;

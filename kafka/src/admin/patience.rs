@@ -23,6 +23,13 @@ impl Patience {
         Self { settings: cluster.settings().clone(), deadline: Instant::now() + time, failures: 0 }
     }
 
+    /// As long as one request may take, beginning with shorter pauses: what is waited for takes milliseconds.
+    pub(super) fn brisk(cluster: &Cluster, first: Duration) -> Self {
+        let mut patience = Self::new(cluster);
+        patience.settings.backoff_min = first.min(patience.settings.backoff_min);
+        patience
+    }
+
     /// Waits before the next attempt; `false`, at once, when the deadline would pass meanwhile.
     pub(super) async fn another_try(&mut self) -> bool {
         self.failures = self.failures.saturating_add(1);

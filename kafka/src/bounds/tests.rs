@@ -131,6 +131,8 @@ fn decoder_of(api: Api) -> Decoder {
     match api {
         Api::Produce => decoder::<m::ProduceResponse>,
         Api::Fetch => decoder::<m::FetchResponse>,
+        Api::AddPartitionsToTxn => decoder::<m::AddPartitionsToTxnResponse>,
+        Api::WriteTxnMarkers => decoder::<m::WriteTxnMarkersResponse>,
         Api::AddOffsetsToTxn => decoder::<m::AddOffsetsToTxnResponse>,
         Api::DescribeLogDirs => decoder::<m::DescribeLogDirsResponse>,
         Api::EndTxn => decoder::<m::EndTxnResponse>,

@@ -39,6 +39,8 @@ impl Engine {
                 }
             }
             Event::Produced { node, answers } => self.on_produced(node, answers, now),
+            // No partition asks for markers yet.
+            Event::Marked { .. } => {}
             Event::Opened { facts } => {
                 self.open_rounds = self.open_rounds.saturating_sub(1);
                 for (tp, facts) in facts {

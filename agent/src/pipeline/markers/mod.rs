@@ -1,0 +1,285 @@
+//! One task per destination broker: takes offsets by markers (M12), or by empty transactions where the right to write
+//! markers is missing (M15). One request at a time; partitions that come meanwhile join the next one.
+//! Promises: every run gets exactly one answer; right behind the markers, on the same connection, the log's end is
+//! asked under the current leader epoch (M8, M13). Never repeats what may have been written: after any doubt a run has
+//! failed, and its partition asks the destination where it stands.
+
+mod filler;
+mod plan;
+mod right;
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use lockstep_core::ids::{DestOffset, LeaderEpoch, NodeId, ProducerIdentity};
+use lockstep_core::mirror::Trouble;
+use lockstep_core::mirror::markers::MarkerAnswer;
+use lockstep_kafka::admin::{
+    EpochEnd, EpochQuestion, MarkerKind, PerPartition, submit_offset_for_leader_epoch,
+    submit_write_txn_markers,
+};
+use lockstep_kafka::{Class, Cluster, Connection, Error, ErrorCode};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+pub use filler::Filler;
+use plan::Plan;
+pub use plan::{REQUEST_MARKERS_MAX, WantedRun};
+pub use right::MarkerRight;
+
+use super::event::{Event, MarkerOutcome};
+use super::source::backoff;
+
+/// Jobs that may wait in front of a task: what comes while a request is under way.
+pub const JOBS_WAITING_MAX: usize = 4;
+
+/// Beyond the broker's own deadline for its replicas (`request.timeout.ms`, 30 s).
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// Runs for partitions that one broker leads: at most one per partition until it is answered.
+#[derive(Debug)]
+pub struct MarkerJob {
+    pub runs: Vec<WantedRun>,
+}
+
+pub struct Markers {
+    pub node: NodeId,
+    pub cluster: Cluster,
+    /// The link's producer.
+    pub ours: ProducerIdentity,
+    pub right: MarkerRight,
+    pub filler: Filler,
+    pub jobs: mpsc::Receiver<MarkerJob>,
+    pub events: mpsc::Sender<Event>,
+}
+
+/// What the broker said about the markers and the ends behind them, partition by partition.
+struct Written {
+    markers: PerPartition<()>,
+    ends: PerPartition<EpochEnd>,
+}
+
+impl Markers {
+    /// Runs until the engine drops its end of `jobs` and every run has its answer.
+    pub async fn run(mut self) {
+        let mut connection: Option<Connection> = None;
+        let mut failures = 0u32;
+        // At most one run per partition waits here: a partition asks again only after its answer.
+        let mut waiting: VecDeque<WantedRun> = VecDeque::new();
+        loop {
+            if waiting.is_empty() {
+                match self.jobs.recv().await {
+                    Some(job) => waiting.extend(job.runs),
+                    None => return,
+                }
+            }
+            while let Ok(job) = self.jobs.try_recv() {
+                waiting.extend(job.runs);
+            }
+            let Some(plan) = Plan::take(&mut waiting) else { continue };
+            let answers = self.perform(&plan, &mut connection).await;
+            if connection.is_some() {
+                failures = 0;
+            } else {
+                tokio::time::sleep(backoff(failures)).await;
+                failures = failures.saturating_add(1);
+            }
+            if self.events.send(Event::Marked { node: self.node, answers }).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn perform(&self, plan: &Plan, connection: &mut Option<Connection>) -> Vec<MarkerOutcome> {
+        match self.attempt(plan, connection).await {
+            Ok(answers) => answers,
+            Err(error) => {
+                *connection = None;
+                all_failed(&plan.wanted, self.node, &error)
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        plan: &Plan,
+        connection: &mut Option<Connection>,
+    ) -> Result<Vec<MarkerOutcome>, Error> {
+        let connection = match connection {
+            Some(open) if open.is_open() => open,
+            slot => slot.insert(self.cluster.dedicated(self.node).await?),
+        };
+        if self.right.is_worth_trying(Instant::now()) {
+            let written = self.write(plan, connection).await?;
+            if !is_unprivileged(&written.markers) {
+                self.right.held();
+                return Ok(join(plan, written));
+            }
+            self.right.refused(Instant::now());
+        }
+        Ok(self.filler.take(connection, &plan.wanted).await)
+    }
+
+    /// Markers, and right behind them the question for the ends: a broker works through a connection in order.
+    async fn write(&self, plan: &Plan, connection: &Connection) -> Result<Written, Error> {
+        let markers = submit_write_txn_markers(
+            connection,
+            self.ours,
+            MarkerKind::Abort,
+            &plan.entries(),
+            ANSWER_TIMEOUT,
+        )
+        .await?;
+        let ends =
+            submit_offset_for_leader_epoch(connection, &questions(&plan.wanted), ANSWER_TIMEOUT).await?;
+        Ok(Written { markers: markers.answer().await?, ends: ends.answer().await? })
+    }
+}
+
+/// Asks for the log's *end*: the current epoch's (M8).
+fn questions(wanted: &[WantedRun]) -> Vec<EpochQuestion> {
+    let question =
+        |each: &WantedRun| EpochQuestion { tp: each.tp.clone(), current: each.epoch, asked: each.epoch };
+    wanted.iter().map(question).collect()
+}
+
+/// Whether nothing was written for want of the right: the broker decides it once for the whole request.
+fn is_unprivileged(markers: &PerPartition<()>) -> bool {
+    !markers.is_empty()
+        && markers.iter().all(|(_, outcome)| *outcome == Err(ErrorCode::CLUSTER_AUTHORIZATION_FAILED))
+}
+
+/// Joins the answers to the runs. A partition without a code and with an end is written; whether the end is the right
+/// one, it judges itself.
+fn join(plan: &Plan, written: Written) -> Vec<MarkerOutcome> {
+    let markers: HashMap<_, _> = written.markers.into_iter().collect();
+    let ends: HashMap<_, _> = written.ends.into_iter().collect();
+    let outcome = |each: &WantedRun| {
+        let end = match (markers.get(&each.tp), ends.get(&each.tp)) {
+            (Some(Err(code)), _) => Err(refusal("the destination refused markers", *code)),
+            (Some(Ok(())), Some(end)) => end_under(end, each.epoch),
+            _ => Err((Trouble::soon("the destination did not answer for this partition"), false)),
+        };
+        match end {
+            Ok(end) => {
+                let coordinator_epoch = plan.last_epoch(&each.run);
+                written_outcome(each, each.run.count, end, coordinator_epoch)
+            }
+            Err((trouble, metadata_stale)) => failed(each, trouble, metadata_stale),
+        }
+    };
+    plan.wanted.iter().map(outcome).collect()
+}
+
+/// The end under the epoch asked for; else what is wrong, and whether the metadata are out of date.
+fn end_under(
+    answer: &Result<EpochEnd, ErrorCode>,
+    asked: LeaderEpoch,
+) -> Result<DestOffset, (Trouble, bool)> {
+    match answer {
+        Ok(end) if end.epoch == asked && end.end_offset >= 0 => Ok(DestOffset(end.end_offset)),
+        Ok(end) => {
+            let text = format!(
+                "destination: asked for leader epoch {asked}, answered for {}: leadership has moved",
+                end.epoch
+            );
+            Err((Trouble::soon(text), true))
+        }
+        Err(code) => Err(refusal("the destination does not tell its end", *code)),
+    }
+}
+
+fn refusal(what: &str, code: ErrorCode) -> (Trouble, bool) {
+    let text = format!("{what}: {code}");
+    let trouble = match code.class() {
+        Class::Fatal => Trouble::slow(text),
+        Class::Retry | Class::Rewind | Class::Fence => Trouble::soon(text),
+    };
+    (trouble, code.refreshes_metadata())
+}
+
+fn written_outcome(each: &WantedRun, count: u32, end: DestOffset, coordinator_epoch: i32) -> MarkerOutcome {
+    MarkerOutcome {
+        partition: each.tp.clone(),
+        ticket: each.run.ticket,
+        answer: MarkerAnswer::Written { count, end, coordinator_epoch },
+        metadata_stale: false,
+    }
+}
+
+fn failed(each: &WantedRun, trouble: Trouble, metadata_stale: bool) -> MarkerOutcome {
+    MarkerOutcome {
+        partition: each.tp.clone(),
+        ticket: each.run.ticket,
+        answer: MarkerAnswer::Failed(trouble),
+        metadata_stale,
+    }
+}
+
+fn all_failed(wanted: &[WantedRun], node: NodeId, error: &Error) -> Vec<MarkerOutcome> {
+    let text = format!("destination broker {node}: {error}");
+    let trouble = if error.class() == Class::Fatal { Trouble::slow(text) } else { Trouble::soon(text) };
+    wanted.iter().map(|each| failed(each, trouble.clone(), error.refreshes_metadata())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_core::ids::TopicPartition;
+
+    use super::plan::testing::wanted;
+    use super::*;
+
+    fn plan(runs: impl IntoIterator<Item = WantedRun>) -> Plan {
+        Plan::take(&mut runs.into_iter().collect()).expect("something waits")
+    }
+
+    fn tp(partition: i32) -> TopicPartition {
+        TopicPartition::new("t", partition)
+    }
+
+    fn end(epoch: i32, end_offset: i64) -> Result<EpochEnd, ErrorCode> {
+        Ok(EpochEnd { epoch: LeaderEpoch(epoch), end_offset })
+    }
+
+    #[test]
+    fn every_run_gets_its_own_answer() {
+        let plan = plan((0..6).map(|n| wanted(n, 2, 10)));
+        let lower = ErrorCode::TRANSACTION_COORDINATOR_FENCED;
+        let markers =
+            vec![(tp(0), Ok(())), (tp(1), Err(lower)), (tp(2), Ok(())), (tp(3), Ok(())), (tp(4), Ok(()))];
+        let moved = ErrorCode::FENCED_LEADER_EPOCH;
+        let ends = vec![
+            (tp(4), end(7, -1)),
+            (tp(3), Err(moved)),
+            (tp(2), end(6, 102)),
+            (tp(1), end(7, 102)),
+            (tp(0), end(7, 102)),
+            (tp(5), end(7, 102)),
+        ];
+        let mut answers = join(&plan, Written { markers, ends });
+        answers.sort_by(|a, b| a.partition.cmp(&b.partition));
+        let written = MarkerAnswer::Written { count: 2, end: DestOffset(102), coordinator_epoch: 12 };
+        assert_eq!(answers[0].answer, written);
+        for (partition, words, stale) in [
+            (1, "TRANSACTION_COORDINATOR_FENCED", false),
+            (2, "asked for leader epoch 7, answered for 6", true),
+            (3, "FENCED_LEADER_EPOCH", true),
+            (4, "leadership has moved", true),
+            (5, "did not answer", false),
+        ] {
+            let MarkerAnswer::Failed(trouble) = &answers[partition].answer else { panic!("{partition}") };
+            assert!(trouble.text.contains(words), "{partition}: {}", trouble.text);
+            assert_eq!(answers[partition].metadata_stale, stale, "{partition}");
+        }
+        assert_eq!(answers.len(), 6);
+        assert!(answers.iter().all(|a| i64::from(a.partition.partition) == a.ticket.0.cast_signed()));
+    }
+
+    #[test]
+    fn only_a_request_refused_as_a_whole_is_unprivileged() {
+        let unprivileged = ErrorCode::CLUSTER_AUTHORIZATION_FAILED;
+        assert!(is_unprivileged(&vec![(tp(0), Err(unprivileged)), (tp(1), Err(unprivileged))]));
+        assert!(!is_unprivileged(&vec![(tp(0), Err(unprivileged)), (tp(1), Ok(()))]));
+        assert!(!is_unprivileged(&vec![]));
+    }
+}

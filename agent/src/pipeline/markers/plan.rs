@@ -1,0 +1,161 @@
+//! Which markers go into one request: entries shared by partitions, coordinator epochs in order (M12, M13).
+//! Pure. Promises: a partition gets exactly as many entries as it wants, each above the last epoch the broker knows
+//! there, in growing order; a request holds at most [`REQUEST_MARKERS_MAX`] markers. Never splits a run.
+
+use std::collections::{HashSet, VecDeque};
+
+use lockstep_core::ids::{LeaderEpoch, TopicPartition};
+use lockstep_core::mirror::markers::{MARKERS_MAX, MarkerRun};
+use lockstep_kafka::admin::MarkerEntry;
+
+/// Markers of one request, over all its partitions: some 0.2 s of a broker's time.
+pub const REQUEST_MARKERS_MAX: u32 = 20_000;
+
+const _: () = assert!(MARKERS_MAX <= REQUEST_MARKERS_MAX, "every run must fit into a request");
+
+/// A run of one partition, under the leader epoch it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WantedRun {
+    pub tp: TopicPartition,
+    pub epoch: LeaderEpoch,
+    pub run: MarkerRun,
+}
+
+/// One request to be.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) wanted: Vec<WantedRun>,
+    /// The coordinator epoch of the first entry.
+    first_epoch: i32,
+}
+
+impl Plan {
+    /// Takes the oldest runs that fit into one request; `None` if nothing waits. Partitions share the entries, so that
+    /// a request costs the broker one loop over them and not one per partition.
+    pub(super) fn take(waiting: &mut VecDeque<WantedRun>) -> Option<Self> {
+        let mut wanted: Vec<WantedRun> = Vec::new();
+        let mut named = HashSet::new();
+        let mut markers = 0;
+        while let Some(next) = waiting.front() {
+            if markers + next.run.count > REQUEST_MARKERS_MAX && !wanted.is_empty() {
+                break;
+            }
+            // A partition has one run at a time; were there a second, it would be answered with the first one's end.
+            if !named.insert(next.tp.clone()) {
+                break;
+            }
+            markers += next.run.count;
+            wanted.extend(waiting.pop_front());
+        }
+        let above = wanted.iter().map(|each| each.run.above_coordinator_epoch).max()?;
+        wanted.sort_by_key(|each| std::cmp::Reverse(each.run.count));
+        Some(Self { wanted, first_epoch: above.saturating_add(1).max(0) })
+    }
+
+    /// The entries in order: the k-th goes to every partition that wants more than k.
+    pub(super) fn entries(&self) -> Vec<MarkerEntry> {
+        let most = self.wanted.first().map_or(0, |each| each.run.count);
+        let mut width = self.wanted.len();
+        (0..most)
+            .map(|index| {
+                // Sorted by count: those that want this entry are the first ones.
+                while width > 0 && self.wanted[width - 1].run.count <= index {
+                    width -= 1;
+                }
+                MarkerEntry {
+                    coordinator_epoch: self.epoch_of(index),
+                    partitions: self.wanted[..width].iter().map(|each| each.tp.clone()).collect(),
+                }
+            })
+            .collect()
+    }
+
+    /// The coordinator epoch of the last marker of a run.
+    pub(super) fn last_epoch(&self, run: &MarkerRun) -> i32 {
+        self.epoch_of(run.count.saturating_sub(1))
+    }
+
+    /// At the end of its range the epoch stays where it is: an equal one is taken, so nothing stops. What is lost then:
+    /// markers of a dead owner that still land are no longer refused because of ours; the end that has to stand still
+    /// before a partition opens (M8) remains.
+    fn epoch_of(&self, index: u32) -> i32 {
+        self.first_epoch.saturating_add(i32::try_from(index).unwrap_or(i32::MAX))
+    }
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use lockstep_core::ids::DestOffset;
+    use lockstep_core::mirror::window::Ticket;
+
+    use super::*;
+
+    /// Partition `partition` of topic `t` wants `count` markers from offset 100 on.
+    pub(in super::super) fn wanted(partition: i32, count: u32, above: i32) -> WantedRun {
+        let run = MarkerRun {
+            ticket: Ticket(u64::from(partition.unsigned_abs())),
+            from: DestOffset(100),
+            count,
+            above_coordinator_epoch: above,
+        };
+        WantedRun { tp: TopicPartition::new("t", partition), epoch: LeaderEpoch(7), run }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::wanted;
+    use super::*;
+
+    fn planned(runs: impl IntoIterator<Item = WantedRun>) -> (Plan, VecDeque<WantedRun>) {
+        let mut waiting: VecDeque<_> = runs.into_iter().collect();
+        (Plan::take(&mut waiting).expect("something waits"), waiting)
+    }
+
+    fn shape(plan: &Plan) -> Vec<(i32, Vec<i32>)> {
+        let shape = |entry: MarkerEntry| {
+            let mut partitions: Vec<_> = entry.partitions.iter().map(|tp| tp.partition).collect();
+            partitions.sort_unstable();
+            (entry.coordinator_epoch, partitions)
+        };
+        plan.entries().into_iter().map(shape).collect()
+    }
+
+    #[test]
+    fn partitions_share_entries_until_each_has_its_count() {
+        let (plan, left) = planned([wanted(0, 1, -1), wanted(1, 3, 4), wanted(2, 2, 2)]);
+        assert_eq!(shape(&plan), [(5, vec![0, 1, 2]), (6, vec![1, 2]), (7, vec![1])]);
+        assert!(left.is_empty());
+        let last: Vec<_> =
+            plan.wanted.iter().map(|each| (each.tp.partition, plan.last_epoch(&each.run))).collect();
+        assert_eq!(last, [(1, 7), (2, 6), (0, 5)]);
+    }
+
+    #[test]
+    fn the_first_marker_of_all_has_epoch_zero() {
+        assert_eq!(shape(&planned([wanted(0, 2, -1)]).0), [(0, vec![0]), (1, vec![0])]);
+    }
+
+    #[test]
+    fn the_epoch_stays_at_its_maximum() {
+        let (plan, _) = planned([wanted(0, 3, i32::MAX - 2), wanted(1, 1, 0)]);
+        assert_eq!(shape(&plan), [(i32::MAX - 1, vec![0, 1]), (i32::MAX, vec![0]), (i32::MAX, vec![0])]);
+        assert_eq!(shape(&planned([wanted(0, 1, i32::MAX)]).0), [(i32::MAX, vec![0])]);
+    }
+
+    #[test]
+    fn a_request_is_bounded_and_the_rest_waits_in_order() {
+        let (plan, left) = planned((0..6).map(|n| wanted(n, 4_500, -1)));
+        assert_eq!(plan.wanted.len(), 4);
+        assert_eq!(left.iter().map(|each| each.tp.partition).collect::<Vec<_>>(), [4, 5]);
+        let markers: usize = plan.entries().iter().map(|entry| entry.partitions.len()).sum();
+        assert_eq!(markers, 18_000);
+    }
+
+    #[test]
+    fn a_partition_never_comes_twice_in_a_request() {
+        let (plan, left) = planned([wanted(0, 1, -1), wanted(1, 1, -1), wanted(0, 1, 5)]);
+        assert_eq!((plan.wanted.len(), left.len()), (2, 1));
+        assert!(Plan::take(&mut VecDeque::new()).is_none());
+    }
+}
