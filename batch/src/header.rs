@@ -95,6 +95,19 @@ pub enum Codec {
     Zstd,
 }
 
+impl Codec {
+    /// The attributes of a batch with this codec and nothing else.
+    pub(crate) fn bits(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Gzip => 1,
+            Self::Snappy => 2,
+            Self::Lz4 => 3,
+            Self::Zstd => 4,
+        }
+    }
+}
+
 impl fmt::Display for Codec {
     /// As in Kafka's `compression.type`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,6 +18,7 @@
 //! All input is taken for hostile: lengths, counts and numbers from the wire are checked, a fault is an error
 //! value, and nothing panics. No sockets, no clock, no files.
 
+pub mod build;
 pub mod crc;
 pub mod header;
 pub mod records;

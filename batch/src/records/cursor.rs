@@ -2,19 +2,22 @@
 //! Promises: never reads beyond its bytes, never copies, allocates nothing.
 //! On failure: a [`Fault`]; the position is then of no more use.
 
-use bytes::{Buf, Bytes};
-
 use super::Fault;
 
 /// What has not been read yet.
-#[derive(Clone, Debug)]
-pub(super) struct Cursor {
-    bytes: Bytes,
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cursor<'a> {
+    bytes: &'a [u8],
 }
 
-impl Cursor {
-    pub(super) fn new(bytes: Bytes) -> Self {
+impl<'a> Cursor<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
+    }
+
+    /// What is still there.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes
     }
 
     pub(super) fn remaining(&self) -> usize {
@@ -22,7 +25,9 @@ impl Cursor {
     }
 
     pub(super) fn byte(&mut self) -> Result<u8, Fault> {
-        self.bytes.try_get_u8().map_err(|_| Fault::Cut)
+        let (byte, rest) = self.bytes.split_first().ok_or(Fault::Cut)?;
+        self.bytes = rest;
+        Ok(*byte)
     }
 
     /// Zigzag, 1 to 5 bytes.
@@ -65,15 +70,14 @@ impl Cursor {
         usize::try_from(length).map_err(|_| Fault::NegativeLength(length))
     }
 
-    pub(super) fn take(&mut self, length: usize) -> Result<Bytes, Fault> {
-        if length > self.bytes.len() {
-            return Err(Fault::Cut);
-        }
-        Ok(self.bytes.split_to(length))
+    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], Fault> {
+        let (taken, rest) = self.bytes.split_at_checked(length).ok_or(Fault::Cut)?;
+        self.bytes = rest;
+        Ok(taken)
     }
 
     /// A length, then that many bytes; −1: null.
-    pub(super) fn nullable(&mut self) -> Result<Option<Bytes>, Fault> {
+    pub(super) fn nullable(&mut self) -> Result<Option<&'a [u8]>, Fault> {
         let length = self.varint()?;
         match usize::try_from(length) {
             Ok(length) => self.take(length).map(Some),
@@ -81,16 +85,29 @@ impl Cursor {
             Err(_) => Err(Fault::NegativeLength(length)),
         }
     }
+
+    /// How many headers follow. A header is two bytes at least: more than fit are a fault.
+    pub(super) fn header_count(&mut self) -> Result<usize, Fault> {
+        let count = self.length()?;
+        if count > self.remaining() / 2 { Err(Fault::Cut) } else { Ok(count) }
+    }
+
+    /// Key and value of a header of a record.
+    pub(super) fn header(&mut self) -> Result<(&'a [u8], Option<&'a [u8]>), Fault> {
+        let length = self.length()?;
+        let key = self.take(length)?;
+        Ok((key, self.nullable()?))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{put_varint, put_varlong};
+    use crate::records::encode::{put_varint, put_varlong};
     use proptest::prelude::*;
 
-    fn cursor(bytes: &[u8]) -> Cursor {
-        Cursor::new(Bytes::copy_from_slice(bytes))
+    fn cursor(bytes: &[u8]) -> Cursor<'_> {
+        Cursor::new(bytes)
     }
 
     #[test]
@@ -127,7 +144,7 @@ mod tests {
     #[test]
     fn null_is_not_empty_and_minus_two_is_neither() {
         assert_eq!(cursor(&[0x01]).nullable(), Ok(None));
-        assert_eq!(cursor(&[0x00]).nullable(), Ok(Some(Bytes::new())));
+        assert_eq!(cursor(&[0x00]).nullable(), Ok(Some(&[][..])));
         assert_eq!(cursor(&[0x03, 0, 0]).nullable(), Err(Fault::NegativeLength(-2)));
         assert_eq!(cursor(&[0x06, 0, 0]).nullable(), Err(Fault::Cut));
         assert_eq!(cursor(&[0x01]).length(), Err(Fault::NegativeLength(-1)));

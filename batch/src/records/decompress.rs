@@ -8,11 +8,11 @@ use std::io::{self, Read};
 use bytes::{Buf, Bytes};
 
 use super::RecordError;
-use crate::header::Codec;
+use crate::header::{BatchHeader, Codec};
 
 /// Start of the framing that Kafka's Java clients put around snappy blocks (Xerial's snappy-java); two version
 /// numbers follow. Clients on librdkafka write one bare block instead: both are read.
-const XERIAL_MAGIC: &[u8; 8] = b"\x82SNAPPY\0";
+pub(super) const XERIAL_MAGIC: &[u8; 8] = b"\x82SNAPPY\0";
 
 /// Of the versions behind the magic: int32, int32.
 const XERIAL_VERSIONS_LEN: usize = 8;
@@ -20,11 +20,27 @@ const XERIAL_VERSIONS_LEN: usize = 8;
 /// log2 of the largest window a zstd frame may ask for: the bound of zstd's own tools and of Kafka's clients.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
+/// The same where only the start of a frame of our own is looked at: level 3 asks for 2 MiB.
+const ZSTD_START_WINDOW_LOG_MAX: u32 = 24;
+
 /// First step of a result that grows as it is read.
 const START_BYTES: usize = 64 << 10;
 
+/// The records of a batch as plain bytes, at most `max` of them.
+pub(crate) fn records(header: &BatchHeader, payload: &[u8], max: usize) -> Result<Bytes, RecordError> {
+    let codec = header.codec()?;
+    if header.record_count() > 0 {
+        return decompress(codec, payload, max);
+    }
+    // The cleaner leaves a bare header: nothing there to decompress, whatever the codec says.
+    match payload.len() {
+        0 => Ok(Bytes::new()),
+        bytes => Err(RecordError::TrailingBytes { bytes }),
+    }
+}
+
 /// Decompresses a whole `payload` into at most `max` bytes.
-pub(super) fn decompress(codec: Codec, payload: &[u8], max: usize) -> Result<Bytes, RecordError> {
+pub(crate) fn decompress(codec: Codec, payload: &[u8], max: usize) -> Result<Bytes, RecordError> {
     let out = match codec {
         Codec::None if payload.len() > max => Err(Failure::TooLarge),
         Codec::None => Ok(payload.to_vec()),
@@ -117,6 +133,16 @@ fn zstd(payload: &[u8], max: usize) -> Result<Vec<u8>, Failure> {
     let mut decoder = zstd::stream::read::Decoder::with_buffer(payload).map_err(Failure::corrupt)?;
     decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(Failure::corrupt)?;
     read_bounded(decoder, max)
+}
+
+/// The first `length` bytes of what a zstd `payload` holds, unpacking no more than the block they lie in. `None`:
+/// there are not as many, or they do not unpack.
+pub(crate) fn zstd_start(payload: &[u8], length: usize) -> Option<Vec<u8>> {
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(payload).ok()?;
+    decoder.window_log_max(ZSTD_START_WINDOW_LOG_MAX).ok()?;
+    let mut start = vec![0; length];
+    decoder.read_exact(&mut start).ok()?;
+    Some(start)
 }
 
 /// Everything that `from` gives, if that is not more than `max` bytes. The buffer doubles as it fills, up to

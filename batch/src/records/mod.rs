@@ -1,18 +1,23 @@
-//! The records of a batch, decoded: for `verify`; mirroring never comes here.
+//! The records of a batch, decoded and encoded: for `verify`, and for what `build` makes anew (M17). Batches that
+//! are mirrored as they are never come here.
 //! Promises: offsets, timestamps, null and empty, order and repetition of headers exactly as written; memory
 //! bounded by [`Limits`]. Never checks the batch's checksum (`BatchView::checksum_holds` does), never repairs.
 //! On failure: [`RecordError`], and no further record.
 
+pub(crate) mod compress;
 pub mod control;
 mod cursor;
-mod decompress;
+pub(crate) mod decompress;
+pub(crate) mod encode;
+pub(crate) mod walk;
 
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::header::{BatchHeader, Codec, TimestampType, ViewError};
+use crate::header::{BatchHeader, Codec, ViewError};
 use crate::view::BatchView;
 use cursor::Cursor;
+use walk::{RawRecord, Walk};
 
 /// What decoding one batch may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,19 +97,10 @@ pub enum Fault {
 ///
 /// Of the checks only those on compression happen here; each record is checked when its turn comes.
 pub fn decode(view: &BatchView<'_>, limits: Limits) -> Result<RecordIter, RecordError> {
-    let codec = view.codec()?;
     let header = **view;
     let limit_bytes = limits.decompressed_bytes_max;
-    let body = if header.record_count() == 0 {
-        // The cleaner leaves a bare header: nothing there to decompress, whatever the codec says.
-        match view.payload().len() {
-            0 => Bytes::new(),
-            bytes => return Err(RecordError::TrailingBytes { bytes }),
-        }
-    } else {
-        decompress::decompress(codec, view.payload(), limit_bytes)?
-    };
-    Ok(RecordIter { header, limit_bytes, body: Cursor::new(body), index: 0, previous_delta: -1 })
+    let body = decompress::records(&header, view.payload(), limit_bytes)?;
+    Ok(RecordIter { header, limit_bytes, walk: Walk::new(&header), body })
 }
 
 /// The records of one batch, in order. Ends after the first error.
@@ -114,102 +110,62 @@ pub fn decode(view: &BatchView<'_>, limits: Limits) -> Result<RecordIter, Record
 pub struct RecordIter {
     header: BatchHeader,
     limit_bytes: usize,
+    walk: Walk,
     /// Empty once the iteration has ended.
-    body: Cursor,
-    /// Of the record to come, 0-based; the count of the batch once the iteration has ended.
-    index: i32,
-    /// Offset delta of the record before; −1 before the first.
-    previous_delta: i32,
+    body: Bytes,
 }
 
 impl Iterator for RecordIter {
     type Item = Result<Record, RecordError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.index == self.header.record_count() {
-            let bytes = self.body.remaining();
-            self.end();
-            return (bytes > 0).then_some(Err(RecordError::TrailingBytes { bytes }));
+        let record = match self.walk.next(&self.body) {
+            Some(Ok(raw)) => Some(self.record(&raw)),
+            Some(Err(error)) => Some(Err(error)),
+            None => None,
+        };
+        if !matches!(record, Some(Ok(_))) {
+            self.walk.end();
+            self.body = Bytes::new();
         }
-        let record = self.read_record();
-        match record {
-            Ok(_) => self.index += 1,
-            Err(_) => self.end(),
-        }
-        Some(record)
+        record
     }
 }
 
 impl std::iter::FusedIterator for RecordIter {}
 
 impl RecordIter {
-    fn end(&mut self) {
-        self.index = self.header.record_count();
-        self.body = Cursor::new(Bytes::new());
-    }
-
-    /// One record (`DefaultRecord.java` in Apache Kafka): its length, then attributes, timestamp delta, offset
-    /// delta, key, value, headers.
-    fn read_record(&mut self) -> Result<Record, RecordError> {
-        let index = self.index;
-        let malformed = |fault| RecordError::Malformed { index, fault };
-        let length = self.body.length().map_err(malformed)?;
-        let mut fields = Cursor::new(self.body.take(length).map_err(malformed)?);
-        fields.byte().map_err(malformed)?; // attributes: no bit of them has a meaning yet
-        let timestamp_delta = fields.varlong().map_err(malformed)?;
-        let offset_delta = fields.varint().map_err(malformed)?;
-        if offset_delta <= self.previous_delta || offset_delta > self.header.last_offset_delta() {
-            return Err(malformed(Fault::OffsetDelta(offset_delta)));
-        }
-        self.previous_delta = offset_delta;
-        let key = fields.nullable().map_err(malformed)?;
-        let value = fields.nullable().map_err(malformed)?;
-        let headers = read_headers(&mut fields, self.limit_bytes, malformed)?;
+    fn record(&self, raw: &RawRecord<'_>) -> Result<Record, RecordError> {
+        let malformed = |fault| RecordError::Malformed { index: raw.index, fault };
+        let shared = |bytes: &[u8]| self.body.slice_ref(bytes);
+        let mut fields = Cursor::new(raw.tail);
+        let key = fields.nullable().map_err(malformed)?.map(shared);
+        let value = fields.nullable().map_err(malformed)?.map(shared);
+        let headers = self.headers(&mut fields, raw.index)?;
         match fields.remaining() {
             0 => {}
             left => return Err(malformed(Fault::LongerThanItsFields(left))),
         }
-        Ok(Record {
-            offset: self.header.base_offset() + i64::from(offset_delta),
-            timestamp: self.timestamp(timestamp_delta),
-            key,
-            value,
-            headers,
-        })
+        let (offset, timestamp) = (raw.offset(&self.header), raw.timestamp(&self.header));
+        Ok(Record { offset, timestamp, key, value, headers })
     }
 
-    /// With a delete horizon the base timestamp is that horizon and the deltas are relative to it (KIP-534,
-    /// `MemoryRecordsBuilder.java` in Apache Kafka): the sum is the record's own timestamp all the same.
-    fn timestamp(&self, delta: i64) -> i64 {
-        match self.header.timestamp_type() {
-            // Wraps as a Java consumer's sum does: no timestamp is invalid.
-            TimestampType::CreateTime => self.header.base_timestamp().wrapping_add(delta),
-            TimestampType::LogAppendTime => self.header.max_timestamp(),
+    fn headers(&self, fields: &mut Cursor<'_>, index: i32) -> Result<Vec<Header>, RecordError> {
+        let malformed = |fault| RecordError::Malformed { index, fault };
+        let count = fields.header_count().map_err(malformed)?;
+        if count.saturating_mul(size_of::<Header>()) > self.limit_bytes {
+            return Err(RecordError::TooLarge { limit_bytes: self.limit_bytes });
         }
+        let mut headers = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (key, value) = fields.header().map_err(malformed)?;
+            headers.push(Header {
+                key: self.body.slice_ref(key),
+                value: value.map(|value| self.body.slice_ref(value)),
+            });
+        }
+        Ok(headers)
     }
-}
-
-fn read_headers(
-    fields: &mut Cursor,
-    limit_bytes: usize,
-    malformed: impl Fn(Fault) -> RecordError + Copy,
-) -> Result<Vec<Header>, RecordError> {
-    let count = fields.length().map_err(malformed)?;
-    // A header is two bytes at least in the batch, and many more in memory.
-    if count > fields.remaining() / 2 {
-        return Err(malformed(Fault::Cut));
-    }
-    if count.saturating_mul(size_of::<Header>()) > limit_bytes {
-        return Err(RecordError::TooLarge { limit_bytes });
-    }
-    let mut headers = Vec::with_capacity(count);
-    for _ in 0..count {
-        let length = fields.length().map_err(malformed)?;
-        let key = fields.take(length).map_err(malformed)?;
-        let value = fields.nullable().map_err(malformed)?;
-        headers.push(Header { key, value });
-    }
-    Ok(headers)
 }
 
 #[cfg(test)]
