@@ -123,11 +123,11 @@ fn put_record(out: &mut Vec<u8>, record: &Record, base_offset: i64, base_timesta
     out.extend(body);
 }
 
-pub(crate) fn put_varint(out: &mut Vec<u8>, number: i32) {
+fn put_varint(out: &mut Vec<u8>, number: i32) {
     put_varlong(out, i64::from(number));
 }
 
-pub(crate) fn put_varlong(out: &mut Vec<u8>, number: i64) {
+fn put_varlong(out: &mut Vec<u8>, number: i64) {
     let mut rest = ((number << 1) ^ (number >> 63)) as u64;
     while rest > 0x7f {
         out.push((rest & 0x7f) as u8 | 0x80);
@@ -261,6 +261,120 @@ pub(crate) const KAFKA_BATCHES: [(Codec, &str); 5] = [
 /// Likewise: one tombstone of 1,700,000,000,000 ms at 4242 with the delete horizon 1,800,000,000,000 ms.
 pub(crate) const KAFKA_DELETE_HORIZON: &str = "0000000000001092000000400000000602b487c5a1004000000000000001a3185c50000000018bcf\
      e56800ffffffffffffffffffffffffffff000000011c00ff9fb787e90500066b65790100";
+
+/// The same three records in message formats 0 and 1, written by Apache Kafka 3.9.1 itself (its
+/// MemoryRecordsBuilder), as hexadecimal digits. With compression: one wrapper. Format 1 both with the
+/// producer's time and with the broker's (1,800,000,000,000 ms).
+pub(crate) struct KafkaOld {
+    pub(crate) magic: i8,
+    pub(crate) codec: Codec,
+    pub(crate) broker_time: bool,
+    pub(crate) digits: &'static str,
+}
+
+pub(crate) const KAFKA_OLD: [KafkaOld; 12] = [
+    KafkaOld {
+        magic: 0,
+        codec: Codec::None,
+        broker_time: false,
+        digits: "00000000000010920000003405daccdb0000000000036b65790000002376616c75652076616c75652076616c7565\
+         2076616c75652076616c75652076616c756500000000000010930000000e795748e00000ffffffff000000000000\
+         0000000010940000000e3d314895000000000000ffffffff",
+    },
+    KafkaOld {
+        magic: 0,
+        codec: Codec::Gzip,
+        broker_time: false,
+        digits: "00000000000010940000005c84ee07a70001ffffffff0000004e1f8b08000000000000ff63600001814940c284f5\
+         d699db602e73766a2590522e4bcc294d55c04b3240f44f06127c95e11e0f1818fe0301031c084c01c9d81a7a4c85\
+         f041b200369391fa74000000",
+    },
+    KafkaOld {
+        magic: 0,
+        codec: Codec::Snappy,
+        broker_time: false,
+        digits: "000000000000109400000073e1adcbd40002ffffffff0000006582534e4150505900000000010000000100000051\
+         74000005012810920000003405daccdb00010134036b65790000002376616c756520720600012f48000010930000\
+         000e795748e00000ffffffff001501041094011a343d314895000000000000ffffffff",
+    },
+    KafkaOld {
+        magic: 0,
+        codec: Codec::Lz4,
+        broker_time: false,
+        digits: "00000000000010940000006f379091010003ffffffff0000006104224d1860401a5200000011000100a110920000\
+         003405daccdb0f00ef036b65790000002376616c75652006000a013000f2020010930000000e795748e00000ffff\
+         ffff16000002002010941a00e03d314895000000000000ffffffff00000000",
+    },
+    KafkaOld {
+        magic: 1,
+        codec: Codec::None,
+        broker_time: false,
+        digits: "00000000000010920000003cfafa26b801000000018bcfe56800000000036b65790000002376616c75652076616c\
+         75652076616c75652076616c75652076616c75652076616c7565000000000000109300000016737e2e1f01000000\
+         018bcfe56418ffffffff000000000000000000001094000000161ee4d72501000000018bcfe569f400000000ffff\
+         ffff",
+    },
+    KafkaOld {
+        magic: 1,
+        codec: Codec::None,
+        broker_time: true,
+        digits: "00000000000010920000003c29ee63450108000001a3185c5000000000036b65790000002376616c75652076616c\
+         75652076616c75652076616c75652076616c75652076616c756500000000000010930000001606f1a75701080000\
+         01a3185c5000ffffffff000000000000000000001094000000164297a7220108000001a3185c500000000000ffff\
+         ffff",
+    },
+    KafkaOld {
+        magic: 1,
+        codec: Codec::Gzip,
+        broker_time: false,
+        digits: "00000000000010940000006d61281cd501010000018bcfe569f4ffffffff000000571f8b08000000000000ff6360\
+         80039b5fbfd4763002198cdde79f66804498b3532b81947259624e69aa025e126a0648bb58719d9e3ccc9c1489ff\
+         4080b0848109a442eec97555988acc2f2061902a00bf837d0a8c000000",
+    },
+    KafkaOld {
+        magic: 1,
+        codec: Codec::Gzip,
+        broker_time: true,
+        digits: "000000000000109400000069389a747d0109000001a3185c5000ffffffff000000531f8b08000000000000ff6360\
+         80031bcd77c9ae8c1c0c0c8c8b2562024022ccd9a995404ab92c31a73455012f0935831188c5d83e2e0f4798f31f\
+         08109630308154384d5fae846213581500e35b9ab18c000000",
+    },
+    KafkaOld {
+        magic: 1,
+        codec: Codec::Snappy,
+        broker_time: false,
+        digits: "00000000000010940000008524ac1cd901020000018bcfe569f4ffffffff0000006f82534e415050590000000001\
+         000000010000005b8c0100001901343cfafa26b801000000018bcfe568011834036b65790000002376616c756520\
+         720600012f013b1c00000016737e2e1f01090148146418ffffffff011b0d01000201220c1ee4d72511222469f400\
+         000000ffffffff",
+    },
+    KafkaOld {
+        magic: 1,
+        codec: Codec::Snappy,
+        broker_time: true,
+        digits: "00000000000010940000008374916c7e010a000001a3185c5000ffffffff0000006d82534e415050590000000001\
+         00000001000000598c0100001901343c29ee63450108000001a3185c50011834036b65790000002376616c756520\
+         720600012f30000000010000001606f1a7570115480cffffffff011b0d0100020122104297a7220115221c000000\
+         00ffffffff",
+    },
+    KafkaOld {
+        magic: 1,
+        codec: Codec::Lz4,
+        broker_time: false,
+        digits: "00000000000010940000007f317c927401030000018bcfe569f4ffffffff0000006904224d186040825a00000016\
+         000100e03cfafa26b801000000018bcfe5681800ef036b65790000002376616c75652006000a002f00003b008400\
+         000016737e2e1f4800616418ffffffff1c0002020010022200441ee4d7252200a069f400000000ffffffff000000\
+         00",
+    },
+    KafkaOld {
+        magic: 1,
+        codec: Codec::Lz4,
+        broker_time: true,
+        digits: "00000000000010940000007c980029ad010b000001a3185c5000ffffffff0000006604224d186040825700000016\
+         000100e03c29ee63450108000001a3185c501800ef036b65790000002376616c75652006000a002f00c600000001\
+         0000001606f1a757480041ffffffff1c0002020010022200464297a72222008000000000ffffffff00000000",
+    },
+];
 
 /// The bytes of one of the above.
 pub(crate) fn from_hex(digits: &str) -> Vec<u8> {

@@ -28,7 +28,9 @@ pub use create_topics::{NewTopic, create_topics};
 pub use delete_records::delete_records;
 pub use delete_topics::delete_topics;
 pub use describe_log_dirs::describe_log_dirs;
-pub use describe_producers::{ProducerState, describe_producers};
+pub use describe_producers::{
+    PendingProducers, ProducerState, describe_producers, submit_describe_producers,
+};
 pub use describe_transactions::{TransactionPhase, TransactionState, describe_transactions};
 pub use empty_transaction::run_empty_transaction;
 pub use filler_transactions::{Filled, FillerTransactions};

@@ -19,6 +19,7 @@ pub mod running;
 pub mod standing;
 pub mod topics;
 
+use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::spec::select::TopicSelection;
 use lockstep_kafka::Settings;
@@ -33,6 +34,8 @@ pub struct LinkSettings {
     pub selection: TopicSelection,
     /// What of the source's deletions reaches the destination (M20).
     pub propagation: Propagation,
+    /// What may be spent on one hole without asking (M14).
+    pub alignment: AlignmentBudget,
     /// Fetched records in memory, for the whole process.
     pub memory_bytes_max: usize,
 }

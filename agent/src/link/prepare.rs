@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::guard::{Guard, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::plan::topics::TopicPlan;
@@ -66,6 +67,7 @@ pub struct Prepared {
     pub plan: Vec<Planned>,
     pub(super) topics: Topics,
     pub(super) propagation: Propagation,
+    pub(super) alignment: AlignmentBudget,
     pub(super) memory_bytes_max: usize,
 }
 
@@ -105,8 +107,19 @@ pub async fn prepare(dial: Arc<dyn Dial>, settings: LinkSettings) -> Result<Prep
         return Err(StartError::Refused { wanted: refused.len() + plan.len(), refused });
     }
     let memory = Memory::read(&dest).await.map_err(at("destination"))?;
-    let LinkSettings { propagation, memory_bytes_max, .. } = settings;
-    Ok(Prepared { name, source, dest, identity, memory, plan, topics, propagation, memory_bytes_max })
+    let LinkSettings { propagation, alignment, memory_bytes_max, .. } = settings;
+    Ok(Prepared {
+        name,
+        source,
+        dest,
+        identity,
+        memory,
+        plan,
+        topics,
+        propagation,
+        alignment,
+        memory_bytes_max,
+    })
 }
 
 fn names_there(source: &Cluster) -> String {

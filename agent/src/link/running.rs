@@ -15,6 +15,7 @@ use super::topics::Topics;
 use crate::pipeline::budget::Budget;
 use crate::pipeline::engine::{Ended, Engine, Setup};
 use crate::pipeline::event::Event;
+use crate::pipeline::markers::{Filler, MarkerRight};
 use crate::pipeline::report::LinkReport;
 
 /// Metadata are asked for this often, and sooner when something looks stale: a new topic is noticed within it.
@@ -48,6 +49,8 @@ impl Prepared {
             None => create(&self.dest, &self.name).await.map_err(at_dest)?,
         };
         tracing::info!(link = self.name, "writing as {}", identity.producer());
+        let filler = Filler::new(self.dest.clone(), &self.name);
+        filler.settle().await.map_err(at_dest)?;
         let topics = Topics { identity: Some(identity.producer()), ..self.topics };
         let (events_in, events) = mpsc::channel(EVENTS);
         let (report_in, report) = watch::channel(Arc::new(LinkReport::default()));
@@ -60,6 +63,9 @@ impl Prepared {
             guard: self.memory.guard,
             budget: Budget::new(self.memory_bytes_max),
             propagation: self.propagation,
+            alignment: self.alignment,
+            right: MarkerRight::on(&self.dest),
+            filler,
             source_stale: Arc::clone(&source_stale),
             dest_stale: Arc::clone(&dest_stale),
         };

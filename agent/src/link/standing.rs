@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lockstep_core::ids::{LeaderEpoch, ProducerIdentity, TopicPartition};
 use lockstep_core::mirror::identity::{LastWriter, data_owner};
-use lockstep_core::plan::topics::{DestTopic, standby_settings};
+use lockstep_core::plan::topics::{
+    COMPACTION_SETTINGS, DestTopic, SourceCompaction, is_set, standby_settings,
+};
 use lockstep_kafka::admin::{At, ConfigSource, ConfigTarget, describe_configs, list_offsets};
-use lockstep_kafka::fetch::Isolation;
 use lockstep_kafka::{Class, Cluster, ErrorCode};
 
 use super::fault::TopicError;
-use crate::pipeline::tail::batch_at;
+use crate::pipeline::tail::last_batch;
 
 /// A topic as the destination has it.
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ impl Standing {
 
     /// Whether it carries every standby setting, as only a mirror's topic does.
     pub fn is_standby(&self) -> bool {
-        self.standby_settings().iter().all(|(name, value)| self.overrides.get(name) == Some(value))
+        self.standby_settings().iter().all(|(name, value)| is_set(name, value, &self.overrides))
     }
 
     pub fn into_dest_topic(self, ours: Option<ProducerIdentity>) -> DestTopic {
@@ -64,6 +65,30 @@ pub async fn read_topic(dest: &Cluster, name: &str) -> Result<Option<Standing>, 
     Ok(Some(Standing { partitions: topic.partitions.len(), overrides, known_settings, writers }))
 }
 
+/// Whether the source compacts a topic. A source that does not let us read its settings counts as one that does not:
+/// then holes are filled by markers and the mirror stays uncompacted, which is right, only larger.
+pub async fn source_compaction(source: &Cluster, name: &str) -> Result<SourceCompaction, TopicError> {
+    let configs = describe_configs(source, &[ConfigTarget::Topic(name.to_owned())]).await?;
+    let entries = match configs.into_iter().next() {
+        Some((_, Ok(entries))) => entries,
+        Some((_, Err((code, _)))) => {
+            tracing::warn!(topic = name, %code, "the source does not tell the topic's settings: taken as uncompacted");
+            return Ok(SourceCompaction::Off);
+        }
+        None => return Ok(SourceCompaction::Off),
+    };
+    let policy = entries.iter().find(|entry| entry.name == "cleanup.policy");
+    let compacts =
+        policy.and_then(|entry| entry.value.as_ref()).is_some_and(|value| value.contains("compact"));
+    if !compacts {
+        return Ok(SourceCompaction::Off);
+    }
+    let own = entries.into_iter().filter(|entry| {
+        entry.source == ConfigSource::DynamicTopic && COMPACTION_SETTINGS.contains(&entry.name.as_str())
+    });
+    Ok(SourceCompaction::On { settings: own.filter_map(|entry| Some((entry.name, entry.value?))).collect() })
+}
+
 /// The standby settings for a topic that is yet to be created: brokers carry the same ones with a `log.` prefix.
 pub async fn settings_for_new_topics(dest: &Cluster) -> Result<Vec<(String, String)>, TopicError> {
     let node = dest.metadata().brokers.keys().next().copied();
@@ -89,7 +114,8 @@ async fn last_writers(dest: &Cluster, name: &str, partitions: usize) -> Result<V
         if end <= start {
             continue;
         }
-        let batch = batch_at(dest, &tp, end - 1, Isolation::ReadUncommitted).await;
+        // Markers are no data: they may be those of empty transactions (M15).
+        let batch = last_batch(dest, &tp, start, end).await;
         let Some(batch) = batch.map_err(|trouble| moving(trouble.text))? else { continue };
         let header = batch.header();
         let producer = ProducerIdentity { id: header.producer_id(), epoch: header.producer_epoch() };

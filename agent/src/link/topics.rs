@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::ids::{ProducerIdentity, TopicId};
-use lockstep_core::plan::topics::{SourceTopic, TopicPlan, plan_topic};
+use lockstep_core::plan::topics::{
+    Compaction, SourceCompaction, SourceTopic, TopicPlan, compaction, plan_topic,
+};
 use lockstep_core::spec::select::TopicSelection;
 use lockstep_kafka::admin::{
     NewTopic, create_partitions, create_topics, delete_topics, incremental_alter_configs,
@@ -16,7 +18,7 @@ use lockstep_kafka::{Cluster, ErrorCode, Metadata};
 use tokio::sync::mpsc;
 
 use super::fault::TopicError;
-use super::standing::{read_topic, settings_for_new_topics};
+use super::standing::{read_topic, settings_for_new_topics, source_compaction};
 use crate::pipeline::event::{Event, ReadyTopic};
 
 /// How often somebody looks whether the source's metadata are new.
@@ -39,6 +41,7 @@ pub struct Planned {
     pub source: SourceTopic,
     pub source_id: TopicId,
     pub plan: TopicPlan,
+    pub compaction: Compaction,
 }
 
 /// Plans and changes destination topics of one link. Cheap to clone.
@@ -61,7 +64,11 @@ impl Topics {
         });
         taken
             .map(|(name, topic)| {
-                let source = SourceTopic { name: name.to_string(), partitions: topic.partitions.len() };
+                let source = SourceTopic {
+                    name: name.to_string(),
+                    partitions: topic.partitions.len(),
+                    compaction: SourceCompaction::Off,
+                };
                 (Arc::clone(name), (source, topic.id))
             })
             .collect()
@@ -82,6 +89,8 @@ impl Topics {
     }
 
     async fn plan_once(&self, source: SourceTopic, source_id: TopicId) -> Result<Planned, TopicError> {
+        let compaction_there = source_compaction(&self.source, &source.name).await?;
+        let source = SourceTopic { compaction: compaction_there, ..source };
         let standing = read_topic(&self.dest, &source.name).await?;
         let settings = match &standing {
             Some(standing) => standing.standby_settings(),
@@ -89,7 +98,8 @@ impl Topics {
         };
         let dest = standing.map(|standing| standing.into_dest_topic(self.identity));
         let plan = plan_topic(&source, dest.as_ref(), &settings);
-        Ok(Planned { source, source_id, plan })
+        let compaction = compaction(&source, dest.as_ref());
+        Ok(Planned { source, source_id, plan, compaction })
     }
 
     /// Carries a plan out, and waits until every partition has a leader.
@@ -125,6 +135,7 @@ impl Topics {
             source_id: planned.source_id,
             partitions,
             created_from,
+            compaction: planned.compaction.clone(),
         })
     }
 

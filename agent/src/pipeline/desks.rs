@@ -1,5 +1,5 @@
-//! The engine's side of its tasks: one desk per source broker (a job at a time) and one per destination broker
-//! (a queue, and a few requests under way). Jobs are handed over only when there is room, so the engine never
+//! The engine's side of its tasks: one desk per source broker (a job at a time) and two per destination broker
+//! (appends, markers; each a queue and a few requests under way). Jobs are handed over only when there is room, so the engine never
 //! waits. Requests carry at most one batch per partition (M4), in the order in which they were decided.
 
 use std::collections::{HashSet, VecDeque};
@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::budget::Budget;
 use super::event::Event;
+use super::markers::{JOBS_WAITING_MAX, MarkerJob, Markers, WantedRun};
 use super::sink::{ProduceJob, REQUESTS_IN_FLIGHT_MAX, Sink};
 use super::source::{FetchJob, Fetcher};
 
@@ -124,5 +125,42 @@ impl SinkDesk {
         left.append(&mut self.queue);
         self.queue = left;
         (!appends.is_empty()).then_some(ProduceJob { appends })
+    }
+}
+
+/// One destination broker, for offsets that no record takes.
+#[derive(Debug)]
+pub(super) struct MarkerDesk {
+    jobs: mpsc::Sender<MarkerJob>,
+    queue: Vec<WantedRun>,
+}
+
+impl MarkerDesk {
+    /// `task` makes the task that works for this desk.
+    pub(super) fn open(
+        task: impl FnOnce(mpsc::Receiver<MarkerJob>) -> Markers,
+        tasks: &mut JoinSet<&'static str>,
+    ) -> Self {
+        let (jobs, receiver) = mpsc::channel(JOBS_WAITING_MAX);
+        let markers = task(receiver);
+        tasks.spawn(async move {
+            markers.run().await;
+            "markers"
+        });
+        Self { jobs, queue: Vec::new() }
+    }
+
+    pub(super) fn enqueue(&mut self, run: WantedRun) {
+        self.queue.push(run);
+    }
+
+    /// Hands over everything that waits, as one job, if there is room for it.
+    pub(super) fn dispatch(&mut self) {
+        if self.queue.is_empty() {
+            return;
+        }
+        if let Ok(room) = self.jobs.try_reserve() {
+            room.send(MarkerJob { runs: std::mem::take(&mut self.queue) });
+        }
     }
 }

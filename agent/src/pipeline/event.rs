@@ -9,10 +9,12 @@ use lockstep_core::mirror::copying::AppendAnswer;
 use lockstep_core::mirror::markers::MarkerAnswer;
 use lockstep_core::mirror::opening::Facts;
 use lockstep_core::mirror::window::Ticket;
+use lockstep_core::plan::topics::Compaction;
 use lockstep_kafka::Metadata;
 use lockstep_kafka::fetch::FetchedPartition;
 
 use super::budget::Permit;
+use super::open_transactions::OpenTransaction;
 use super::probe::ProbeAnswer;
 use super::retention::Followed;
 
@@ -40,6 +42,13 @@ pub enum Event {
     },
     /// The ends of both sides, as far as they answered.
     Probed(ProbeAnswer),
+    /// The open transactions that hold partitions back, as far as the source told (M16).
+    Hanging(Vec<(TopicPartition, Option<OpenTransaction>)>),
+    /// The mirror of a compacted topic is compacted from now on, or could not be made so (M21).
+    Compacted {
+        topic: Arc<str>,
+        done: bool,
+    },
     /// Log starts that were followed, or held back (M20).
     Followed(Vec<Followed>),
     SourceMetadata(Arc<Metadata>),
@@ -86,4 +95,6 @@ pub struct ReadyTopic {
     pub partitions: i32,
     /// First partition that this very process has just created on the destination; `partitions` if none.
     pub created_from: i32,
+    /// What of its cleaning is still to be done (M21).
+    pub compaction: Compaction,
 }

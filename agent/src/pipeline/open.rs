@@ -17,7 +17,7 @@ use lockstep_kafka::admin::{
 use lockstep_kafka::{Class, Cluster, Connection, Error, ErrorCode};
 
 use super::budget::Budget;
-use super::tail::{TailQuestion, look};
+use super::tail::{TailQuestion, TailReader, Writers};
 
 /// Tails looked at side by side.
 const TAILS_AT_ONCE: usize = 8;
@@ -27,7 +27,7 @@ const TAILS_AT_ONCE: usize = 8;
 pub struct Opener {
     pub source: Cluster,
     pub dest: Cluster,
-    pub ours: ProducerIdentity,
+    pub writers: Writers,
     pub budget: Budget,
 }
 
@@ -61,7 +61,7 @@ impl Opener {
     pub async fn gather(&self, asks: Vec<Ask>) -> Vec<(TopicPartition, Result<Facts, Trouble>)> {
         let partitions: Vec<_> = asks.iter().map(|ask| ask.tp.clone()).collect();
         let mut dest = each_leader(&self.dest, "destination", &partitions, |connection, group| {
-            Box::pin(read_dest(connection, group, self.ours))
+            Box::pin(read_dest(connection, group, self.writers.link))
         })
         .await;
         // After the destination: a source end read before it could look too early.
@@ -103,7 +103,13 @@ impl Opener {
             source_end: source.end,
             displaced: ask.displaced,
         };
-        let tail = look(&self.source, &self.dest, self.ours, &self.budget, question).await?;
+        let reader = TailReader {
+            source: &self.source,
+            dest: &self.dest,
+            writers: self.writers,
+            budget: &self.budget,
+        };
+        let tail = reader.look(&question).await?;
         let source_id =
             self.source.metadata().topics.get(&ask.tp.topic).map_or(TopicId::ZERO, |topic| topic.id);
         Ok(Facts {
@@ -206,6 +212,7 @@ fn of_link(producers: &[ProducerState], ours: ProducerIdentity) -> Option<Produc
         epoch: p.epoch,
         last_sequence: p.last_sequence,
         last_timestamp_ms: p.last_timestamp,
+        coordinator_epoch: p.coordinator_epoch,
     })
 }
 

@@ -3,13 +3,19 @@
 
 use lockstep_core::dr::exposure::Measured;
 use lockstep_core::ids::{DestOffset, SourceOffset, TopicPartition};
+use lockstep_core::mirror::align::Span;
+use lockstep_core::mirror::cost::Cost;
 use lockstep_core::mirror::partition::Phase;
+
+use super::open_transactions::OpenTransaction;
 
 /// The link as of now.
 #[derive(Clone, Debug, Default)]
 pub struct LinkReport {
     /// Records made durable on the destination by this process.
     pub copied_records: u64,
+    /// Offsets filled without a record of the source: markers, repeats, fillers.
+    pub aligned_offsets: u64,
     /// Bytes of the batches made durable, as they are on the wire.
     pub copied_bytes: u64,
     /// Fetched records in memory, and the bound.
@@ -19,6 +25,8 @@ pub struct LinkReport {
     pub partitions: Vec<PartitionReport>,
     /// Topics that cannot be mirrored as things stand, and why.
     pub blocked_topics: Vec<(String, String)>,
+    /// The right to write markers is missing on the destination, and how to grant it (M15).
+    pub missing_right: Option<String>,
     /// What the last round over both clusters could not reach.
     pub silent: Vec<String>,
 }
@@ -37,6 +45,12 @@ pub struct PartitionReport {
     pub exposure: Measured,
     /// The source deleted records up to here for which its retention is no reason; they are kept (M20).
     pub held_back: Option<SourceOffset>,
+    /// Offsets without a record are being filled, and what that was estimated to cost (M14).
+    pub aligning: Option<Cost>,
+    /// Records that the source deleted before they were copied (M9).
+    pub lost: Vec<Span>,
+    /// The transaction that holds everything behind it back (M16).
+    pub hanging: Option<OpenTransaction>,
     /// Why it is not copying.
     pub trouble: Option<String>,
 }
@@ -53,6 +67,11 @@ impl LinkReport {
     /// Every partition that can be copied has been, up to what the source has decided.
     pub fn is_caught_up(&self) -> bool {
         self.partitions.iter().all(|p| matches!(p.phase, Phase::CaughtUp | Phase::Stopped(_)))
+    }
+
+    /// Records lost for good, over all partitions (M9).
+    pub fn lost_records(&self) -> u64 {
+        self.partitions.iter().flat_map(|p| &p.lost).map(Span::offsets).sum()
     }
 
     pub fn stopped(&self) -> impl Iterator<Item = &PartitionReport> {

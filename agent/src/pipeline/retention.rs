@@ -4,15 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use lockstep_batch::build::is_filler;
 use lockstep_core::ids::{DestOffset, LeaderEpoch, NodeId, SourceOffset, TopicPartition};
 use lockstep_core::mirror::WallMillis;
 use lockstep_core::mirror::retention::{Propagation, RetentionEvidence, Step, follow};
 use lockstep_kafka::admin::{
     At, ConfigTarget, delete_records, describe_configs, describe_log_dirs, list_offsets,
 };
+use lockstep_kafka::fetch::Isolation;
 use lockstep_kafka::{Cluster, Error};
 
 use super::routes::by_leader;
+use super::tail::batch_at;
 
 const DELETE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -66,6 +69,11 @@ pub async fn follow_log_starts(
     let metadata = dest.metadata();
     for Behind { tp, source_start, dest_start, durable } in behind {
         let evidence = evidence.get(tp).copied().unwrap_or(unexplained);
+        // Fillers are ours and stand for nothing: they go, whatever the source's retention says (M14).
+        let propagation = match starts_with_fillers(dest, tp, *dest_start).await {
+            true => Propagation::All,
+            false => propagation,
+        };
         let following = follow(*source_start, *dest_start, *durable, propagation, evidence);
         if let (Step::DeleteBefore(offset), Some((node, _))) = (following.step, metadata.leader(tp)) {
             steps.entry(node).or_default().push((tp.clone(), offset.0));
@@ -87,6 +95,12 @@ pub async fn follow_log_starts(
         }
     }
     Ok(followed)
+}
+
+/// What cannot be read is looked at again in the next round.
+async fn starts_with_fillers(dest: &Cluster, tp: &TopicPartition, start: DestOffset) -> bool {
+    let first = batch_at(dest, tp, start.0, Isolation::ReadUncommitted).await;
+    matches!(first, Ok(Some(batch)) if is_filler(&batch))
 }
 
 async fn gather(

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use lockstep_core::dr::exposure::Exposure;
 use lockstep_core::ids::{DestOffset, SourceOffset, TopicPartition};
 use lockstep_core::mirror::Millis;
-use lockstep_core::mirror::copying::AppendReceipt;
+use lockstep_core::mirror::align::Span;
+use lockstep_core::mirror::copying::{AppendReceipt, Content};
+use lockstep_core::mirror::cost::Cost;
 use lockstep_core::mirror::opening::Displaced;
 use lockstep_core::mirror::partition::Partition;
 
 use super::budget::Permit;
+use super::open_transactions::OpenTransaction;
 use super::report::PartitionReport;
 
 /// One partition of a link.
@@ -33,7 +36,17 @@ pub(super) struct Slot {
     pub(super) dest_start: Option<DestOffset>,
     /// The source's log start that is not followed because retention does not explain it (M20).
     pub(super) held_back: Option<SourceOffset>,
+    /// The large hole that was announced last: where it begins, and what filling it costs (M14).
+    pub(super) aligning: Option<(SourceOffset, Cost)>,
+    /// What the source deleted before it was copied (M9), oldest first, neighbours joined.
+    pub(super) lost: Vec<Span>,
+    /// The last stable offset, and since when it has stood below the source's end.
+    pub(super) undecided: Option<(SourceOffset, Millis)>,
+    /// What holds it back (M16).
+    pub(super) hanging: Option<OpenTransaction>,
     counted_to: Option<DestOffset>,
+    /// Offsets that hold no record of the source: markers, repeats, fillers.
+    pub(super) aligned_offsets: u64,
     pub(super) copied_records: u64,
     pub(super) copied_bytes: u64,
 }
@@ -51,7 +64,12 @@ impl Slot {
             displaced: None,
             dest_start: None,
             held_back: None,
+            aligning: None,
+            lost: Vec::new(),
+            undecided: None,
+            hanging: None,
             counted_to: None,
+            aligned_offsets: 0,
             copied_records: 0,
             copied_bytes: 0,
         }
@@ -68,10 +86,31 @@ impl Slot {
 
     /// Takes a receipt; its permit is released here.
     pub(super) fn received(&mut self, receipt: &AppendReceipt<Arc<Permit>>, now: Millis) {
-        self.copied_records += (receipt.next.0 - receipt.from.0).max(0).unsigned_abs();
+        let offsets = (receipt.next.0 - receipt.from.0).max(0).unsigned_abs();
+        let records = match receipt.content {
+            Content::Records(records) => records,
+            Content::Markers | Content::Fillers => 0,
+        };
+        self.copied_records += records;
+        self.aligned_offsets += offsets.saturating_sub(records);
         self.copied_bytes += receipt.bytes as u64;
         self.counted_to = Some(receipt.next);
         self.exposure.held(now, receipt.next);
+    }
+
+    /// The announced hole, while it is being filled.
+    fn aligning_now(&self) -> Option<Cost> {
+        let (from, cost) = self.aligning?;
+        let end = from.plus(i64::try_from(cost.offsets).unwrap_or(i64::MAX));
+        self.machine.durable().is_some_and(|durable| durable < end.mirrored()).then_some(cost)
+    }
+
+    /// Notes records that are gone for good. A hole that is met again, half filled, is one loss.
+    pub(super) fn lose(&mut self, span: Span) {
+        match self.lost.last_mut() {
+            Some(last) if span.from <= last.next => last.next = last.next.max(span.next),
+            _ => self.lost.push(span),
+        }
     }
 
     pub(super) fn report(&self, tp: &TopicPartition, now: Millis) -> PartitionReport {
@@ -86,6 +125,9 @@ impl Slot {
             durable: self.machine.durable(),
             exposure: self.exposure.measure(now),
             held_back: self.held_back,
+            aligning: self.aligning_now(),
+            lost: self.lost.clone(),
+            hanging: self.hanging,
             trouble,
         }
     }

@@ -1,8 +1,12 @@
-//! The last record below the destination's end, on both sides (M8, step 5), and who wrote it.
-//! Reads one batch per side; memory is reserved for it. Only what both sides still hold is compared.
+//! The end of the destination's log beside the source's (M8, step 5), and who wrote it: the last record that both
+//! sides hold is equal, and the markers behind it cover nothing that the source shows its consumers.
+//! Reads a few batches per side; memory is reserved for them. Only what both sides still hold is compared.
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
+use lockstep_batch::build::is_filler;
 use lockstep_batch::header::BatchHeader;
 use lockstep_batch::records::{self, Limits, Record};
 use lockstep_batch::split::split;
@@ -10,14 +14,23 @@ use lockstep_batch::view::FetchedBatch;
 use lockstep_core::compare::difference;
 use lockstep_core::ids::{DestOffset, LeaderEpoch, ProducerIdentity, SourceOffset, TopicPartition};
 use lockstep_core::mirror::Trouble;
+use lockstep_core::mirror::align::{Piece, align};
 use lockstep_core::mirror::opening::{Displaced, Tail};
 use lockstep_kafka::Cluster;
-use lockstep_kafka::fetch::{FetchLimits, FetchTarget, Isolation, fetch_once};
+use lockstep_kafka::fetch::{FetchLimits, FetchTarget, FetchedPartition, Isolation, fetch_once};
 
 use super::budget::Budget;
 
 /// What a tail check usually takes: one batch of a producer's default maximum on each side.
 const TAIL_BYTES: usize = 2 << 20;
+/// How far back the last record is looked for behind markers, step by step: two full requests of them.
+const BACK: [i64; 6] = [1, 8, 64, 512, 4_096, 16_384];
+/// How far back a record is looked for that both sides hold: compaction leaves different ones for a while.
+const COMMON_BACK: [i64; 3] = [64, 1_024, 8_192];
+/// Records of one side in memory while a common one is looked for.
+const COMMON_RECORDS_MAX: usize = 10_000;
+/// One answer of a walk along the log.
+const WALK_BYTES: usize = 1 << 20;
 
 /// Where to look, and what is known of both logs.
 #[derive(Clone, Debug)]
@@ -27,82 +40,276 @@ pub struct TailQuestion {
     pub dest_end: DestOffset,
     pub source_start: SourceOffset,
     pub source_end: SourceOffset,
-    /// An append meant for `at` landed at `landed`: see who stands at `at`.
+    /// Something of ours did not land at its place: see who stands there.
     pub displaced: Option<Displaced>,
 }
 
-/// Looks at the tail of one partition.
-pub async fn look(
-    source: &Cluster,
-    dest: &Cluster,
-    ours: ProducerIdentity,
-    budget: &Budget,
-    question: TailQuestion,
-) -> Result<Tail, Trouble> {
-    // A quarter at most: in a small budget under load the whole of it is never free.
-    let _permit = budget.reserve(TAIL_BYTES.min(budget.capacity_bytes() / 4)).await;
-    let TailQuestion { tp, dest_start, dest_end, .. } = &question;
-    if let Some(displaced) = question.displaced
-        && let Some(batch) = batch_at(dest, tp, displaced.at.0, Isolation::ReadUncommitted).await?
-    {
-        let shift = displaced.landed.0 - displaced.at.0;
-        let foreign = foreign(batch.header(), ours);
-        return Ok(foreign.unwrap_or(Tail::OwnRepeat { at: displaced.at, shift }));
-    }
-    if dest_end <= dest_start {
-        return Ok(Tail::Empty);
-    }
-    let last = dest_end.0 - 1;
-    let Some(copy) = batch_at(dest, tp, last, Isolation::ReadUncommitted).await? else {
-        return Ok(Tail::NotComparable);
-    };
-    if let Some(foreign) = foreign(copy.header(), ours) {
-        return Ok(foreign);
-    }
-    if last < question.source_start.0 || last >= question.source_end.0 {
-        return Ok(Tail::NotComparable);
-    }
-    let Some(original) = batch_at(source, tp, last, Isolation::ReadUncommitted).await? else {
-        return Ok(Tail::NotComparable);
-    };
-    compare(&original, &copy, last)
+/// Whose batches belong on a mirror.
+#[derive(Clone, Copy, Debug)]
+pub struct Writers {
+    pub link: ProducerIdentity,
+    /// Markers of empty transactions are its (M15).
+    pub filler: Option<ProducerIdentity>,
 }
 
-/// A batch that the link's producer did not write.
-fn foreign(header: &BatchHeader, ours: ProducerIdentity) -> Option<Tail> {
-    let producer_id = header.producer_id();
-    (producer_id != ours.id).then(|| Tail::Foreign { at: DestOffset(header.base_offset()), producer_id })
+/// Looks at tails of one link.
+pub struct TailReader<'a> {
+    pub source: &'a Cluster,
+    pub dest: &'a Cluster,
+    pub writers: Writers,
+    pub budget: &'a Budget,
 }
 
-fn compare(original: &FetchedBatch, copy: &FetchedBatch, offset: i64) -> Result<Tail, Trouble> {
-    let equal = Tail::Equal { source_epoch: LeaderEpoch(original.header().leader_epoch()) };
-    let (a, b) = (original.header(), copy.header());
-    let same_shape = a.base_offset() == b.base_offset()
-        && a.record_count() == b.record_count()
-        && a.base_timestamp() == b.base_timestamp();
-    if same_shape && original.payload() == copy.payload() {
-        return Ok(equal);
-    }
-    Ok(match (record_at(original, offset)?, record_at(copy, offset)?) {
-        (Some(here), Some(there)) => match difference(&here, &there) {
-            None => equal,
-            Some(difference) => Tail::Different { at: SourceOffset(offset), difference },
-        },
-        _ => Tail::NotComparable,
-    })
+/// The last batch with records on the destination, and where the markers behind it begin.
+struct Last {
+    data: Option<FetchedBatch>,
+    markers_from: i64,
 }
 
-fn record_at(batch: &FetchedBatch, offset: i64) -> Result<Option<Record>, Trouble> {
-    let all = records::decode(&batch.view(), Limits::default())
-        .map_err(|error| Trouble::soon(format!("the batch at offset {offset} cannot be read: {error}")))?;
-    for record in all {
-        let record =
-            record.map_err(|error| Trouble::soon(format!("the record at offset {offset}: {error}")))?;
-        if record.offset == offset {
-            return Ok(Some(record));
+impl TailReader<'_> {
+    /// Looks at the tail of one partition.
+    pub async fn look(&self, question: &TailQuestion) -> Result<Tail, Trouble> {
+        // A quarter at most: in a small budget under load the whole of it is never free.
+        let _permit = self.budget.reserve(TAIL_BYTES.min(self.budget.capacity_bytes() / 4)).await;
+        let TailQuestion { tp, dest_start, dest_end, .. } = question;
+        if let Some(displaced) = question.displaced {
+            let landed = displaced.landed.0.min(dest_end.0);
+            if landed > displaced.at.0 {
+                let foreign = self.foreign_between(tp, displaced.from.0, landed).await?;
+                let shift = displaced.landed.0 - displaced.at.0;
+                return Ok(foreign.unwrap_or(Tail::OwnRepeat { at: displaced.at, shift }));
+            }
+        }
+        if dest_end <= dest_start {
+            return Ok(Tail::Empty);
+        }
+        let Last { data, markers_from } = last_data(self.dest, tp, dest_start.0, dest_end.0).await?;
+        if let Some(data) = &data {
+            if let Some(foreign) = foreign_data(data.header(), self.writers) {
+                return Ok(foreign);
+            }
+            if markers_from == dest_end.0 && is_filler(data) {
+                return Ok(Tail::Filler);
+            }
+        }
+        if let Some(at) = self.source_record_under(question, markers_from).await? {
+            return Ok(Tail::OwnRepeat { at: DestOffset(at), shift: dest_end.0 - at });
+        }
+        match data {
+            Some(data) => self.compare(question, &data).await,
+            None => Ok(Tail::NotComparable),
         }
     }
-    Ok(None)
+
+    /// The first record of the source, visible to its consumers, that a run of markers on the destination covers:
+    /// we have written one too many (M18).
+    async fn source_record_under(
+        &self,
+        question: &TailQuestion,
+        markers_from: i64,
+    ) -> Result<Option<i64>, Trouble> {
+        let end = question.dest_end.0.min(question.source_end.0);
+        let mut at = markers_from.max(question.source_start.0);
+        while at < end {
+            let Some(answer) =
+                fetch_at(self.source, &question.tp, at, WALK_BYTES, Isolation::ReadCommitted).await?
+            else {
+                return Ok(None);
+            };
+            let aligned = align(answer.records, SourceOffset(at), answer.aborted);
+            for piece in aligned.pieces {
+                let first = match piece {
+                    Piece::Whole(batch) => Some(batch.header().base_offset()),
+                    Piece::Records(of) => of.records.first().map(|record| record.offset),
+                    Piece::Void(_) | Piece::Hole(_) | Piece::Fillers(_) => None,
+                };
+                if let Some(first) = first {
+                    return Ok((first < end).then_some(first));
+                }
+            }
+            if aligned.next.0 <= at {
+                return Ok(None);
+            }
+            at = aligned.next.0;
+        }
+        Ok(None)
+    }
+
+    /// Compares the last record that both sides hold.
+    async fn compare(&self, question: &TailQuestion, copy: &FetchedBatch) -> Result<Tail, Trouble> {
+        let TailQuestion { tp, dest_start, dest_end, source_start, source_end, .. } = question;
+        let last = dest_end.0 - 1;
+        if last < source_start.0 || last >= source_end.0 {
+            return Ok(Tail::NotComparable);
+        }
+        let Some(original) = batch_at(self.source, tp, last, Isolation::ReadUncommitted).await? else {
+            return Ok(Tail::NotComparable);
+        };
+        // The epoch of what stands right before our end: an earlier one would seem to end too early (M10).
+        let holds_last = original.header().base_offset() <= last;
+        let source_epoch = match holds_last {
+            true => LeaderEpoch(original.header().leader_epoch()),
+            false => LeaderEpoch::UNKNOWN,
+        };
+        if holds_last && same_bytes(&original, copy) {
+            return Ok(Tail::Equal { source_epoch });
+        }
+        for back in COMMON_BACK {
+            let from = (dest_end.0 - back).max(dest_start.0).max(source_start.0);
+            let here = records_between(self.source, tp, from, dest_end.0).await?;
+            let there = records_between(self.dest, tp, from, dest_end.0).await?;
+            if let Some((offset, copied)) = there.iter().rev().find(|(offset, _)| here.contains_key(offset)) {
+                let at = SourceOffset(*offset);
+                return Ok(match difference(&here[offset], copied) {
+                    None => Tail::Equal { source_epoch },
+                    Some(difference) => Tail::Different { at, difference },
+                });
+            }
+            if from == dest_start.0.max(source_start.0) {
+                break;
+            }
+        }
+        Ok(Tail::NotComparable)
+    }
+
+    /// Anything between two offsets of the destination that is not the link's.
+    async fn foreign_between(
+        &self,
+        tp: &TopicPartition,
+        from: i64,
+        end: i64,
+    ) -> Result<Option<Tail>, Trouble> {
+        let mut foreign = None;
+        walk(self.dest, tp, from, end, |batch| {
+            let header = batch.header();
+            let ids = [Some(self.writers.link), self.writers.filler];
+            let is_ours = ids.iter().flatten().any(|writer| writer.id == header.producer_id());
+            if is_ours {
+                return ControlFlow::Continue(());
+            }
+            let at = DestOffset(header.base_offset());
+            foreign = Some(Tail::Foreign { at, producer_id: header.producer_id() });
+            ControlFlow::Break(())
+        })
+        .await?;
+        Ok(foreign)
+    }
+}
+
+/// Records that the link's producer did not write. Foreign markers alone prove nothing: they are found by the offsets
+/// they take.
+fn foreign_data(header: &BatchHeader, writers: Writers) -> Option<Tail> {
+    let producer_id = header.producer_id();
+    (producer_id != writers.link.id)
+        .then(|| Tail::Foreign { at: DestOffset(header.base_offset()), producer_id })
+}
+
+fn same_bytes(original: &FetchedBatch, copy: &FetchedBatch) -> bool {
+    let (a, b) = (original.header(), copy.header());
+    a.base_offset() == b.base_offset()
+        && a.record_count() == b.record_count()
+        && a.base_timestamp() == b.base_timestamp()
+        && a.timestamp_type() == b.timestamp_type()
+        && original.payload() == copy.payload()
+}
+
+/// The last batch of a log that holds records, looked for a few steps back behind control batches.
+async fn last_data(cluster: &Cluster, tp: &TopicPartition, start: i64, end: i64) -> Result<Last, Trouble> {
+    let mut last = Last { data: None, markers_from: end };
+    for back in BACK {
+        let from = (end - back).max(start);
+        last = Last { data: None, markers_from: from };
+        walk(cluster, tp, from, end, |batch| {
+            if !batch.header().is_control() && batch.header().record_count() > 0 {
+                last.markers_from = batch.header().next_offset().min(end);
+                last.data = Some(batch);
+            }
+            ControlFlow::Continue(())
+        })
+        .await?;
+        if last.data.is_some() || from == start {
+            break;
+        }
+    }
+    Ok(last)
+}
+
+/// The last batch with records between two offsets, if there is one near the end.
+pub async fn last_batch(
+    cluster: &Cluster,
+    tp: &TopicPartition,
+    start: i64,
+    end: i64,
+) -> Result<Option<FetchedBatch>, Trouble> {
+    Ok(last_data(cluster, tp, start, end).await?.data)
+}
+
+/// The records of a stretch of a log, those of control batches left out.
+async fn records_between(
+    cluster: &Cluster,
+    tp: &TopicPartition,
+    from: i64,
+    end: i64,
+) -> Result<BTreeMap<i64, Record>, Trouble> {
+    let mut found = BTreeMap::new();
+    let mut fault = None;
+    walk(cluster, tp, from, end, |batch| {
+        if batch.header().is_control() {
+            return ControlFlow::Continue(());
+        }
+        let decoded = records::decode(&batch.view(), Limits::default());
+        match decoded.and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+            Ok(records) => {
+                let wanted = records.into_iter().filter(|record| (from..end).contains(&record.offset));
+                found.extend(wanted.map(|record| (record.offset, record)));
+                while found.len() > COMMON_RECORDS_MAX {
+                    found.pop_first();
+                }
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                let at = batch.header().base_offset();
+                fault = Some(Trouble::soon(format!("the batch of {tp} at {at} cannot be read: {error}")));
+                ControlFlow::Break(())
+            }
+        }
+    })
+    .await?;
+    match fault {
+        None => Ok(found),
+        Some(fault) => Err(fault),
+    }
+}
+
+/// Shows every batch between two offsets in order. Ends early where the log has nothing more.
+async fn walk(
+    cluster: &Cluster,
+    tp: &TopicPartition,
+    from: i64,
+    end: i64,
+    mut see: impl FnMut(FetchedBatch) -> ControlFlow<()>,
+) -> Result<(), Trouble> {
+    let mut at = from;
+    while at < end {
+        let bytes = if end - at == 1 { 1 } else { WALK_BYTES };
+        let Some(answer) = fetch_at(cluster, tp, at, bytes, Isolation::ReadUncommitted).await? else { break };
+        let before = at;
+        for batch in split(answer.records) {
+            let batch =
+                batch.map_err(|error| Trouble::soon(format!("reading {tp} at offset {at}: {error}")))?;
+            if batch.header().base_offset() >= end {
+                return Ok(());
+            }
+            at = at.max(batch.header().next_offset());
+            if see(batch).is_break() {
+                return Ok(());
+            }
+        }
+        if at == before {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The batch that holds `offset`, or the next one after it; `None` if the answer is empty.
@@ -112,6 +319,22 @@ pub async fn batch_at(
     offset: i64,
     isolation: Isolation,
 ) -> Result<Option<FetchedBatch>, Trouble> {
+    // One byte: the broker answers the first batch whole, whatever its size (KIP-74).
+    let Some(answer) = fetch_at(cluster, tp, offset, 1, isolation).await? else { return Ok(None) };
+    match split(answer.records).next() {
+        None => Ok(None),
+        Some(Ok(batch)) => Ok(Some(batch)),
+        Some(Err(error)) => Err(Trouble::soon(format!("reading {tp} at offset {offset}: {error}"))),
+    }
+}
+
+async fn fetch_at(
+    cluster: &Cluster,
+    tp: &TopicPartition,
+    offset: i64,
+    bytes_max: usize,
+    isolation: Isolation,
+) -> Result<Option<FetchedPartition>, Trouble> {
     let metadata = cluster.metadata();
     let (Some((node, epoch)), Some(topic)) = (metadata.leader(tp), metadata.topics.get(&tp.topic)) else {
         return Err(Trouble::soon(format!("{tp} has no leader at the moment")));
@@ -122,21 +345,16 @@ pub async fn batch_at(
         offset: SourceOffset(offset),
         current_leader_epoch: epoch,
         last_fetched_epoch: LeaderEpoch::UNKNOWN,
-        // One byte: the broker answers the first batch whole, whatever its size (KIP-74).
-        partition_bytes_max: 1,
+        partition_bytes_max: bytes_max as i32,
     };
-    let limits = FetchLimits { max_wait: Duration::ZERO, min_bytes: 0, bytes_max: 1 };
+    let limits = FetchLimits { max_wait: Duration::ZERO, min_bytes: 0, bytes_max: bytes_max as i32 };
     let trouble =
         |error: lockstep_kafka::Error| Trouble::soon(format!("reading {tp} at offset {offset}: {error}"));
     let connection = cluster.connection(node).await.map_err(trouble)?;
     let answer = fetch_once(&connection, &[target], limits, isolation).await.map_err(trouble)?;
     let Some(partition) = answer.partitions.into_iter().find(|p| p.tp == *tp) else { return Ok(None) };
-    if let Some(code) = partition.error {
-        return Err(Trouble::soon(format!("reading {tp} at offset {offset}: {code}")));
-    }
-    match split(partition.records).next() {
-        None => Ok(None),
-        Some(Ok(batch)) => Ok(Some(batch)),
-        Some(Err(error)) => Err(Trouble::soon(format!("reading {tp} at offset {offset}: {error}"))),
+    match partition.error {
+        None => Ok(Some(partition)),
+        Some(code) => Err(Trouble::soon(format!("reading {tp} at offset {offset}: {code}"))),
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::BuildError;
 use crate::crc;
 use crate::header::{Codec, HEADER_LEN, HEADER_PART, at};
-use crate::records::compress::compress;
+use crate::records::compress::{Effort, compress};
 use crate::records::encode::{Oversized, Prefix, put_record};
 use crate::view::FetchedBatch;
 
@@ -83,7 +83,7 @@ impl Assembly {
     }
 
     /// The whole batch. `leader_epoch` is not covered by the checksum.
-    pub(super) fn seal(self, leader_epoch: i32) -> Result<FetchedBatch, BuildError> {
+    pub(super) fn seal(self, leader_epoch: i32, effort: Effort) -> Result<FetchedBatch, BuildError> {
         let codec = self.codec;
         let count = i32::try_from(self.next_offset - self.base_offset).unwrap_or(i32::MAX); // checked in `push`
         if count == 0 {
@@ -93,7 +93,7 @@ impl Assembly {
             Codec::None => self.bytes,
             _ => {
                 let room = Vec::from([0; HEADER_LEN]);
-                compress(codec, &self.bytes[HEADER_LEN..], room)
+                compress(codec, effort, &self.bytes[HEADER_LEN..], room)
                     .map_err(|error| BuildError::Compress { codec, cause: error.to_string() })?
             }
         };

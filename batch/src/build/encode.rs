@@ -6,6 +6,7 @@ use super::assembly::Assembly;
 use super::{BuildError, PLAIN_BYTES_MAX};
 use crate::header::Codec;
 use crate::records::Record;
+use crate::records::compress::Effort;
 use crate::records::encode::{Oversized, put_tail};
 use crate::view::FetchedBatch;
 
@@ -22,7 +23,7 @@ pub fn batch(records: &[Record], codec: Codec, leader_epoch: i32) -> Result<Fetc
             .map_err(|Oversized| BuildError::TooLarge { limit_bytes: PLAIN_BYTES_MAX })?;
         assembly.push(record.offset, record.timestamp, 0, &tail)?;
     }
-    assembly.seal(leader_epoch)
+    assembly.seal(leader_epoch, Effort::Usual)
 }
 
 /// A batch for each run of consecutive offsets in `records`, whose offsets must rise. No record: no batch.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::assembly::Assembly;
 use super::{BuildError, CHOSEN_BYTES_MAX};
 use crate::header::{Codec, TimestampType};
+use crate::records::compress::Effort;
 use crate::records::decompress::zstd_start;
 use crate::records::encode::{Oversized, Prefix, put_record, put_tail};
 use crate::records::{Header, Record};
@@ -35,7 +36,7 @@ pub fn filler(base_offset: i64, count: u32, timestamp_ms: i64) -> Result<Fetched
     for _ in 1..count {
         assembly.push(assembly.next_offset(), timestamp_ms, 0, &rest)?;
     }
-    assembly.seal(-1)
+    assembly.seal(-1, Effort::Usual)
 }
 
 /// Key, value and headers of the first record, which carries the count, or of the others.

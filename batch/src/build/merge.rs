@@ -7,6 +7,8 @@ use super::assembly::Assembly;
 use super::source::Source;
 use super::{BuildError, CHOSEN_BYTES_MAX};
 use crate::header::{BatchHeader, Codec};
+use crate::records::compress::Effort;
+use crate::records::decompress::Unpacker;
 use crate::rewrite::obstacle;
 use crate::view::FetchedBatch;
 
@@ -84,9 +86,10 @@ impl Merger {
         if self.batches.len() == 1 {
             return Ok(first.clone());
         }
+        let mut unpacker = Unpacker::default();
         let mut assembly = None;
         for batch in &self.batches {
-            let mut source = Source::open(batch, CHOSEN_BYTES_MAX)?;
+            let mut source = Source::open(batch, &mut unpacker, CHOSEN_BYTES_MAX)?;
             // Compressed: the first batch shows roughly what the others will come to.
             let growth = source.plain_len() as f64 / batch.header().payload_len().max(1) as f64;
             while let Some(record) = source.next() {
@@ -104,6 +107,7 @@ impl Merger {
                 assembly.push(record.offset, record.timestamp, record.attributes, record.tail)?;
             }
         }
-        assembly.ok_or(BuildError::NoRecord)?.seal(last.header().leader_epoch())
+        // One frame over many records is smaller than many frames at any level, and merging is for catching up.
+        assembly.ok_or(BuildError::NoRecord)?.seal(last.header().leader_epoch(), Effort::Least)
     }
 }

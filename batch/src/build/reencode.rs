@@ -6,13 +6,15 @@
 use super::assembly::Assembly;
 use super::source::{Source, SourceRecord};
 use super::{BuildError, CHOSEN_BYTES_MAX, PLAIN_BYTES_MAX};
+use crate::records::compress::Effort;
+use crate::records::decompress::Unpacker;
 use crate::records::{Limits, Record, RecordError, decode};
 use crate::view::FetchedBatch;
 
 /// The records of `batch` at `from` and above, as one batch for each run of consecutive offsets. Between the
 /// batches, before the first and behind the last lie the gaps. No such record: no batch.
 pub fn reencode(batch: &FetchedBatch, from: i64) -> Result<Vec<FetchedBatch>, BuildError> {
-    let mut source = Source::open(batch, PLAIN_BYTES_MAX)?;
+    let mut source = Source::open(batch, &mut Unpacker::default(), PLAIN_BYTES_MAX)?;
     let (codec, plain_len) = (source.codec(), source.plain_len());
     let leader_epoch = batch.header().leader_epoch();
     // Where nothing is missing, all goes into one batch; the runs of a thinned one grow as they come.
@@ -25,7 +27,7 @@ pub fn reencode(batch: &FetchedBatch, from: i64) -> Result<Vec<FetchedBatch>, Bu
             continue;
         }
         if let Some(ended) = run.take_if(|run| run.next_offset() != record.offset) {
-            done.push(ended.seal(leader_epoch)?);
+            done.push(ended.seal(leader_epoch, Effort::Usual)?);
         }
         let run = match &mut run {
             Some(run) => run,
@@ -40,7 +42,7 @@ pub fn reencode(batch: &FetchedBatch, from: i64) -> Result<Vec<FetchedBatch>, Bu
         put(run, record.offset, &record)?;
     }
     if let Some(last) = run {
-        done.push(last.seal(leader_epoch)?);
+        done.push(last.seal(leader_epoch, Effort::Usual)?);
     }
     Ok(done)
 }
@@ -52,7 +54,7 @@ pub fn reencode(batch: &FetchedBatch, from: i64) -> Result<Vec<FetchedBatch>, Bu
 /// `from` below the batch also closes the gap before it. More than [`CHOSEN_BYTES_MAX`] bytes of records,
 /// uncompressed: [`BuildError::TooLarge`]; then [`reencode`] and [`super::repeat`] do it in several batches.
 pub fn close_gaps(batch: &FetchedBatch, from: i64) -> Result<Option<FetchedBatch>, BuildError> {
-    let mut source = Source::open(batch, CHOSEN_BYTES_MAX)?;
+    let mut source = Source::open(batch, &mut Unpacker::default(), CHOSEN_BYTES_MAX)?;
     let (codec, plain_len) = (source.codec(), source.plain_len());
     let mut dense: Option<Assembly> = None;
     while let Some(record) = source.next() {
@@ -69,7 +71,7 @@ pub fn close_gaps(batch: &FetchedBatch, from: i64) -> Result<Option<FetchedBatch
         }
         put(dense, record.offset, &record)?;
     }
-    dense.map(|dense| dense.seal(batch.header().leader_epoch())).transpose()
+    dense.map(|dense| dense.seal(batch.header().leader_epoch(), Effort::Usual)).transpose()
 }
 
 fn put(assembly: &mut Assembly, offset: i64, record: &SourceRecord<'_>) -> Result<(), BuildError> {

@@ -7,6 +7,7 @@ use super::assembly::Assembly;
 use super::{BuildError, CHOSEN_BYTES_MAX, PLAIN_BYTES_MAX};
 use crate::header::Codec;
 use crate::records::Record;
+use crate::records::compress::Effort;
 use crate::records::encode::{Oversized, put_tail};
 use crate::view::FetchedBatch;
 
@@ -34,7 +35,7 @@ pub fn repeat(
     for _ in 0..count {
         assembly.push(assembly.next_offset(), record.timestamp, 0, &tail)?;
     }
-    assembly.seal(-1)
+    assembly.seal(-1, Effort::Least)
 }
 
 /// How often `record` can be repeated in one batch: once at least, and as often as fits into

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::BuildError;
 use crate::header::{BatchHeader, Codec};
-use crate::records::decompress;
+use crate::records::decompress::Unpacker;
 use crate::records::walk::{RawRecord, Walk};
 use crate::view::FetchedBatch;
 
@@ -19,7 +19,11 @@ pub(super) struct Source {
 
 impl Source {
     /// At most `bytes_max` bytes of records, uncompressed.
-    pub(super) fn open(batch: &FetchedBatch, bytes_max: usize) -> Result<Self, BuildError> {
+    pub(super) fn open(
+        batch: &FetchedBatch,
+        unpacker: &mut Unpacker,
+        bytes_max: usize,
+    ) -> Result<Self, BuildError> {
         let header = *batch.header();
         let base_offset = header.base_offset();
         if !batch.view().checksum_holds() {
@@ -31,7 +35,7 @@ impl Source {
         let codec = header.codec()?;
         let body = match codec {
             Codec::None if header.payload_len() <= bytes_max => batch.payload(),
-            _ => decompress::records(&header, batch.view().payload(), bytes_max)?,
+            _ => unpacker.records(&header, batch.view().payload(), bytes_max)?,
         };
         Ok(Self { header, codec, body, walk: Walk::new(&header) })
     }

@@ -141,7 +141,7 @@ fn a_repeat_is_the_record_again_and_again() {
     }
     // The same as writing it that often.
     let written: Vec<_> = (5..9).map(|offset| Record { offset, ..record.clone() }).collect();
-    assert_eq!(repeat(&record, 5, 4, Codec::Lz4), batch(&written, Codec::Lz4, -1));
+    assert_eq!(repeat(&record, 5, 4, Codec::Snappy), batch(&written, Codec::Snappy, -1));
 }
 
 #[test]
@@ -318,6 +318,24 @@ fn a_malformed_record_is_found_behind_a_right_checksum() {
 }
 
 #[test]
+fn an_unpacker_forgets_what_it_could_not_unpack() {
+    let good = in_a_row(3, Codec::Zstd);
+    let mut unpacker = crate::records::decompress::Unpacker::default();
+    let mut opened = |batch: &FetchedBatch| {
+        unpacker.records(batch.header(), batch.view().payload(), 1 << 20).map(|plain| plain.len())
+    };
+    let sizes: Vec<_> = good.iter().map(&mut opened).collect();
+    assert!(sizes.iter().all(Result::is_ok));
+    let shape = TestBatch::new(0, Codec::Zstd, some_records(0, 50));
+    let payload = shape.payload();
+    for len in 1..payload.len() {
+        let cut = FetchedBatch::parse(Bytes::from(shape.encode_with(50, &payload[..len]))).unwrap();
+        assert!(opened(&cut).is_err(), "first {len} bytes");
+        assert_eq!(opened(&good[2]), sizes[2]);
+    }
+}
+
+#[test]
 fn bombs_do_not_merge() {
     let mut base = 0;
     let batches: Vec<_> = (0..3)
@@ -467,7 +485,10 @@ proptest! {
         prop_assert_eq!(decoded(&one), &shape.records[..]);
         if parts.len() > 1 {
             prop_assert!(is_sound(&one));
-            prop_assert_eq!(one, batch(&shape.records, shape.codec, 4).unwrap());
+            let anew = batch(&shape.records, shape.codec, 4).unwrap();
+            if !matches!(shape.codec, Codec::Gzip | Codec::Zstd) {
+                prop_assert_eq!(one, anew); // no level to choose: the very same bytes
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 use std::io::{self, Read};
 
 use bytes::{Buf, Bytes};
+use zstd::zstd_safe::{DCtx, ResetDirective};
 
 use super::RecordError;
 use crate::header::{BatchHeader, Codec};
@@ -23,36 +24,71 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 /// The same where only the start of a frame of our own is looked at: level 3 asks for 2 MiB.
 const ZSTD_START_WINDOW_LOG_MAX: u32 = 24;
 
-/// First step of a result that grows as it is read.
-const START_BYTES: usize = 64 << 10;
+/// First step of a result that grows as it is read: a few times the input, so that small batches take little.
+const START_RATIO: usize = 4;
+const START_BYTES: std::ops::RangeInclusive<usize> = 1 << 10..=1 << 20;
 
 /// The records of a batch as plain bytes, at most `max` of them.
 pub(crate) fn records(header: &BatchHeader, payload: &[u8], max: usize) -> Result<Bytes, RecordError> {
-    let codec = header.codec()?;
-    if header.record_count() > 0 {
-        return decompress(codec, payload, max);
-    }
-    // The cleaner leaves a bare header: nothing there to decompress, whatever the codec says.
-    match payload.len() {
-        0 => Ok(Bytes::new()),
-        bytes => Err(RecordError::TrailingBytes { bytes }),
-    }
+    Unpacker::default().records(header, payload, max)
 }
 
 /// Decompresses a whole `payload` into at most `max` bytes.
 pub(crate) fn decompress(codec: Codec, payload: &[u8], max: usize) -> Result<Bytes, RecordError> {
-    let out = match codec {
-        Codec::None if payload.len() > max => Err(Failure::TooLarge),
-        Codec::None => Ok(payload.to_vec()),
-        Codec::Gzip => read_bounded(flate2::bufread::MultiGzDecoder::new(payload), max),
-        Codec::Snappy => snappy(payload, max),
-        Codec::Lz4 => lz4(payload, max),
-        Codec::Zstd => zstd(payload, max),
-    };
-    match out {
-        Ok(out) => Ok(Bytes::from(out)),
-        Err(Failure::TooLarge) => Err(RecordError::TooLarge { limit_bytes: max }),
-        Err(Failure::Corrupt(cause)) => Err(RecordError::Decompress { codec, cause }),
+    Unpacker::default().decompress(codec, payload, max)
+}
+
+/// For many batches: keeps what zstd works with, which costs more to make than a small batch takes to unpack.
+#[derive(Default)]
+pub(crate) struct Unpacker {
+    zstd: Option<DCtx<'static>>,
+}
+
+impl Unpacker {
+    /// As [`records`].
+    pub(crate) fn records(
+        &mut self,
+        header: &BatchHeader,
+        payload: &[u8],
+        max: usize,
+    ) -> Result<Bytes, RecordError> {
+        let codec = header.codec()?;
+        if header.record_count() > 0 {
+            return self.decompress(codec, payload, max);
+        }
+        // The cleaner leaves a bare header: nothing there to decompress, whatever the codec says.
+        match payload.len() {
+            0 => Ok(Bytes::new()),
+            bytes => Err(RecordError::TrailingBytes { bytes }),
+        }
+    }
+
+    fn decompress(&mut self, codec: Codec, payload: &[u8], max: usize) -> Result<Bytes, RecordError> {
+        let out = match codec {
+            Codec::None if payload.len() > max => Err(Failure::TooLarge),
+            Codec::None => Ok(payload.to_vec()),
+            Codec::Gzip => read_bounded(flate2::bufread::MultiGzDecoder::new(payload), payload.len(), max),
+            Codec::Snappy => snappy(payload, max),
+            Codec::Lz4 => lz4(payload, max),
+            Codec::Zstd => self.zstd(payload, max),
+        };
+        match out {
+            Ok(out) => Ok(Bytes::from(out)),
+            Err(Failure::TooLarge) => Err(RecordError::TooLarge { limit_bytes: max }),
+            Err(Failure::Corrupt(cause)) => Err(RecordError::Decompress { codec, cause }),
+        }
+    }
+
+    fn zstd(&mut self, payload: &[u8], max: usize) -> Result<Vec<u8>, Failure> {
+        let context = match &mut self.zstd {
+            Some(context) => context,
+            none => none.insert(DCtx::try_create().ok_or_else(|| Failure::corrupt("no memory"))?),
+        };
+        // What an error left half done is forgotten.
+        context.reset(ResetDirective::SessionOnly).map_err(|_| Failure::corrupt("no new start"))?;
+        let mut decoder = zstd::stream::read::Decoder::with_context(payload, context);
+        decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(Failure::corrupt)?;
+        read_bounded(decoder, payload.len(), max)
     }
 }
 
@@ -104,7 +140,7 @@ fn append_snappy_block(out: &mut Vec<u8>, block: &[u8], max: usize) -> Result<()
 
 fn lz4(payload: &[u8], max: usize) -> Result<Vec<u8>, Failure> {
     let mut input = Watched { rest: payload, ran_dry: false };
-    let out = read_bounded(lz4_flex::frame::FrameDecoder::new(&mut input), max)?;
+    let out = read_bounded(lz4_flex::frame::FrameDecoder::new(&mut input), payload.len(), max)?;
     // The decoder takes a frame without its end for a whole one. Kafka writes one frame a batch.
     if input.ran_dry {
         return Err(Failure::corrupt("the frame has no end"));
@@ -129,12 +165,6 @@ impl Read for Watched<'_> {
     }
 }
 
-fn zstd(payload: &[u8], max: usize) -> Result<Vec<u8>, Failure> {
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(payload).map_err(Failure::corrupt)?;
-    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(Failure::corrupt)?;
-    read_bounded(decoder, max)
-}
-
 /// The first `length` bytes of what a zstd `payload` holds, unpacking no more than the block they lie in. `None`:
 /// there are not as many, or they do not unpack.
 pub(crate) fn zstd_start(payload: &[u8], length: usize) -> Option<Vec<u8>> {
@@ -146,8 +176,9 @@ pub(crate) fn zstd_start(payload: &[u8], length: usize) -> Option<Vec<u8>> {
 }
 
 /// Everything that `from` gives, if that is not more than `max` bytes. The buffer doubles as it fills, up to
-/// one byte above `max`.
-fn read_bounded(mut from: impl Read, max: usize) -> Result<Vec<u8>, Failure> {
+/// one byte above `max`. `packed_len`: bytes that `from` reads.
+fn read_bounded(mut from: impl Read, packed_len: usize, max: usize) -> Result<Vec<u8>, Failure> {
+    let start = packed_len.saturating_mul(START_RATIO).clamp(*START_BYTES.start(), *START_BYTES.end());
     let mut out = Vec::new();
     let mut filled = 0;
     loop {
@@ -155,7 +186,7 @@ fn read_bounded(mut from: impl Read, max: usize) -> Result<Vec<u8>, Failure> {
             return Err(Failure::TooLarge);
         }
         if filled == out.len() {
-            let target = (out.len().saturating_mul(2)).max(START_BYTES).min(max.saturating_add(1));
+            let target = (out.len().saturating_mul(2)).max(start).min(max.saturating_add(1));
             out.reserve_exact(target - filled);
             out.resize(target, 0);
         }

@@ -2,7 +2,29 @@
 //! Promises: null and empty stay different, headers keep order and repetition; [`super::decode`] reads the same.
 //! Never looks at what key and value mean. On failure (a length that no int32 holds): [`Oversized`].
 
-use super::Record;
+use super::{Fault, Record, RecordError};
+
+/// The records as the payload of an uncompressed batch with this base offset and base timestamp: what
+/// [`super::decode`] reads. Gaps are written as they are; whole batches are made by `crate::build`.
+///
+/// An offset that is not within 31 bits of the base: [`Fault::OffsetDelta`], with the nearest number that int32 holds.
+pub fn encode(records: &[Record], base_offset: i64, base_timestamp: i64) -> Result<Vec<u8>, RecordError> {
+    let oversized = |Oversized| RecordError::TooLarge { limit_bytes: i32::MAX as usize };
+    let (mut out, mut tail) = (Vec::new(), Vec::new());
+    for (index, record) in (0..).zip(records) {
+        let delta = record.offset.saturating_sub(base_offset);
+        let nearest = delta.clamp(i32::MIN.into(), i32::MAX.into()) as i32;
+        if delta < 0 || delta != i64::from(nearest) {
+            return Err(RecordError::Malformed { index, fault: Fault::OffsetDelta(nearest) });
+        }
+        let timestamp_delta = record.timestamp.wrapping_sub(base_timestamp);
+        tail.clear();
+        put_tail(&mut tail, record).map_err(oversized)?;
+        let prefix = Prefix { attributes: 0, timestamp_delta, offset_delta: nearest };
+        put_record(&mut out, prefix, &tail).map_err(oversized)?;
+    }
+    Ok(out)
+}
 
 /// A key, value or header, or the whole record, is longer than 2 GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +101,18 @@ fn zigzag(number: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::header::Codec;
+    use crate::testing::{any_batch, some_records};
     use proptest::prelude::*;
+
+    #[test]
+    fn offsets_far_from_the_base_are_refused() {
+        for (offset, base_offset, nearest) in [(4, 5, -1), (i64::MAX, 0, i32::MAX), (0, i64::MAX, i32::MIN)] {
+            let fault = Fault::OffsetDelta(nearest);
+            let error = RecordError::Malformed { index: 0, fault };
+            assert_eq!(encode(&some_records(offset, 1), base_offset, 0), Err(error));
+        }
+    }
 
     #[test]
     fn the_length_of_a_number_is_known_before_it_is_written() {
@@ -92,6 +125,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_records_are_written_as_the_tests_own_encoder_does(mut batch in any_batch()) {
+            batch.codec = Codec::None;
+            let encoded = encode(&batch.records, batch.base_offset, batch.base_timestamp);
+            prop_assert_eq!(encoded, Ok(batch.payload()));
+        }
+
         #[test]
         fn any_number_has_the_length_foretold(number: i64) {
             let mut out = Vec::new();

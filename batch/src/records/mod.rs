@@ -17,6 +17,7 @@ use thiserror::Error;
 use crate::header::{BatchHeader, Codec, ViewError};
 use crate::view::BatchView;
 use cursor::Cursor;
+pub use encode::encode;
 use walk::{RawRecord, Walk};
 
 /// What decoding one batch may take.

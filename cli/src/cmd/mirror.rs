@@ -10,6 +10,7 @@ use lockstep_agent::link::prepare::{Prepared, prepare};
 use lockstep_agent::link::running::Running;
 use lockstep_agent::pipeline::engine::Ended;
 use lockstep_agent::pipeline::report::LinkReport;
+use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_kafka::Tcp;
 
@@ -23,8 +24,9 @@ use crate::show::mirror::Show;
 /// Mirror topics from one cluster to another: every record keeps its offset, timestamp, key, value and headers.
 ///
 /// Topics are created on the destination with the source's partition count. Nothing is started if any matching
-/// topic cannot be mirrored; a partition that meets something this version cannot reproduce stops there and
-/// says so, the others go on. The destination's own log is the checkpoint: start it again and it goes on.
+/// topic cannot be mirrored. Commit and abort markers, rolled-back records and what compaction removed are stood for
+/// by control records that no consumer sees (needs ALTER on the destination's Cluster; without it empty transactions
+/// do it, slower). A partition that cannot go on stops and says why, the others go on. The destination's own log is the checkpoint: start it again and it goes on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
 lockstep mirror --from mi1:9092,mi2:9092 --to pr1:9092 --topics 'claims\\..*' --exclude '.*\\.tmp'\n  \
@@ -40,7 +42,11 @@ pub(crate) struct Args {
     /// settings explain; with all also purged records, deleted and recreated topics
     #[arg(long, value_enum, default_value_t)]
     propagate: Propagate,
-    /// Leave when everything has been copied, with exit code 5 if some partition had to stop
+    /// What may be spent on one hole in a partition (compaction, a late log start) without asking: a size or a time.
+    /// Above it the partition stops before the hole and says what filling it would cost [default: 1GiB and 10m]
+    #[arg(long, value_name = "SIZE|TIME", value_parser = alignment_budget)]
+    alignment_budget: Option<AlignmentBudget>,
+    /// Leave when everything has been copied, with exit code 5 if some partition had to stop or records were lost
     #[arg(long)]
     until_caught_up: bool,
     /// Show what would be done on the destination, and do nothing
@@ -74,6 +80,18 @@ impl From<Propagate> for Propagation {
     }
 }
 
+/// A size bounds bytes and leaves the time open; a time the other way round.
+fn alignment_budget(text: &str) -> Result<AlignmentBudget, String> {
+    if let Ok(time) = humantime::parse_duration(text) {
+        let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        return Ok(AlignmentBudget { bytes: u64::MAX, milliseconds });
+    }
+    let size = parse_size(text).map_err(|_| {
+        "give a size (512MiB, 2GiB) or a time (90s, 10m), as in --alignment-budget 30m".to_owned()
+    })?;
+    Ok(AlignmentBudget { bytes: size as u64, milliseconds: u64::MAX })
+}
+
 /// A link's name becomes a part of a transactional id.
 fn link_name(text: &str) -> Result<String, String> {
     let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -95,6 +113,7 @@ pub(crate) async fn run(args: Args) -> Exit {
         dest,
         selection,
         propagation: args.propagate.into(),
+        alignment: args.alignment_budget.unwrap_or_default(),
         memory_bytes_max: args.memory,
     };
     let prepared = tokio::select! {
@@ -161,7 +180,13 @@ async fn watch(mut running: Running, until_caught_up: bool, signals: &mut Signal
 
 fn exit_of(ended: Ended, last: &LinkReport) -> Exit {
     match ended {
-        Ended::Drained if last.stopped().next().is_none() && last.blocked_topics.is_empty() => Exit::Ok,
+        Ended::Drained
+            if last.stopped().next().is_none()
+                && last.blocked_topics.is_empty()
+                && last.lost_records() == 0 =>
+        {
+            Exit::Ok
+        }
         Ended::Drained => Exit::Incomplete,
         Ended::DeadlinePassed => {
             eprintln!("warning: some appends had no answer in time; the next start asks the destination");

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use indicatif::ProgressBar;
 use lockstep_agent::link::topics::Planned;
+use lockstep_agent::pipeline::open_transactions::OpenTransaction;
 use lockstep_agent::pipeline::report::{LinkReport, PartitionReport};
 use lockstep_core::dr::exposure::Measured;
+use lockstep_core::mirror::WallMillis;
 use lockstep_core::mirror::partition::Phase;
 use lockstep_core::plan::topics::TopicPlan;
 use serde_json::{Value, json};
@@ -126,8 +128,14 @@ impl Show {
             units::duration(elapsed),
             report.partitions.len(),
         );
+        if report.aligned_offsets > 0 {
+            line.push_str(&format!(", {} offsets aligned", units::count(report.aligned_offsets)));
+        }
         if stopped > 0 {
             line.push_str(&format!(", {stopped} stopped"));
+        }
+        if report.lost_records() > 0 {
+            line.push_str(&format!(", {} LOST at the source", units::count(report.lost_records())));
         }
         self.say(&line);
     }
@@ -172,6 +180,18 @@ impl Show {
                 self.once(format!("kept {}", partition.tp), text, &json);
             }
         }
+        for partition in &report.partitions {
+            self.say_offsets(partition);
+        }
+        if let Some(missing) = &report.missing_right {
+            let json = json!({ "kind": "missing_right", "reason": missing });
+            self.once("right".to_owned(), missing.clone(), &json);
+        } else if self.said.remove("right").is_some() {
+            let json = json!({ "kind": "right_granted" });
+            let text = "the right to write control records is granted: markers from now on".to_owned();
+            self.once("granted".to_owned(), text, &json);
+            self.said.remove("granted");
+        }
         let silent = report.silent.join("; ");
         if !silent.is_empty() {
             let json = json!({ "kind": "silent", "reason": silent });
@@ -180,6 +200,39 @@ impl Show {
             let json = json!({ "kind": "answering" });
             self.once("answering".to_owned(), "both clusters answer again".to_owned(), &json);
             self.said.remove("answering");
+        }
+    }
+
+    /// What a partition has lost, what it is filling, and who holds it back.
+    fn say_offsets(&mut self, partition: &PartitionReport) {
+        let (tp, topic) = (&partition.tp, &*partition.tp.topic);
+        for span in &partition.lost {
+            let text = format!(
+                "{tp}: LOST: the source deleted offsets {} to {} before they were copied ({} offsets)",
+                span.from,
+                span.next,
+                units::count(span.offsets())
+            );
+            let json = json!({ "kind": "lost", "topic": topic, "partition": tp.partition,
+                "from_offset": span.from.0, "to_offset": span.next.0 });
+            self.once(format!("lost {tp} {}", span.from), text, &json);
+        }
+        if let Some(cost) = partition.aligning {
+            let json = json!({ "kind": "aligning", "topic": topic, "partition": tp.partition,
+                "offsets": cost.offsets, "bytes": cost.bytes, "seconds": cost.milliseconds as f64 / 1_000.0 });
+            self.once(format!("aligning {tp}"), format!("{tp}: aligning {cost}"), &json);
+        }
+        let key = format!("hanging {tp}");
+        match partition.hanging {
+            Some(open) => {
+                let json = json!({ "kind": "held_back", "topic": topic, "partition": tp.partition,
+                    "producer_id": open.producer_id, "from_offset": open.start.0,
+                    "last_record_timestamp_ms": open.last_timestamp_ms });
+                self.once(key, format!("{tp}: held back at the source: {}", held_back(&open)), &json);
+            }
+            None => {
+                self.said.remove(&key);
+            }
         }
     }
 
@@ -217,6 +270,13 @@ impl Show {
     }
 }
 
+fn held_back(open: &OpenTransaction) -> String {
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_millis());
+    let silent = open.silent_for(WallMillis(i64::try_from(wall).unwrap_or(i64::MAX)));
+    let age = silent.map(|age| format!(", its last record {} ago", units::duration(age))).unwrap_or_default();
+    format!("{open}{age}")
+}
+
 fn progress_line(report: &LinkReport, rate: &Rate) -> String {
     let opening = report.partitions.iter().filter(|p| p.lag_records().is_none()).count();
     let lag = report.lag_records();
@@ -234,6 +294,10 @@ fn progress_line(report: &LinkReport, rate: &Rate) -> String {
         line.push_str(&format!("  ETA {}", units::duration(left)));
     }
     line.push_str(&format!("  exposure {}", exposure_text(report.exposure())));
+    let hanging = report.partitions.iter().filter(|p| p.hanging.is_some()).count();
+    if hanging > 0 {
+        line.push_str(&format!("  {hanging} held back by open transactions"));
+    }
     let stopped = report.stopped().count();
     if stopped > 0 {
         line.push_str(&format!("  {stopped} STOPPED"));
@@ -274,6 +338,8 @@ fn progress_json(report: &LinkReport, rate: &Rate) -> Value {
         "bytes_per_second": rate.bytes_per_second,
         "records_per_second": rate.records_per_second,
         "lag_records": report.lag_records(),
+        "aligned_offsets": report.aligned_offsets,
+        "lost_records": report.lost_records(),
         "memory_bytes": report.memory_bytes,
         "memory_max_bytes": report.memory_bytes_max,
         "exposure": exposure,

@@ -1,22 +1,24 @@
 //! A partition while it copies: what was fetched and not sent, what was sent and not answered.
 //! Promises: a batch is sent only where it is known to fit (M5), pipelined only while the broker is sure to
-//! remember us (M6, M7), and a receipt leaves only when everything before it is durable.
-//! Never retries: the first answer that is not the expected one ends this state.
-
-use std::collections::VecDeque;
+//! remember us (M6, M7); markers go alone, and what follows them only behind an end that was read (M13); a receipt
+//! leaves only when everything before it is durable. Never retries: the first answer that is not the expected one
+//! ends this state.
 
 use bytes::Bytes;
 use lockstep_batch::rewrite::{MirroredBatch, Stamp, next_sequence, rewrite};
-use lockstep_batch::split::split;
-use lockstep_batch::view::FetchedBatch;
 
-use super::admit::{Admission, admit, refuse_unreadable};
+use super::align::{Piece, Span, align};
+use super::answers::{Meaning, settle_append, settle_markers};
+use super::cost::{AlignmentBudget, Cost};
 use super::guard::Guard;
-use super::opening::{Displaced, Footing, Ownership, Position};
-use super::verdict::Unsupported;
+use super::markers::{MARKERS_MAX, MarkerAnswer, MarkerRun};
+use super::opening::{Footing, Ownership, Position};
+use super::queue::{Head, Holes, Outgoing, Queue};
+use super::verdict::Verdict;
 use super::window::{Ticket, Window};
 use super::{Millis, Now, Trouble};
 use crate::ids::{DestOffset, LeaderEpoch, ProducerIdentity, SourceOffset};
+use crate::transactions::AbortedTransaction;
 
 /// The broker remembers the last five batches of a producer (Kafka: `ProducerStateEntry`).
 pub const IN_FLIGHT_MAX: usize = 5;
@@ -24,6 +26,12 @@ pub const IN_FLIGHT_MAX: usize = 5;
 /// An unguarded append rests on an end read or acknowledged at most this long ago (M6): shorter than a new
 /// owner's standstill, so that two owners do not both believe in the same end.
 pub const UNGUARDED_END_FRESH_MS: u64 = 1_000;
+
+/// Pieces that may wait: they can be small, and the queue's own memory is not in the budget.
+const PIECES_MAX: usize = 20_000;
+
+/// A hole of at least this many offsets is announced before it is filled.
+const ANNOUNCED_OFFSETS_MIN: u64 = 10_000;
 
 /// One append to perform: the batch must land exactly at `expect`.
 #[derive(Debug)]
@@ -33,16 +41,28 @@ pub struct Append {
     pub batch: MirroredBatch,
 }
 
-/// Proof that a batch is durable on the destination, everything before it included. Hands the permit back.
-#[must_use = "a receipt moves the checkpoint and releases its permit"]
+/// Proof that offsets are durable on the destination, everything before them included. Hands the permits back.
+#[must_use = "a receipt moves the checkpoint and releases its permits"]
 #[derive(Debug)]
 pub struct AppendReceipt<P> {
     pub from: DestOffset,
-    /// The offset behind the last record: the destination is complete up to here.
+    /// The offset behind the last one: the destination is complete up to here.
     pub next: DestOffset,
+    pub content: Content,
     pub bytes: usize,
+    /// Of the newest record: what the broker remembers our producer by.
     pub max_timestamp_ms: i64,
-    pub permit: P,
+    pub permits: Vec<P>,
+}
+
+/// What offsets on their way hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// So many records of the source, and for the rest of the offsets repeats.
+    Records(u64),
+    Markers,
+    /// Empty records below the source's log start: to be deleted (M14).
+    Fillers,
 }
 
 /// What the destination answered to an append.
@@ -54,32 +74,26 @@ pub enum AppendAnswer {
     Failed(Trouble),
 }
 
-/// What an answer means for the state.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
-    AsExpected,
-    /// Drain and ask the destination.
-    Doubt {
-        trouble: Trouble,
-        displaced: Option<Displaced>,
-    },
-    /// Nothing of ours.
-    Stale,
-}
-
+/// What may go out now.
 #[derive(Debug)]
-struct Queued<P> {
-    batch: FetchedBatch,
-    permit: P,
+pub(super) enum Step {
+    Append(Append),
+    Mark(MarkerRun),
+    /// A large hole is about to be filled.
+    Announce {
+        from: SourceOffset,
+        cost: Cost,
+    },
 }
 
 #[derive(Debug)]
 pub(super) struct Sent<P> {
-    expect: DestOffset,
-    next: DestOffset,
-    bytes: usize,
-    last_timestamp_ms: i64,
-    permit: P,
+    pub(super) expect: DestOffset,
+    pub(super) next: DestOffset,
+    pub(super) content: Content,
+    pub(super) bytes: usize,
+    pub(super) last_timestamp_ms: i64,
+    pub(super) permits: Vec<P>,
 }
 
 /// Whether the sequence we count from belongs to the offset we write at. They were read one after the other,
@@ -88,49 +102,75 @@ pub(super) struct Sent<P> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Alignment {
     Assumed,
-    /// An append of ours was acknowledged at its place.
+    /// Something of ours was acknowledged at its place.
     Proven,
+}
+
+/// How holes are filled, as told at birth.
+#[derive(Clone, Copy, Debug)]
+pub struct Filling {
+    pub holes: Holes,
+    pub budget: AlignmentBudget,
 }
 
 /// Everything known while copying.
 #[derive(Debug)]
 pub(super) struct Copying<P> {
-    queue: VecDeque<Queued<P>>,
-    queue_bytes: usize,
+    queue: Queue<P>,
+    filling: Filling,
     /// Where the next fetch starts.
     pub(super) fetch_at: SourceOffset,
     /// The source's leader epoch of the last fetched batch (M10).
     pub(super) last_epoch: LeaderEpoch,
     send_at: DestOffset,
     next_sequence: i32,
+    /// Of the last marker on this partition: the next ones are above it (M13).
+    coordinator_epoch: i32,
     /// Timestamp of the newest batch with a receipt; `None` until the broker knows us here (M7). Not of the
     /// newest answer: answers may come out of order, and the broker goes by the newest batch.
     known: Option<i64>,
     alignment: Alignment,
     footing: Footing,
+    /// No marker of a dead owner can be on its way: the end stood still, or something of ours has been acknowledged
+    /// since. Such markers go only to the very place where its log ended (M8, M13).
+    markers_are_safe: bool,
     end_known_at: Millis,
+    /// The large hole announced last ends here.
+    announced: SourceOffset,
     pub(super) window: Window<Sent<P>>,
-    /// The offset that cannot be copied: everything before it still is.
-    pub(super) wall: Option<(SourceOffset, Unsupported)>,
+    /// What cannot be copied: everything before it still is.
+    pub(super) wall: Option<Verdict>,
 }
 
 impl<P: Clone> Copying<P> {
     /// `first`: the name of the first append.
-    pub(super) fn new(position: Position, first: Ticket, now: Now) -> Self {
+    pub(super) fn new(position: Position, filling: Filling, first: Ticket, now: Now) -> Self {
         Self {
-            queue: VecDeque::new(),
-            queue_bytes: 0,
+            queue: Queue::new(filling.holes),
+            filling,
             fetch_at: position.end.origin(),
             last_epoch: position.last_epoch,
             send_at: position.end,
             next_sequence: position.next_sequence,
+            coordinator_epoch: position.coordinator_epoch,
             known: position.known,
             alignment: Alignment::Assumed,
             footing: position.footing,
+            markers_are_safe: position.footing == Footing::StoodStill,
             end_known_at: now.mono,
+            announced: position.end.origin(),
             window: Window::starting_at(first),
             wall: None,
         }
+    }
+
+    /// The source's log starts later than ours ends: those offsets are filled first (M9, M14).
+    pub(super) fn fill_up_to(&mut self, start: SourceOffset, dest_is_empty: bool) {
+        let span = Span { from: self.fetch_at, next: start };
+        let piece = if dest_is_empty { Piece::Fillers(span) } else { Piece::Hole(span) };
+        self.queue.extend(vec![piece], None);
+        self.fetch_at = start;
+        self.last_epoch = LeaderEpoch::UNKNOWN;
     }
 
     /// Goes on behind an end that was read once more: what was fetched is kept, or a source that takes longer
@@ -139,14 +179,15 @@ impl<P: Clone> Copying<P> {
         if position.end != self.send_at {
             return None;
         }
-        let fresh = Self::new(position, self.window.next_ticket(), now);
-        let Self { queue, queue_bytes, fetch_at, last_epoch, wall, .. } = self;
-        Some(Self { queue, queue_bytes, fetch_at, last_epoch, wall, ..fresh })
+        let fresh = Self::new(position, self.filling, self.window.next_ticket(), now);
+        let markers_are_safe = self.markers_are_safe || fresh.markers_are_safe;
+        let Self { queue, fetch_at, last_epoch, announced, wall, .. } = self;
+        Some(Self { queue, fetch_at, last_epoch, announced, wall, markers_are_safe, ..fresh })
     }
 
-    /// Bytes fetched that have no receipt yet.
-    pub(super) fn buffered_bytes(&self) -> usize {
-        self.queue_bytes + self.window.bytes()
+    /// Whether there is room for another fetch answer: bytes that have no receipt yet, and pieces.
+    pub(super) fn has_room(&self, bytes_max: usize) -> bool {
+        self.queue.bytes() + self.window.bytes() < bytes_max && self.queue.len() < PIECES_MAX
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -158,39 +199,61 @@ impl<P: Clone> Copying<P> {
         self.send_at
     }
 
-    /// Takes the records of one fetch answer in. Returns what cannot be copied, if something cannot.
-    pub(super) fn take(&mut self, records: Bytes, permit: &P) -> Option<(SourceOffset, Unsupported)> {
-        for item in split(records) {
-            let (batch, admission) = match item {
-                Ok(batch) => {
-                    let admission = admit(batch.header(), self.fetch_at);
-                    (Some(batch), admission)
-                }
-                Err(error) => (None, refuse_unreadable(&error, self.fetch_at)),
-            };
-            match (admission, batch) {
-                (Admission::Copy, Some(batch)) => self.enqueue(batch, permit.clone()),
-                (Admission::Refuse { at, what }, _) => return Some((at, what)),
-                (Admission::Skip | Admission::Copy, _) => {}
-            }
+    /// Takes the records of one fetch answer in. Returns what cannot be read, if something cannot.
+    pub(super) fn take(
+        &mut self,
+        records: Bytes,
+        aborted: Vec<AbortedTransaction>,
+        permit: &P,
+    ) -> Option<Verdict> {
+        let aligned = align(records, self.fetch_at, aborted);
+        if aligned.next > self.fetch_at {
+            self.last_epoch = aligned.last_epoch;
+            self.fetch_at = aligned.next;
         }
-        None
+        self.queue.extend(aligned.pieces, Some(permit));
+        let at = self.fetch_at;
+        aligned.refused.map(|what| Verdict::Unreadable { at, reason: what.0 })
     }
 
-    fn enqueue(&mut self, batch: FetchedBatch, permit: P) {
-        self.fetch_at = SourceOffset(batch.header().next_offset());
-        self.last_epoch = LeaderEpoch(batch.header().leader_epoch());
-        self.queue_bytes += batch.header().len();
-        self.queue.push_back(Queued { batch, permit });
-    }
-
-    /// The next append that may go out now.
-    pub(super) fn next_append(&mut self, ours: ProducerIdentity, guard: Guard, now: Now) -> Option<Append> {
-        if self.queue.is_empty() || !self.may_send(guard, now) {
+    /// What may go out now.
+    pub(super) fn next_step(&mut self, ours: ProducerIdentity, guard: Guard, now: Now) -> Option<Step> {
+        let head = self.queue.head(now);
+        if head == Head::Nothing || !self.may_send(head, guard, now) {
             return None;
         }
-        let Queued { batch, permit } = self.queue.pop_front()?;
-        self.queue_bytes -= batch.header().len();
+        if let Some((span, cost)) = self.queue.cost_of_head()
+            && span.next > self.announced
+        {
+            self.announced = span.next;
+            if !self.filling.budget.covers(&cost) {
+                self.end_at(Verdict::NeedsDecision { at: span.from, next: span.next, cost });
+                return None;
+            }
+            if cost.offsets >= ANNOUNCED_OFFSETS_MIN {
+                return Some(Step::Announce { from: span.from, cost });
+            }
+        }
+        if head == Head::Markers {
+            return self.next_run(now).map(Step::Mark);
+        }
+        match self.queue.take_batch(now)? {
+            Ok(outgoing) => Some(Step::Append(self.append(outgoing, ours))),
+            Err((at, what)) => {
+                self.end_at(Verdict::Unreadable { at, reason: what.0 });
+                None
+            }
+        }
+    }
+
+    /// Nothing from here on can be written; what is in flight still counts.
+    fn end_at(&mut self, verdict: Verdict) {
+        self.queue = Queue::new(self.filling.holes);
+        self.wall = Some(verdict);
+    }
+
+    fn append(&mut self, outgoing: Outgoing<P>, ours: ProducerIdentity) -> Append {
+        let Outgoing { batch, records, is_filler, permits } = outgoing;
         let stamp =
             Stamp { producer_id: ours.id, producer_epoch: ours.epoch, base_sequence: self.next_sequence };
         let header = batch.header();
@@ -200,54 +263,85 @@ impl<P: Clone> Copying<P> {
         let sent = Sent {
             expect,
             next,
-            bytes: batch.header().len(),
+            content: if is_filler { Content::Fillers } else { Content::Records(records) },
+            bytes: header.len(),
             last_timestamp_ms: header.max_timestamp(),
-            permit,
+            permits,
         };
         let mirrored = rewrite(&batch, stamp);
         self.next_sequence = next_sequence(self.next_sequence, count);
         self.send_at = next;
         let ticket = self.window.push(sent.bytes, sent);
-        Some(Append { ticket, expect, batch: mirrored })
+        Append { ticket, expect, batch: mirrored }
+    }
+
+    /// M12: the offsets at the head, as far as one request reaches.
+    fn next_run(&mut self, now: Now) -> Option<MarkerRun> {
+        let span = self.queue.take_markers(MARKERS_MAX)?;
+        // A request holds MARKERS_MAX at most.
+        let count = u32::try_from(span.offsets()).ok()?;
+        let from = self.send_at;
+        let next = from.plus(i64::from(count));
+        let sent = Sent {
+            expect: from,
+            next,
+            content: Content::Markers,
+            bytes: 0,
+            last_timestamp_ms: now.wall.0,
+            // What stood there is not written: its memory is free.
+            permits: Vec::new(),
+        };
+        let ticket = self.window.push(0, sent);
+        self.send_at = next;
+        Some(MarkerRun { ticket, from, count, above_coordinator_epoch: self.coordinator_epoch })
     }
 
     /// Why the end has to be read once more before the head of the queue may be sent: who may have moved it.
     /// `None` while anything of ours is in flight, or if it may be sent.
-    pub(super) fn doubts_end(&self, guard: Guard, now: Now) -> Option<Ownership> {
-        if self.queue.is_empty() || !self.window.is_empty() {
+    pub(super) fn doubts_end(&mut self, guard: Guard, now: Now) -> Option<Ownership> {
+        let head = self.queue.head(now);
+        self.doubts_end_before(head, guard, now)
+    }
+
+    fn doubts_end_before(&self, head: Head, guard: Guard, now: Now) -> Option<Ownership> {
+        if head == Head::Nothing || !self.window.is_empty() {
             None
-        } else if self.head_needs_standstill(guard, now) {
-            Some(Ownership::UnknownBeforeOld)
-        } else if self.end_is_stale(guard, now) {
+        } else if self.needs_standstill(head, guard, now) {
+            Some(Ownership::UnknownUnguarded)
+        } else if self.end_is_stale(head, guard, now) {
             Some(Ownership::Ours { end: self.send_at })
         } else {
             None
         }
     }
 
-    /// M6: unguarded, and the last word of the destination about its end is a second old.
-    fn end_is_stale(&self, guard: Guard, now: Now) -> bool {
-        !self.is_guarded(guard, now) && now.mono.since(self.end_known_at) > UNGUARDED_END_FRESH_MS
+    /// The last word of the destination about its end is a second old, and no memory of us stands in for it:
+    /// unguarded data (M6), or markers, which carry no sequence at all (M13).
+    fn end_is_stale(&self, head: Head, guard: Guard, now: Now) -> bool {
+        (head == Head::Markers || !self.is_guarded(guard, now))
+            && now.mono.since(self.end_known_at) > UNGUARDED_END_FRESH_MS
     }
 
-    /// Whether the head of the queue would make the broker forget us while somebody's earlier requests may
-    /// still land: they would not be recognised as repeats (M6). Before it is sent the end has to stand still.
-    fn head_needs_standstill(&self, guard: Guard, now: Now) -> bool {
-        self.footing == Footing::Remembered && self.head_is_old(guard, now)
+    /// Whether somebody's earlier requests may still land where the head of the queue belongs, and the broker's
+    /// memory of us would not tell: before old data, which make the broker forget us (M6), and before markers.
+    fn needs_standstill(&self, head: Head, guard: Guard, now: Now) -> bool {
+        match head {
+            Head::Nothing => false,
+            Head::Markers => !self.markers_are_safe,
+            Head::Batch { .. } => self.footing == Footing::Remembered && is_old(head, guard, now),
+        }
     }
 
-    fn head_is_old(&self, guard: Guard, now: Now) -> bool {
-        self.queue.front().is_some_and(|q| !guard.is_young(q.batch.header().max_timestamp(), now.wall))
-    }
-
-    fn may_send(&self, guard: Guard, now: Now) -> bool {
+    fn may_send(&self, head: Head, guard: Guard, now: Now) -> bool {
         if self.window.is_empty() {
-            return self.doubts_end(guard, now).is_none();
+            return self.doubts_end_before(head, guard, now).is_none();
         }
         self.window.len() < IN_FLIGHT_MAX
+            && head != Head::Markers
+            && self.window.iter().all(|sent| sent.content != Content::Markers)
             && self.alignment == Alignment::Proven
             // Old data go alone: behind a pipeline that ends in them, all of it could be written once more.
-            && !self.head_is_old(guard, now)
+            && !is_old(head, guard, now)
             && self.is_guarded(guard, now)
     }
 
@@ -260,44 +354,45 @@ impl<P: Clone> Copying<P> {
     /// The next receipt; the broker knows us by the batch it is for.
     pub(super) fn next_receipt(&mut self) -> Option<AppendReceipt<P>> {
         let receipt = next_receipt(&mut self.window)?;
+        if receipt.content == Content::Markers && self.known.is_none() {
+            // A producer that a partition knows by markers alone has to begin at 0 (Kafka: `ProducerAppendInfo`).
+            self.next_sequence = 0;
+        }
         self.known = Some(receipt.max_timestamp_ms);
         Some(receipt)
     }
 
     /// M5: what an answer says about where our records stand.
     pub(super) fn answer(&mut self, ticket: Ticket, answer: AppendAnswer, now: Now) -> Meaning {
-        let meaning = settle(&mut self.window, ticket, answer);
-        if meaning == Meaning::AsExpected {
+        let meaning = settle_append(&mut self.window, ticket, answer);
+        self.note(meaning, now)
+    }
+
+    /// M13: what the end behind a run of markers says about it.
+    pub(super) fn marked(&mut self, ticket: Ticket, answer: MarkerAnswer, now: Now) -> Meaning {
+        if let MarkerAnswer::Written { coordinator_epoch, .. } = answer {
+            self.coordinator_epoch = self.coordinator_epoch.max(coordinator_epoch);
+        }
+        let meaning = settle_markers(&mut self.window, ticket, answer, now.wall);
+        if let Meaning::PartlyWritten { left } = &meaning {
+            self.send_at = left.from.mirrored();
+            self.queue.put_back(*left);
+        }
+        self.note(meaning, now)
+    }
+
+    fn note(&mut self, meaning: Meaning, now: Now) -> Meaning {
+        if matches!(meaning, Meaning::AsExpected | Meaning::PartlyWritten { .. }) {
             self.alignment = Alignment::Proven;
+            self.markers_are_safe = true;
             self.end_known_at = now.mono;
         }
         meaning
     }
 }
 
-/// M5: notes an answer, copying or draining. Only one at its place is a success.
-pub(super) fn settle<P>(window: &mut Window<Sent<P>>, ticket: Ticket, answer: AppendAnswer) -> Meaning {
-    let Some(sent) = window.in_flight(ticket) else { return Meaning::Stale };
-    let expect = sent.expect;
-    let base = match answer {
-        AppendAnswer::Acknowledged { base } if base == expect => {
-            window.acknowledge(ticket);
-            return Meaning::AsExpected;
-        }
-        AppendAnswer::Acknowledged { base } => base,
-        AppendAnswer::Failed(trouble) => {
-            window.fail(ticket);
-            return Meaning::Doubt { trouble, displaced: None };
-        }
-    };
-    window.fail(ticket);
-    let displaced = (base > expect).then_some(Displaced { at: expect, landed: base });
-    let trouble = Trouble::soon(if base < expect {
-        format!("an append for offset {expect} was answered as a repeat of the one at {base}")
-    } else {
-        format!("an append for offset {expect} landed at {base}")
-    });
-    Meaning::Doubt { trouble, displaced }
+fn is_old(head: Head, guard: Guard, now: Now) -> bool {
+    matches!(head, Head::Batch { timestamp_ms } if !guard.is_young(timestamp_ms, now.wall))
 }
 
 /// The next receipt of a window, copying or draining.
@@ -305,8 +400,9 @@ pub(super) fn next_receipt<P>(window: &mut Window<Sent<P>>) -> Option<AppendRece
     window.release().map(|sent| AppendReceipt {
         from: sent.expect,
         next: sent.next,
+        content: sent.content,
         bytes: sent.bytes,
         max_timestamp_ms: sent.last_timestamp_ms,
-        permit: sent.permit,
+        permits: sent.permits,
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Facts ─► opening ─┐                        ┌─► AppendReceipt
-//! Fetched ─► admit ─┴─► partition ─► Append ─┘    (in order, from the front of window)
+//! Fetched ─► align ─┴─► queue ─► Append, MarkerRun ─┘    (in order, from the front of window)
 //! ```
 //!
 //! | file | holds |
@@ -11,7 +11,11 @@
 //! | [`signals`] | its inputs and actions |
 //! | [`opening`] | from read facts to a place to go on from, or a verdict (M8, M9) |
 //! | [`copying`] | what may be sent now, and what an answer means (M5, M6, M7) |
-//! | [`admit`] | which fetched batch can be written as it is |
+//! | [`align`] | a fetch answer as pieces, one behind the other: records, markers, holes (M11) |
+//! | [`queue`] | pieces that wait; merging (M17), repeats (M14) |
+//! | [`markers`] | runs of offsets that no record takes (M12, M13) |
+//! | [`cost`] | what filling a hole costs, and the budget for it (M14) |
+//! | [`answers`] | what an answer says about where our records stand |
 //! | [`window`] | appends in flight, receipts in order |
 //! | [`guard`] | whether the broker still remembers our producer (M6) |
 //! | [`markers`] | offsets taken by control records (M12): the question and the answer |
@@ -22,8 +26,10 @@
 //! Nothing here retries an append. After any doubt the partition drains what is in flight, asks the
 //! destination where its log ends, and goes on from there: the destination's log is the checkpoint.
 
-pub mod admit;
+pub mod align;
+mod answers;
 pub mod copying;
+pub mod cost;
 pub mod guard;
 pub mod identity;
 pub mod markers;
@@ -33,6 +39,7 @@ pub mod opening;
 pub mod partition;
 #[cfg(test)]
 mod partition_tests;
+pub mod queue;
 pub mod retention;
 pub mod signals;
 #[cfg(test)]

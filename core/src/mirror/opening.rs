@@ -4,7 +4,8 @@
 //! sequence could meet a stale end and the next append would land at a wrong offset.
 
 use super::guard::Guard;
-use super::verdict::{Divergence, Unsupported, Verdict};
+use super::markers::COORDINATOR_EPOCH_JUMP;
+use super::verdict::{Divergence, Verdict};
 use super::{Millis, Now};
 use crate::ids::{DestOffset, LeaderEpoch, ProducerIdentity, SourceOffset, TopicId};
 
@@ -36,6 +37,8 @@ pub struct ProducerOnPartition {
     /// −1: the producer has written no data in this epoch.
     pub last_sequence: i32,
     pub last_timestamp_ms: i64,
+    /// Of the last marker; −1: none (M13).
+    pub coordinator_epoch: i32,
 }
 
 /// What the last record below our end looks like on both sides (M8, step 5).
@@ -51,8 +54,10 @@ pub enum Tail {
     NotComparable,
     /// The destination's log holds a batch that the link's producer did not write.
     Foreign { at: DestOffset, producer_id: i64 },
-    /// Where an append landed too far, our own records already stood at its place.
+    /// Our own: records where an append belonged, or a marker too many, `shift` in all (M18).
     OwnRepeat { at: DestOffset, shift: i64 },
+    /// The last record is a filler: nothing of the source was copied yet (M14).
+    Filler,
 }
 
 /// The log end that is being watched for standing still.
@@ -69,18 +74,20 @@ pub struct Standstill {
 pub enum Ownership {
     /// Another owner, or a dead connection of our own, may still be landing appends.
     Unknown,
-    /// As [`Ownership::Unknown`], and old data come next: they make the broker forget us, so that its memory of
-    /// us protects nothing. Even a guarded end has to stand still.
-    UnknownBeforeOld,
+    /// As [`Ownership::Unknown`], and what comes next is not protected by the broker's memory of us: old data, which
+    /// make it forget us, or markers, which carry no sequence. Even a guarded end has to stand still.
+    UnknownUnguarded,
     /// This very process has just created the topic: nobody else has had the time.
     JustCreated,
     /// We appended last and the end was at this offset; only its freshness is in doubt.
     Ours { end: DestOffset },
 }
 
-/// An append that did not land at its place: somebody's records stand there (M5, M18).
+/// Something of ours did not land at its place: an append, or an end that is too far behind markers (M5, M18).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Displaced {
+    /// Where the unexpected may stand, from here on: the place of the append, or of the first marker.
+    pub from: DestOffset,
     pub at: DestOffset,
     pub landed: DestOffset,
 }
@@ -116,8 +123,21 @@ pub struct Position {
     /// The timestamp that keeps our producer remembered; `None`: the broker does not know us here (M7).
     pub known: Option<i64>,
     pub footing: Footing,
-    /// The source's leader epoch at the last record before `end` (M10).
+    /// The source's leader epoch at the last offset before `end` (M10).
     pub last_epoch: LeaderEpoch,
+    /// Our markers' coordinator epochs are above this one (M13).
+    pub coordinator_epoch: i32,
+    /// The source's log starts only behind `end`.
+    pub starts_late: Option<StartsLate>,
+}
+
+/// Between our end and the source's log start there is nothing left to copy (M9, M14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartsLate {
+    pub start: SourceOffset,
+    pub dest_is_empty: bool,
+    /// The mirror had begun: what stood there was not copied in time.
+    pub is_loss: bool,
 }
 
 /// Judges the facts. `watching`: the standstill of the previous look, if there was one. `asked_at`: the facts
@@ -136,7 +156,7 @@ pub fn judge(
     }
     let young = facts.producer.is_some_and(|p| guard.is_young(p.last_timestamp_ms, now.wall));
     let footing = match ownership {
-        Ownership::UnknownBeforeOld => Footing::StoodStill,
+        Ownership::UnknownUnguarded => Footing::StoodStill,
         _ if young => Footing::Remembered,
         _ => Footing::StoodStill,
     };
@@ -164,6 +184,20 @@ pub fn judge(
             Tail::Equal { source_epoch } => source_epoch,
             _ => LeaderEpoch::UNKNOWN,
         },
+        coordinator_epoch: facts
+            .producer
+            .map_or(-1, |p| p.coordinator_epoch)
+            .saturating_add(COORDINATOR_EPOCH_JUMP),
+        starts_late: starts_late(facts),
+    })
+}
+
+fn starts_late(facts: &Facts) -> Option<StartsLate> {
+    let has_begun = facts.dest_end > DestOffset(0) && facts.tail != Tail::Filler;
+    (facts.source_start > facts.dest_end.origin()).then(|| StartsLate {
+        start: facts.source_start,
+        dest_is_empty: facts.dest_start >= facts.dest_end || facts.tail == Tail::Filler,
+        is_loss: has_begun,
     })
 }
 
@@ -196,10 +230,6 @@ fn verdict_of(facts: &Facts, ours: ProducerIdentity) -> Option<Verdict> {
             source_epoch: facts.source_epoch,
             copied_epoch: LeaderEpoch::UNKNOWN,
         }));
-    }
-    if facts.source_start > position {
-        let what = Unsupported::Expired { start: facts.source_start, copied_before: facts.dest_end.0 > 0 };
-        return Some(Verdict::Unsupported { at: position, what });
     }
     None
 }
@@ -268,6 +298,7 @@ mod tests {
                 epoch: 3,
                 last_sequence: 41,
                 last_timestamp_ms: WALL - 1000,
+                coordinator_epoch: 8,
             }),
             dest_start: DestOffset(0),
             dest_end: DestOffset(end),
@@ -336,10 +367,10 @@ mod tests {
 
     #[test]
     fn a_remembered_end_has_to_stand_still_before_old_data() {
-        let Judgement::Wait { watching, .. } = look(&facts(100), Ownership::UnknownBeforeOld, None, 0) else {
+        let Judgement::Wait { watching, .. } = look(&facts(100), Ownership::UnknownUnguarded, None, 0) else {
             panic!("should wait")
         };
-        let Judgement::GoOn(position) = look(&facts(100), Ownership::UnknownBeforeOld, watching, 2_000)
+        let Judgement::GoOn(position) = look(&facts(100), Ownership::UnknownUnguarded, watching, 2_000)
         else {
             panic!("stood still")
         };
@@ -360,10 +391,20 @@ mod tests {
     #[test]
     fn a_new_epoch_starts_at_sequence_zero_and_a_newer_one_fences_us() {
         let mut f = facts(100);
-        f.producer = Some(ProducerOnPartition { epoch: 2, last_sequence: 41, last_timestamp_ms: WALL });
+        f.producer = Some(ProducerOnPartition {
+            epoch: 2,
+            last_sequence: 41,
+            last_timestamp_ms: WALL,
+            coordinator_epoch: -1,
+        });
         let Judgement::GoOn(position) = judged(&f) else { panic!("should go on") };
         assert_eq!((position.next_sequence, position.known), (0, None));
-        f.producer = Some(ProducerOnPartition { epoch: 4, last_sequence: 0, last_timestamp_ms: WALL });
+        f.producer = Some(ProducerOnPartition {
+            epoch: 4,
+            last_sequence: 0,
+            last_timestamp_ms: WALL,
+            coordinator_epoch: -1,
+        });
         assert_eq!(judged(&f), Judgement::Stop(Verdict::Fenced { ours: OURS, found_epoch: 4 }));
     }
 
@@ -383,11 +424,6 @@ mod tests {
             Judgement::Stop(Verdict::Diverged(Divergence::SourceEndsEarlier { .. }))
         ));
         let mut f = facts(100);
-        f.source_start = SourceOffset(150);
-        f.tail = Tail::NotComparable;
-        let Judgement::Stop(verdict) = judged(&f) else { panic!("should stop") };
-        assert!(verdict.to_string().contains("LOST"), "{verdict}");
-        let mut f = facts(100);
         f.tail = Tail::Foreign { at: DestOffset(90), producer_id: -1 };
         assert_eq!(
             judged(&f),
@@ -396,9 +432,44 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_starts_later_is_a_loss_once_the_mirror_has_begun() {
+        let late = |f: &Facts| match judged(f) {
+            Judgement::GoOn(position) => position.starts_late,
+            other => panic!("{other:?}"),
+        };
+        let mut f = facts(100);
+        assert_eq!(late(&f), None);
+        f.source_start = SourceOffset(150);
+        f.source_end = SourceOffset(200);
+        f.tail = Tail::NotComparable;
+        let start = SourceOffset(150);
+        assert_eq!(late(&f), Some(StartsLate { start, dest_is_empty: false, is_loss: true }));
+        f.tail = Tail::Filler;
+        assert_eq!(late(&f), Some(StartsLate { start, dest_is_empty: true, is_loss: false }));
+        f.dest_start = f.dest_end;
+        f.tail = Tail::Empty;
+        assert_eq!(late(&f), Some(StartsLate { start, dest_is_empty: true, is_loss: true }));
+    }
+
+    #[test]
+    fn markers_go_on_above_everything_an_earlier_owner_may_have_on_its_way() {
+        let Judgement::GoOn(position) = judged(&facts(100)) else { panic!("should go on") };
+        assert_eq!(position.coordinator_epoch, 8 + COORDINATOR_EPOCH_JUMP);
+        let mut f = facts(100);
+        f.producer = f.producer.map(|p| ProducerOnPartition { coordinator_epoch: i32::MAX - 1, ..p });
+        let Judgement::GoOn(position) = judged(&f) else { panic!("should go on") };
+        assert_eq!(position.coordinator_epoch, i32::MAX);
+    }
+
+    #[test]
     fn sequences_wrap_as_the_broker_expects() {
         let mut f = facts(100);
-        f.producer = Some(ProducerOnPartition { epoch: 3, last_sequence: i32::MAX, last_timestamp_ms: WALL });
+        f.producer = Some(ProducerOnPartition {
+            epoch: 3,
+            last_sequence: i32::MAX,
+            last_timestamp_ms: WALL,
+            coordinator_epoch: -1,
+        });
         let Judgement::GoOn(position) = judged(&f) else { panic!("should go on") };
         assert_eq!(position.next_sequence, 0);
     }

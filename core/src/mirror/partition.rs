@@ -5,13 +5,17 @@
 
 use bytes::Bytes;
 
-use super::copying::{AppendAnswer, Copying, Meaning, Sent, next_receipt, settle};
-use super::opening::{Displaced, Facts, Judgement, Ownership, Standstill, judge};
+use super::align::Span;
+use super::answers::{Meaning, settle_append, settle_markers};
+use super::copying::{AppendAnswer, Copying, Sent, Step, next_receipt};
+use super::markers::MarkerAnswer;
+use super::opening::{Displaced, Facts, Judgement, Ownership, Position, Standstill, judge};
 pub use super::signals::{Action, FetchPosition, Input, Phase, Settings, SourceEnds};
-use super::verdict::{Divergence, Unsupported, Verdict};
+use super::verdict::{Divergence, Verdict};
 use super::window::{Ticket, Window};
 use super::{Millis, Now, Pace, Trouble};
 use crate::ids::{DestOffset, LeaderEpoch, SourceOffset, TopicId};
+use crate::transactions::AbortedTransaction;
 
 #[derive(Debug)]
 enum State<P> {
@@ -55,6 +59,8 @@ pub struct Partition<P> {
     copied_epoch: LeaderEpoch,
     /// A verdict seen once: the second equal look makes it final.
     suspicion: Option<Verdict>,
+    /// The source's log start was seen behind our end once: only a second look makes us fill up to it.
+    late_start_seen: bool,
     /// The name of the next append: none is given twice.
     next_ticket: Ticket,
 }
@@ -83,6 +89,7 @@ impl<P: Clone> Partition<P> {
             failures: 0,
             copied_epoch: LeaderEpoch::UNKNOWN,
             suspicion: None,
+            late_start_seen: false,
             next_ticket: Ticket(0),
         }
     }
@@ -92,10 +99,13 @@ impl<P: Clone> Partition<P> {
         match input {
             Input::Facts(facts) => self.on_facts(&facts, now, out),
             Input::OpenFailed(trouble) => self.on_open_failed(trouble, now, out),
-            Input::Fetched { at, records, ends, permit } => self.on_fetched(at, records, ends, &permit),
+            Input::Fetched { at, records, aborted, ends, permit } => {
+                self.on_fetched(at, (records, aborted), ends, &permit);
+            }
             Input::SourceDiverges { at, epoch, end } => self.on_source_diverges(at, epoch, end, now, out),
             Input::OutOfRange { at } => self.on_out_of_range(at, now, out),
             Input::Appended { ticket, answer } => self.on_appended(ticket, answer, now, out),
+            Input::Marked { ticket, answer } => self.on_marked(ticket, answer, now, out),
             Input::DestMoved { high_watermark } => self.on_dest_moved(high_watermark, now, out),
             Input::SourceGone => self.drain(Then::Stop(Verdict::Orphaned), now, out),
             Input::SourceRecreated { is } => {
@@ -110,9 +120,7 @@ impl<P: Clone> Partition<P> {
     /// Where to fetch from next; `None` while nothing may be fetched.
     pub fn wants(&self) -> Option<FetchPosition> {
         match &self.state {
-            State::Copying(c)
-                if c.wall.is_none() && c.buffered_bytes() < self.settings.buffered_bytes_max =>
-            {
+            State::Copying(c) if c.wall.is_none() && c.has_room(self.settings.buffered_bytes_max) => {
                 Some(FetchPosition { offset: c.fetch_at, last_epoch: c.last_epoch })
             }
             _ => None,
@@ -175,14 +183,15 @@ impl<P: Clone> Partition<P> {
         let Settings { identity, guard, .. } = self.settings;
         match judge(facts, identity, guard, opening.ownership, opening.watching, opening.asked_at, now) {
             Judgement::GoOn(position) => {
-                self.copied_epoch = position.last_epoch;
-                self.trouble = None;
-                self.durable = Some(position.end);
-                self.suspicion.take_if(|seen| !is_seen_by_fetching(seen));
-                out.push(Action::Opened { end: position.end });
-                let resumed = kept.and_then(|kept| kept.resume(position, now));
-                let copying = resumed.unwrap_or_else(|| Copying::new(position, self.next_ticket, now));
-                self.state = State::Copying(copying);
+                if let Some(late) = position.starts_late
+                    && !self.late_start_seen
+                {
+                    self.late_start_seen = true;
+                    let text = format!("looking a second time: the source's log starts at {}", late.start);
+                    self.on_open_failed(Trouble::soon(text), now, out);
+                    return;
+                }
+                self.go_on(position, kept, now, out);
             }
             Judgement::Wait { milliseconds, why, watching } => {
                 opening.watching = watching;
@@ -191,6 +200,27 @@ impl<P: Clone> Partition<P> {
             }
             Judgement::Stop(verdict) => self.suspect(verdict.copied_under(self.copied_epoch), now, out),
         }
+    }
+
+    fn go_on(&mut self, position: Position, kept: Option<Copying<P>>, now: Now, out: &mut Vec<Action<P>>) {
+        self.copied_epoch = position.last_epoch;
+        self.trouble = None;
+        self.durable = Some(position.end);
+        self.suspicion.take_if(|seen| !is_seen_by_fetching(seen));
+        self.late_start_seen = false;
+        out.push(Action::Opened { end: position.end });
+        let resumed = kept.and_then(|kept| kept.resume(position, now));
+        let fresh = || {
+            let mut copying = Copying::new(position, self.settings.filling, self.next_ticket, now);
+            if let Some(late) = position.starts_late {
+                if late.is_loss {
+                    out.push(Action::Lost(Span { from: position.end.origin(), next: late.start }));
+                }
+                copying.fill_up_to(late.start, late.dest_is_empty);
+            }
+            copying
+        };
+        self.state = State::Copying(resumed.unwrap_or_else(fresh));
     }
 
     /// A verdict becomes final when two looks in a row agree.
@@ -217,24 +247,29 @@ impl<P: Clone> Partition<P> {
         self.trouble = Some(trouble);
     }
 
-    fn on_fetched(&mut self, at: SourceOffset, records: Bytes, ends: SourceEnds, permit: &P) {
+    fn on_fetched(
+        &mut self,
+        at: SourceOffset,
+        (records, aborted): (Bytes, Vec<AbortedTransaction>),
+        ends: SourceEnds,
+        permit: &P,
+    ) {
         let State::Copying(copying) = &mut self.state else { return };
         // An answer to a fetch from before a rewind: the newer fetch brings it again.
         if copying.fetch_at != at || copying.wall.is_some() {
             return;
         }
         self.ends = Some(ends);
-        let refused = copying.take(records, permit);
+        let refused = copying.take(records, aborted, permit);
         let moved = copying.fetch_at > at;
         if moved {
             self.copied_epoch = copying.last_epoch;
         }
         // Emptiness proves nothing about what stands there (M11), but the source has agreed to the epoch (M10).
         self.suspicion.take_if(|seen| moved || matches!(seen, Verdict::Diverged(_)));
-        if let Some((offset, what)) = refused {
-            let verdict = Verdict::Unsupported { at: offset, what: what.clone() };
+        if let Some(verdict) = refused {
             if self.suspicion.as_ref() == Some(&verdict) {
-                copying.wall = Some((offset, what));
+                copying.wall = Some(verdict);
             } else {
                 self.suspicion = Some(verdict);
             }
@@ -276,17 +311,26 @@ impl<P: Clone> Partition<P> {
     fn on_appended(&mut self, ticket: Ticket, answer: AppendAnswer, now: Now, out: &mut Vec<Action<P>>) {
         match &mut self.state {
             State::Copying(copying) => match copying.answer(ticket, answer, now) {
-                Meaning::AsExpected => self.failures = 0,
+                Meaning::AsExpected | Meaning::PartlyWritten { .. } => self.failures = 0,
                 Meaning::Doubt { trouble, displaced } => self.reopen(trouble, displaced, now, out),
                 Meaning::Stale => {}
             },
             State::Draining { window, then } => {
-                let meaning = settle(window, ticket, answer);
-                if let (Meaning::Doubt { displaced: Some(seen), .. }, Then::Reopen { displaced }) =
-                    (meaning, then)
-                {
-                    displaced.get_or_insert(seen);
-                }
+                note_displaced(settle_append(window, ticket, answer), then);
+            }
+            State::Opening(_) | State::Stopped(_) => {}
+        }
+    }
+
+    fn on_marked(&mut self, ticket: Ticket, answer: MarkerAnswer, now: Now, out: &mut Vec<Action<P>>) {
+        match &mut self.state {
+            State::Copying(copying) => match copying.marked(ticket, answer, now) {
+                Meaning::AsExpected | Meaning::PartlyWritten { .. } => self.failures = 0,
+                Meaning::Doubt { trouble, displaced } => self.reopen(trouble, displaced, now, out),
+                Meaning::Stale => {}
+            },
+            State::Draining { window, then } => {
+                note_displaced(settle_markers(window, ticket, answer, now.wall), then);
             }
             State::Opening(_) | State::Stopped(_) => {}
         }
@@ -334,13 +378,17 @@ impl<P: Clone> Partition<P> {
                     self.durable = Some(receipt.next);
                     out.push(Action::Receipt(receipt));
                 }
-                while let Some(append) = copying.next_append(identity, guard, now) {
-                    out.push(Action::Append(append));
+                while let Some(step) = copying.next_step(identity, guard, now) {
+                    out.push(match step {
+                        Step::Append(append) => Action::Append(append),
+                        Step::Mark(run) => Action::Mark(run),
+                        Step::Announce { from, cost } => Action::Announce { from, cost },
+                    });
                 }
                 if copying.is_idle()
-                    && let Some((at, what)) = copying.wall.take()
+                    && let Some(verdict) = copying.wall.take()
                 {
-                    self.stop(Verdict::Unsupported { at, what }, out);
+                    self.stop(verdict, out);
                 } else if let Some(ownership) = copying.doubts_end(guard, now) {
                     self.look_again(ownership, now, out);
                 }
@@ -393,11 +441,17 @@ impl<P: Clone> Partition<P> {
     }
 }
 
+/// The first displacement seen while draining is what the opening looks at.
+fn note_displaced(meaning: Meaning, then: &mut Then) {
+    if let (Meaning::Doubt { displaced: Some(seen), .. }, Then::Reopen { displaced }) = (meaning, then) {
+        displaced.get_or_insert(seen);
+    }
+}
+
 /// Verdicts that good facts do not refute: only another fetch answer can.
 fn is_seen_by_fetching(verdict: &Verdict) -> bool {
     match verdict {
-        Verdict::Diverged(Divergence::EpochEndsEarlier { .. }) => true,
-        Verdict::Unsupported { what, .. } => !matches!(what, Unsupported::Expired { .. }),
+        Verdict::Diverged(Divergence::EpochEndsEarlier { .. }) | Verdict::Unreadable { .. } => true,
         _ => false,
     }
 }
@@ -408,7 +462,7 @@ fn same_kind(a: &Verdict, b: &Verdict) -> bool {
         (Verdict::Diverged(a), Verdict::Diverged(b)) => {
             std::mem::discriminant(a) == std::mem::discriminant(b)
         }
-        (Verdict::Unsupported { at: a, .. }, Verdict::Unsupported { at: b, .. }) => a == b,
+        (Verdict::Unreadable { at: a, .. }, Verdict::Unreadable { at: b, .. }) => a == b,
         _ => std::mem::discriminant(a) == std::mem::discriminant(b),
     }
 }

@@ -3,19 +3,24 @@
 
 use bytes::Bytes;
 
-use super::copying::{Append, AppendAnswer, AppendReceipt};
+use super::align::Span;
+use super::copying::{Append, AppendAnswer, AppendReceipt, Filling};
+use super::cost::Cost;
 use super::guard::Guard;
+use super::markers::{MarkerAnswer, MarkerRun};
 use super::opening::{Displaced, Facts};
 use super::verdict::Verdict;
 use super::window::Ticket;
 use super::{Millis, Trouble};
 use crate::ids::{DestOffset, LeaderEpoch, ProducerIdentity, SourceOffset, TopicId};
+use crate::transactions::AbortedTransaction;
 
 /// What a partition is told at birth.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     pub identity: ProducerIdentity,
     pub guard: Guard,
+    pub filling: Filling,
     /// Fetching pauses while this many bytes wait for a receipt.
     pub buffered_bytes_max: usize,
 }
@@ -31,6 +36,7 @@ pub enum Input<P> {
     Fetched {
         at: SourceOffset,
         records: Bytes,
+        aborted: Vec<AbortedTransaction>,
         ends: SourceEnds,
         permit: P,
     },
@@ -47,6 +53,10 @@ pub enum Input<P> {
     Appended {
         ticket: Ticket,
         answer: AppendAnswer,
+    },
+    Marked {
+        ticket: Ticket,
+        answer: MarkerAnswer,
     },
     /// With nothing of ours in flight, the destination's high watermark is not where we left the log.
     DestMoved {
@@ -71,11 +81,20 @@ pub enum Action<P> {
         displaced: Option<Displaced>,
     },
     Append(Append),
+    /// Let markers take offsets (M12).
+    Mark(MarkerRun),
     Receipt(AppendReceipt<P>),
     /// The destination was found complete up to here while opening.
     Opened {
         end: DestOffset,
     },
+    /// A large hole is about to be filled.
+    Announce {
+        from: SourceOffset,
+        cost: Cost,
+    },
+    /// The source deleted these records before they were copied (M9): say it loudly.
+    Lost(Span),
     /// Say it loudly; nothing more will be asked for.
     Stopped(Verdict),
 }

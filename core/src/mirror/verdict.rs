@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::cost::Cost;
 use crate::ids::{DestOffset, LeaderEpoch, ProducerIdentity, SourceOffset, TopicId};
 
 /// The end of a partition's copying (M9, M18).
@@ -18,8 +19,10 @@ pub enum Verdict {
     Fenced { ours: ProducerIdentity, found_epoch: i16 },
     /// The source topic is gone; what was copied is kept (M9).
     Orphaned,
-    /// Something takes an offset here that this version cannot reproduce.
-    Unsupported { at: SourceOffset, what: Unsupported },
+    /// The source's batch here can be read neither by us nor by anybody else.
+    Unreadable { at: SourceOffset, reason: String },
+    /// Filling this hole would cost more than the alignment budget: the operator decides (M14).
+    NeedsDecision { at: SourceOffset, next: SourceOffset, cost: Cost },
 }
 
 /// What tells the two sides apart (M9).
@@ -41,30 +44,6 @@ pub enum Divergence {
     TopicRecreated { was: TopicId, is: TopicId },
 }
 
-/// What takes an offset and cannot be reproduced yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unsupported {
-    /// Offsets without a record: left by compaction or a rolled-back transaction.
-    Hole { next: SourceOffset },
-    /// The source's log starts behind our position: those records expired before they were copied.
-    /// `copied_before`: whether the mirror held anything, that is whether data were lost on the way.
-    Expired { start: SourceOffset, copied_before: bool },
-    /// A commit or abort marker.
-    ControlBatch,
-    /// Records of a transaction, whose marker takes an offset.
-    Transaction { producer_id: i64 },
-    /// A batch from which the cleaner removed records, or that holds none.
-    ThinnedBatch { records: i32, offsets: i64 },
-    /// Message format 0 or 1 (before Kafka 0.11).
-    OldFormat { magic: i8 },
-    /// `message.timestamp.type=LogAppendTime` at the source.
-    LogAppendTime,
-    /// The position lies inside a source batch.
-    InsideBatch { base: SourceOffset },
-    /// The batch cannot be read at all.
-    Unreadable { reason: String },
-}
-
 impl Verdict {
     /// One stable lower-case word, used in JSON, metrics and tests.
     pub fn name(&self) -> &'static str {
@@ -74,7 +53,8 @@ impl Verdict {
             Self::Diverged(_) => "diverged",
             Self::Fenced { .. } => "fenced",
             Self::Orphaned => "orphaned",
-            Self::Unsupported { .. } => "unsupported",
+            Self::Unreadable { .. } => "unreadable",
+            Self::NeedsDecision { .. } => "needs_decision",
         }
     }
 
@@ -107,8 +87,11 @@ impl Verdict {
                 "another owner of this link is newer: stop this mirror, or give it a --link name of its own"
             }
             Self::Orphaned => "delete the topic on the destination if it is no longer wanted",
-            Self::Unsupported { .. } => {
-                "exclude the topic, or wait for a version that can copy it; nothing was written past this offset"
+            Self::Unreadable { .. } => {
+                "check the source topic (kafka-dump-log on its broker); nothing was written past this offset"
+            }
+            Self::NeedsDecision { .. } => {
+                "raise --alignment-budget, or leave the topic out with --exclude; nothing was written past this offset"
             }
         }
     }
@@ -135,7 +118,13 @@ impl fmt::Display for Verdict {
                 write!(f, "fenced: we write as {ours}, the partition has seen epoch {found_epoch}")
             }
             Self::Orphaned => write!(f, "orphaned: the source topic is gone, the mirror's data are kept"),
-            Self::Unsupported { at, what } => write!(f, "unsupported at offset {at}: {what}"),
+            Self::Unreadable { at, reason } => {
+                write!(f, "unreadable at offset {at}: the source's batch cannot be read: {reason}")
+            }
+            Self::NeedsDecision { at, next, cost } => write!(
+                f,
+                "needs a decision at offset {at}: nothing to copy before {next}, and to get there costs {cost}, above the alignment budget"
+            ),
         }
     }
 }
@@ -170,31 +159,4 @@ impl fmt::Display for Divergence {
 
 fn write_copied_under(f: &mut fmt::Formatter<'_>, epoch: LeaderEpoch) -> fmt::Result {
     if epoch.is_known() { write!(f, ", whose last record was copied under epoch {epoch}") } else { Ok(()) }
-}
-
-impl fmt::Display for Unsupported {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Hole { next } => write!(f, "no record until offset {next} (compaction or transactions)"),
-            Self::Expired { start, copied_before: true } => {
-                write!(f, "LOST: the source deleted the records up to offset {start} before they were copied")
-            }
-            Self::Expired { start, copied_before: false } => {
-                write!(f, "the source's log starts at offset {start}, an empty mirror cannot start there yet")
-            }
-            Self::ControlBatch => write!(f, "a transaction marker"),
-            Self::Transaction { producer_id } => {
-                write!(f, "records of a transaction (producer {producer_id})")
-            }
-            Self::ThinnedBatch { records, offsets } => {
-                write!(f, "a compacted batch of {records} records over {offsets} offsets")
-            }
-            Self::OldFormat { magic } => write!(f, "message format {magic}, older than Kafka 0.11"),
-            Self::LogAppendTime => write!(f, "the source topic has message.timestamp.type=LogAppendTime"),
-            Self::InsideBatch { base } => {
-                write!(f, "the source's batch starts earlier, at offset {base}")
-            }
-            Self::Unreadable { reason } => write!(f, "the batch cannot be read: {reason}"),
-        }
-    }
 }

@@ -62,6 +62,13 @@ impl<T> Window<T> {
         self.entry(ticket).filter(|e| matches!(e.progress, Progress::InFlight)).map(|e| &e.content)
     }
 
+    /// The same, to be changed by what the answer says.
+    pub fn in_flight_mut(&mut self, ticket: Ticket) -> Option<&mut T> {
+        let index = self.index(ticket)?;
+        let entry = &mut self.entries[index];
+        matches!(entry.progress, Progress::InFlight).then_some(&mut entry.content)
+    }
+
     /// Notes that the broker acknowledged this append. False: it was not in flight.
     pub fn acknowledge(&mut self, ticket: Ticket) -> bool {
         self.settle(ticket, Progress::Acknowledged)

@@ -40,6 +40,57 @@ pub fn standby_settings(knows: impl Fn(&str) -> bool) -> Vec<(String, String)> {
 pub struct SourceTopic {
     pub name: String,
     pub partitions: usize,
+    pub compaction: SourceCompaction,
+}
+
+/// Whether the source's cleaner works on a topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum SourceCompaction {
+    #[default]
+    Off,
+    /// With the topic's own settings for it.
+    On { settings: Vec<(String, String)> },
+}
+
+/// Whether the mirror's cleaner works, or will (M21).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Compaction {
+    Off,
+    /// Once the mirror is past everything that may have a null key: these settings are set then.
+    Later {
+        settings: Vec<(String, String)>,
+    },
+    On,
+}
+
+/// What a topic may say about its cleaning: it goes with `cleanup.policy` (Kafka: `TopicConfig`).
+pub const COMPACTION_SETTINGS: &[&str] = &[
+    "delete.retention.ms",
+    "max.compaction.lag.ms",
+    "min.cleanable.dirty.ratio",
+    "min.compaction.lag.ms",
+    "segment.bytes",
+    "segment.ms",
+];
+
+/// `delete` beside it, because a broker refuses DeleteRecords on a topic that is only compacted (POLICY_VIOLATION, 44),
+/// and the mirror follows the source's log start with it. Retention is off while standby: nothing expires.
+const COMPACTED_POLICY: &str = "compact,delete";
+
+/// Whether a standby topic carries what it should. A compacted one may be there already, or still be on its way.
+pub fn is_set(name: &str, wanted: &str, overrides: &BTreeMap<String, String>) -> bool {
+    let found = overrides.get(name).map(String::as_str);
+    found == Some(wanted) || (name == "cleanup.policy" && found == Some(COMPACTED_POLICY))
+}
+
+/// What becomes of the mirror's cleaning. `dest`: the topic as it stands there.
+pub fn compaction(source: &SourceTopic, dest: Option<&DestTopic>) -> Compaction {
+    let SourceCompaction::On { settings } = &source.compaction else { return Compaction::Off };
+    let policy = ("cleanup.policy".to_owned(), COMPACTED_POLICY.to_owned());
+    if dest.is_some_and(|dest| dest.overrides.get(&policy.0) == Some(&policy.1)) {
+        return Compaction::On;
+    }
+    Compaction::Later { settings: std::iter::once(policy).chain(settings.iter().cloned()).collect() }
 }
 
 /// The topic of that name on the destination.
@@ -100,8 +151,11 @@ pub fn plan_topic(
         let refusal = Refusal::MorePartitions { source: source.partitions, dest: dest.partitions };
         return TopicPlan::Refuse(refusal);
     }
-    let missing: Vec<_> =
-        settings.iter().filter(|(name, value)| dest.overrides.get(name) != Some(value)).cloned().collect();
+    let stands = |name: &str, wanted: &str| match source.compaction {
+        SourceCompaction::On { .. } => is_set(name, wanted, &dest.overrides),
+        SourceCompaction::Off => dest.overrides.get(name).is_some_and(|found| found == wanted),
+    };
+    let missing: Vec<_> = settings.iter().filter(|(name, value)| !stands(name, value)).cloned().collect();
     let grow_to = (dest.partitions < source.partitions).then_some(source.partitions);
     // Growing is right only for a mirror: one that carries our data or every standby setting.
     let is_mirror = dest.data == DataOwner::ThisLink || missing.is_empty();
@@ -159,7 +213,7 @@ mod tests {
     }
 
     fn source(partitions: usize) -> SourceTopic {
-        SourceTopic { name: "orders".to_owned(), partitions }
+        SourceTopic { name: "orders".to_owned(), partitions, compaction: SourceCompaction::Off }
     }
 
     fn standby(partitions: usize, data: DataOwner) -> DestTopic {
@@ -214,6 +268,31 @@ mod tests {
             panic!("should refuse")
         };
         assert!(refusal.to_string().contains("partition 3, offset 17"), "{refusal}");
+    }
+
+    /// M21: null keys may still come, and a compacted topic refuses them.
+    #[test]
+    fn a_compacted_topic_is_mirrored_uncompacted_until_it_has_caught_up() {
+        let own = vec![("segment.ms".to_owned(), "1000".to_owned())];
+        let compacted =
+            SourceTopic { compaction: SourceCompaction::On { settings: own.clone() }, ..source(8) };
+        let TopicPlan::Create { settings: created, .. } = plan_topic(&compacted, None, &settings()) else {
+            panic!("should create")
+        };
+        assert!(created.contains(&("cleanup.policy".to_owned(), "delete".to_owned())));
+        let Compaction::Later { settings: later } = compaction(&compacted, None) else { panic!("later") };
+        let policy = ("cleanup.policy".to_owned(), "compact,delete".to_owned());
+        assert_eq!(later, [vec![policy.clone()], own].concat());
+        let mut there = standby(8, DataOwner::ThisLink);
+        there.overrides.insert(policy.0, policy.1);
+        assert_eq!(plan_topic(&compacted, Some(&there), &settings()), TopicPlan::Ready);
+        assert_eq!(compaction(&compacted, Some(&there)), Compaction::On);
+        assert_eq!(compaction(&source(8), Some(&there)), Compaction::Off);
+        let TopicPlan::Adopt { settings: missing, .. } = plan_topic(&source(8), Some(&there), &settings())
+        else {
+            panic!("the source no longer compacts it")
+        };
+        assert_eq!(missing, [("cleanup.policy".to_owned(), "delete".to_owned())]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Batches for the tests of this folder: an encoder of its own, uncompressed, with a right checksum.
+//! Batches for the tests of this folder: uncompressed, with a right checksum, and fields as no producer sets them.
 
 use bytes::Bytes;
 use lockstep_batch::records::control::{self, ControlKind};
-use lockstep_batch::records::{Header, Record};
+use lockstep_batch::records::{Header, Record, encode};
 use lockstep_batch::view::FetchedBatch;
 
 use super::Portion;
@@ -50,10 +50,7 @@ impl Plain {
     }
 
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        let mut payload = Vec::new();
-        for record in &self.records {
-            put_record(&mut payload, record, self.base_offset, self.base_timestamp);
-        }
+        let mut payload = encode(&self.records, self.base_offset, self.base_timestamp).unwrap();
         payload.extend(vec![0xee; self.trailing]);
         let max = self.records.iter().map(|r| r.timestamp).max().unwrap_or(-1);
         let mut covered = Vec::new();
@@ -145,33 +142,4 @@ pub(crate) fn answered(log: &[FetchedBatch], batches: Vec<FetchedBatch>) -> Port
         }
     }
     Portion { batches, aborted }
-}
-
-fn put_record(out: &mut Vec<u8>, record: &Record, base_offset: i64, base_timestamp: i64) {
-    let mut body = vec![0];
-    put_varlong(&mut body, record.timestamp - base_timestamp);
-    put_varlong(&mut body, record.offset - base_offset);
-    put_nullable(&mut body, record.key.as_deref());
-    put_nullable(&mut body, record.value.as_deref());
-    put_varlong(&mut body, record.headers.len() as i64);
-    for header in &record.headers {
-        put_nullable(&mut body, Some(&header.key));
-        put_nullable(&mut body, header.value.as_deref());
-    }
-    put_varlong(out, body.len() as i64);
-    out.extend(body);
-}
-
-fn put_varlong(out: &mut Vec<u8>, number: i64) {
-    let mut rest = ((number << 1) ^ (number >> 63)) as u64;
-    while rest > 0x7f {
-        out.push((rest & 0x7f) as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
-}
-
-fn put_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
-    put_varlong(out, bytes.map_or(-1, |bytes| bytes.len() as i64));
-    out.extend(bytes.unwrap_or_default());
 }

@@ -28,6 +28,7 @@ pub struct Builder {
     config: BTreeMap<String, String>,
     racks: BTreeMap<i32, String>,
     reached: Reached,
+    rights: Rights,
 }
 
 /// How clients reach the brokers.
@@ -36,6 +37,15 @@ enum Reached {
     Directly,
     /// Directly, and through one proxy per broker on a listener of its own.
     AlsoThroughProxies,
+}
+
+/// Who may do what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rights {
+    /// Everybody everything: no authorizer.
+    Everybody,
+    /// Clients what ACLs allow them.
+    ByAcls,
 }
 
 impl Builder {
@@ -48,6 +58,7 @@ impl Builder {
             config: BTreeMap::new(),
             racks: BTreeMap::new(),
             reached: Reached::Directly,
+            rights: Rights::Everybody,
         }
     }
 
@@ -84,6 +95,12 @@ impl Builder {
     /// Puts a [`Proxy`] before every broker: [`Kafka::proxied_bootstrap`] leads through them.
     pub fn proxied(mut self) -> Self {
         self.reached = Reached::AlsoThroughProxies;
+        self
+    }
+
+    /// With an authorizer: clients are [`CLIENTS`](super::CLIENTS) and may do nothing until [`Kafka::acls`] allows it.
+    pub fn authorized(mut self) -> Self {
+        self.rights = Rights::ByAcls;
         self
     }
 
@@ -161,9 +178,13 @@ impl Builder {
         let mut proxies = Vec::new();
         let mut all = BTreeMap::new();
         for id in 1..=self.brokers {
-            let mut chosen = Ports { client: ports::free()?, controller: None, proxied: None };
+            let mut chosen =
+                Ports { client: ports::free()?, controller: None, proxied: None, internal: None };
             if id <= self.controllers {
                 chosen.controller = Some(ports::free()?);
+            }
+            if self.rights == Rights::ByAcls {
+                chosen.internal = Some(ports::free()?);
             }
             if self.reached == Reached::AlsoThroughProxies {
                 let behind = ports::free()?;

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::acls;
+
 /// Where a node listens, all on the loopback address.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ports {
@@ -12,6 +14,8 @@ pub(super) struct Ports {
     pub(super) controller: Option<u16>,
     /// The listener behind the proxy, and the proxy's own port, which is advertised in its stead.
     pub(super) proxied: Option<(u16, u16)>,
+    /// The brokers' own listener, where there is an authorizer.
+    pub(super) internal: Option<u16>,
 }
 
 #[derive(Debug)]
@@ -29,6 +33,11 @@ impl Layout {
             set("process.roles", roles(*ports).to_owned());
             set("listeners", listeners(*ports));
             set("advertised.listeners", advertised(*ports));
+            if ports.internal.is_some() {
+                for (key, value) in acls::properties() {
+                    set(&key, value);
+                }
+            }
         }
         set("node.id", id.to_string());
         set("log.dirs", data.display().to_string());
@@ -85,15 +94,19 @@ fn roles(ports: Ports) -> &'static str {
 fn listeners(ports: Ports) -> String {
     let controller = ports.controller.map(|port| ("CONTROLLER", port));
     let proxied = ports.proxied.map(|(behind, _)| ("PROXIED", behind));
-    named([Some(("PLAINTEXT", ports.client)), controller, proxied])
+    named([Some(("PLAINTEXT", ports.client)), controller, proxied, internal(ports)])
 }
 
 fn advertised(ports: Ports) -> String {
     let proxied = ports.proxied.map(|(_, proxy)| ("PROXIED", proxy));
-    named([Some(("PLAINTEXT", ports.client)), proxied, None])
+    named([Some(("PLAINTEXT", ports.client)), proxied, internal(ports), None])
 }
 
-fn named(listeners: [Option<(&str, u16)>; 3]) -> String {
+fn internal(ports: Ports) -> Option<(&'static str, u16)> {
+    ports.internal.map(|port| ("INTERNAL", port))
+}
+
+fn named(listeners: [Option<(&str, u16)>; 4]) -> String {
     let all = listeners.into_iter().flatten();
     all.map(|(name, port)| format!("{name}://127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
 }
@@ -104,8 +117,8 @@ mod tests {
 
     #[test]
     fn a_proxied_controller_and_a_plain_broker() {
-        let first = Ports { client: 1, controller: Some(2), proxied: Some((3, 4)) };
-        let second = Ports { client: 5, controller: None, proxied: None };
+        let first = Ports { client: 1, controller: Some(2), proxied: Some((3, 4)), internal: None };
+        let second = Ports { client: 5, controller: None, proxied: None, internal: Some(6) };
         let layout = Layout {
             ports: [(1, first), (2, second)].into(),
             racks: [(2, "north".to_owned())].into(),
@@ -125,6 +138,8 @@ mod tests {
         }
         let two = layout.properties(2, Path::new("/e"));
         assert!(two.contains("process.roles=broker\n") && two.contains("broker.rack=north\n"), "{two}");
+        assert!(two.contains("listeners=PLAINTEXT://127.0.0.1:5,INTERNAL://127.0.0.1:6\n"), "{two}");
+        assert!(two.contains("super.users=User:broker\n") && !one.contains("super.users"), "{two}");
         assert!(!one.contains("broker.rack"));
     }
 }

@@ -46,7 +46,7 @@ fn run_the_tool(libs: &Path, home: &Path) -> Result<std::path::PathBuf, Error> {
     let data = home.join("data");
     fs::create_dir_all(&data).map_err(Error::io(format!("create {}", data.display())))?;
     // The tool reads a configuration and opens no port.
-    let ports = Ports { client: 1, controller: Some(2), proxied: None };
+    let ports = Ports { client: 1, controller: Some(2), proxied: None, internal: None };
     let layout = Layout { ports: [(1, ports)].into(), racks: [].into(), config: [].into() };
     let properties = home.join("server.properties");
     fs::write(&properties, layout.properties(1, &data))

@@ -3,6 +3,7 @@
 //! Nodes count from 1, as `node.id` does. Dropping a cluster kills it and removes its folder; a panicking thread keeps
 //! the folder and prints it.
 
+mod acls;
 mod builder;
 mod config;
 mod format;
@@ -12,6 +13,7 @@ mod ready;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use acls::CLIENTS;
 pub use builder::{Builder, start_all};
 
 use crate::folder::Folder;

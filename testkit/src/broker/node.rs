@@ -46,6 +46,10 @@ impl Node {
         self.home.join("server.properties")
     }
 
+    pub(super) fn libs(&self) -> &Path {
+        &self.libs
+    }
+
     pub(super) fn log(&self) -> PathBuf {
         self.home.join("server.log")
     }

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use lockstep_batch::crc;
 use lockstep_batch::header::{HEADER_LEN, HEADER_PART};
+use lockstep_batch::records::{Record, encode};
 use lockstep_core::ids::ProducerIdentity;
 use lockstep_kafka::ProduceBatch;
 
@@ -65,9 +66,7 @@ impl Batch {
         covered.extend(self.producer.epoch.to_be_bytes());
         covered.extend(self.sequence.to_be_bytes());
         covered.extend(self.records.to_be_bytes());
-        for index in 0..self.records {
-            self.put_record(&mut covered, index);
-        }
+        covered.extend(encode(&self.values(), 0, self.timestamp).unwrap());
         let mut batch = 0i64.to_be_bytes().to_vec();
         // What follows the length field: leader epoch, magic and checksum come before the covered part.
         batch.extend(i32::try_from(covered.len() + 9).unwrap().to_be_bytes());
@@ -79,16 +78,15 @@ impl Batch {
         batch.into()
     }
 
-    fn put_record(&self, out: &mut Vec<u8>, index: i32) {
-        let mut body = vec![0];
-        put_varint(&mut body, 0);
-        put_varint(&mut body, i64::from(index * self.offset_step));
-        put_varint(&mut body, -1);
-        put_varint(&mut body, i64::try_from(self.value_bytes).unwrap());
-        body.resize(body.len() + self.value_bytes, b'v');
-        put_varint(&mut body, 0);
-        put_varint(out, i64::try_from(body.len()).unwrap());
-        out.extend(body);
+    fn values(&self) -> Vec<Record> {
+        let record = |index: i32| Record {
+            offset: i64::from(index * self.offset_step),
+            timestamp: self.timestamp,
+            key: None,
+            value: Some(vec![b'v'; self.value_bytes].into()),
+            headers: Vec::new(),
+        };
+        (0..self.records).map(record).collect()
     }
 }
 
@@ -105,14 +103,4 @@ pub(super) fn as_they_are(bytes: &Bytes) -> ProduceBatch {
 
 pub(super) fn now_ms() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
-}
-
-/// Zigzag, seven bits at a time.
-fn put_varint(out: &mut Vec<u8>, number: i64) {
-    let mut rest = ((number << 1) ^ (number >> 63)).cast_unsigned();
-    while rest > 0x7f {
-        out.push((rest & 0x7f) as u8 | 0x80);
-        rest >>= 7;
-    }
-    out.push(rest as u8);
 }

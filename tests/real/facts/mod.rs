@@ -4,27 +4,37 @@
 //! | file | what it asks |
 //! |---|---|
 //! | `raw` | what a broker does with a batch under a new header, and with a damaged one (M4) |
+//! | `encoder` | batches that no producer wrote: encoded, repeated, merged, fillers (M14, M17) |
 //! | `sequences` | repeats, gaps, epochs and slips of an idempotent producer (M5, M7, M8) |
 //! | `memory` | what a partition remembers of its producers, and when it forgets them (M6) |
 //! | `identity` | the transactional id that names a link's producer (M1) |
 //! | `ends` | where a log ends, and who says so (M8) |
 //! | `fetching` | what an answer to a fetch proves, and what it does not (M9, M10, M11, M16) |
 //! | `sessions` | incremental fetch sessions (KIP-227) |
+//! | `markers` | offsets taken by transaction markers (M12, M13) |
+//! | `transactions` | empty, aborted and hanging ones (M15, M16) |
+//! | `rights` | what they need where there is an authorizer |
+//! | `taking` | the product's own tasks that take offsets (M12, M15) |
 //! | `settings` | what a standby topic accepts (M20), and what else is set or read |
 //!
 //! `batches` writes batches by hand, `log` is one partition under test, `stages` are clusters with a past.
 
 mod batches;
+mod encoder;
 mod ends;
 mod fetching;
 mod identity;
 mod log;
+mod markers;
 mod memory;
 mod raw;
+mod rights;
 mod sequences;
 mod sessions;
 mod settings;
 mod stages;
+mod taking;
+mod transactions;
 
 use std::time::Duration;
 

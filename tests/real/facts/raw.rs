@@ -14,7 +14,7 @@ const RECORDS: u32 = 300;
 
 /// A topic that librdkafka wrote on the shared source, three batches of it, with the same topic, empty, on the
 /// destination.
-async fn written(codec: Codec) -> (Vec<FetchedBatch>, Log) {
+pub(super) async fn written(codec: Codec) -> (Vec<FetchedBatch>, Log) {
     let topic = unique("raw");
     let (from, to) = (pair().source.bootstrap(), pair().destination.bootstrap());
     for bootstrap in [&from, &to] {
@@ -28,7 +28,7 @@ async fn written(codec: Codec) -> (Vec<FetchedBatch>, Log) {
 }
 
 /// The batch as the link's producer writes it, by the code that the mirror uses.
-fn mirrored(batch: &FetchedBatch, producer: ProducerIdentity, base_sequence: i32) -> ProduceBatch {
+pub(super) fn mirrored(batch: &FetchedBatch, producer: ProducerIdentity, base_sequence: i32) -> ProduceBatch {
     let stamp = Stamp { producer_id: producer.id, producer_epoch: producer.epoch, base_sequence };
     let mirrored = rewrite(batch, stamp);
     ProduceBatch { header: Bytes::copy_from_slice(mirrored.header()), payload: mirrored.payload().clone() }

@@ -15,6 +15,7 @@ use crate::pipeline::event::Event;
 use crate::pipeline::open::{Ask, Opener};
 use crate::pipeline::probe::probe;
 use crate::pipeline::source::FetchJob;
+use crate::pipeline::tail::Writers;
 
 /// A source broker with nothing new answers after this long.
 const LONG_POLL: Duration = Duration::from_millis(250);
@@ -34,8 +35,13 @@ impl Engine {
             self.dispatch_probe(now.mono);
             self.dispatch_fetches(now.mono);
             self.dispatch_retention(now);
+            self.dispatch_hanging(now.mono);
+            self.dispatch_compaction(now.mono);
         }
         for desk in self.sink_desks.values_mut() {
+            desk.dispatch();
+        }
+        for desk in self.marker_desks.values_mut() {
             desk.dispatch();
         }
     }
@@ -55,7 +61,7 @@ impl Engine {
             let opener = Opener {
                 source: self.setup.source.clone(),
                 dest: self.setup.dest.clone(),
-                ours: self.setup.identity,
+                writers: Writers { link: self.setup.identity, filler: self.setup.filler.identity() },
                 budget: self.setup.budget.clone(),
             };
             let events = self.events_in.clone();

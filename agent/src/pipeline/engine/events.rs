@@ -10,7 +10,7 @@ use lockstep_kafka::fetch::FetchedPartition;
 
 use super::Engine;
 use crate::pipeline::budget::Permit;
-use crate::pipeline::event::{AppendOutcome, Event, FetchOutcome};
+use crate::pipeline::event::{AppendOutcome, Event, FetchOutcome, MarkerOutcome};
 use crate::pipeline::probe::ProbeAnswer;
 
 /// Pause before a partition is fetched again that the source has just refused.
@@ -40,7 +40,16 @@ impl Engine {
             }
             Event::Produced { node, answers } => self.on_produced(node, answers, now),
             // No partition asks for markers yet.
-            Event::Marked { .. } => {}
+            Event::Marked { node: _, answers } => {
+                for MarkerOutcome { partition, ticket, answer, metadata_stale } in answers {
+                    if metadata_stale {
+                        self.setup.dest_stale.notify_one();
+                    }
+                    self.feed(&partition, Input::Marked { ticket, answer }, now);
+                }
+            }
+            Event::Hanging(found) => self.on_hanging(found),
+            Event::Compacted { topic, done } => self.on_compacted(&topic, done),
             Event::Opened { facts } => {
                 self.open_rounds = self.open_rounds.saturating_sub(1);
                 for (tp, facts) in facts {
@@ -95,6 +104,7 @@ impl Engine {
             None => Input::Fetched {
                 at,
                 records: fetched.records,
+                aborted: fetched.aborted,
                 ends: SourceEnds {
                     log_start: SourceOffset(fetched.log_start),
                     high_watermark: SourceOffset(fetched.high_watermark),

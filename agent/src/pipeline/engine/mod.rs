@@ -12,9 +12,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lockstep_core::ids::{NodeId, ProducerIdentity, TopicPartition};
+use lockstep_core::ids::{LeaderEpoch, NodeId, ProducerIdentity, TopicPartition};
+use lockstep_core::mirror::copying::{Content, Filling};
+use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::guard::Guard;
 use lockstep_core::mirror::partition::{Action, Input, Settings};
+use lockstep_core::mirror::queue::Holes;
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::mirror::{Millis, Now, WallMillis};
 use lockstep_kafka::Cluster;
@@ -23,8 +26,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::budget::{Budget, Permit};
-use super::desks::{FetchDesk, SinkDesk};
+use super::desks::{FetchDesk, MarkerDesk, SinkDesk};
 use super::event::Event;
+use super::markers::{Filler, MarkerJob, MarkerRight, Markers, WantedRun};
 use super::report::LinkReport;
 use super::routes::Routes;
 use super::slot::Slot;
@@ -50,9 +54,29 @@ pub struct Setup {
     pub guard: Guard,
     pub budget: Budget,
     pub propagation: Propagation,
+    /// What may be spent on one hole without asking (M14).
+    pub alignment: AlignmentBudget,
+    /// The right to write markers, and what stands in where it is missing (M12, M15).
+    pub right: MarkerRight,
+    pub filler: Filler,
     /// Wakes the two metadata watchers before their time.
     pub source_stale: Arc<Notify>,
     pub dest_stale: Arc<Notify>,
+}
+
+impl Setup {
+    /// The task that takes offsets on one destination broker.
+    fn markers(&self, node: NodeId, jobs: mpsc::Receiver<MarkerJob>, events: mpsc::Sender<Event>) -> Markers {
+        Markers {
+            node,
+            cluster: self.dest.clone(),
+            ours: self.identity,
+            right: self.right.clone(),
+            filler: self.filler.clone(),
+            jobs,
+            events,
+        }
+    }
 }
 
 /// How an engine ended.
@@ -76,6 +100,7 @@ pub struct Engine {
     routes: Routes,
     fetch_desks: BTreeMap<NodeId, FetchDesk>,
     sink_desks: BTreeMap<NodeId, SinkDesk>,
+    marker_desks: BTreeMap<NodeId, MarkerDesk>,
     /// Partitions to be opened, by the moment they are due.
     due: BTreeSet<(Millis, TopicPartition)>,
     open_rounds: usize,
@@ -86,6 +111,11 @@ pub struct Engine {
     /// A round over log starts is under way, or due at.
     following: bool,
     retention_at: Millis,
+    /// The same for transactions that hold partitions back.
+    asking_hanging: bool,
+    /// When topics are looked at that are to be compacted.
+    compaction_at: Millis,
+    hanging_at: Millis,
     /// Topics to be deleted on the destination (`--propagate all`).
     retired: mpsc::Sender<Arc<str>>,
     silent: Vec<String>,
@@ -115,6 +145,7 @@ impl Engine {
             routes: Routes::default(),
             fetch_desks: BTreeMap::new(),
             sink_desks: BTreeMap::new(),
+            marker_desks: BTreeMap::new(),
             due: BTreeSet::new(),
             open_rounds: 0,
             probing: false,
@@ -123,6 +154,9 @@ impl Engine {
             report_at: Millis(0),
             following: false,
             retention_at: Millis(0),
+            asking_hanging: false,
+            compaction_at: Millis(0),
+            hanging_at: Millis(0),
             retired,
             silent: Vec::new(),
             blocked: BTreeMap::new(),
@@ -174,7 +208,7 @@ impl Engine {
     /// Openings, probes and their like end; fetchers and sinks only with the engine.
     fn task_ended(&mut self, ended: Result<&'static str, tokio::task::JoinError>) -> Option<Ended> {
         match ended {
-            Ok("open" | "probe" | "retention") => None,
+            Ok("open" | "probe" | "retention" | "hanging" | "compaction") => None,
             Ok(name) => Some(Ended::TaskDied(name)),
             Err(error) => {
                 tracing::error!(%error, "a task of the link died");
@@ -249,7 +283,34 @@ impl Engine {
                         .or_insert_with(|| SinkDesk::open(node, &setup.dest, events, tasks))
                         .enqueue(tp.clone(), append);
                 }
-                Action::Receipt(receipt) => slot.received(&receipt, now.mono),
+                Action::Mark(run) => {
+                    let leader = self.setup.dest.metadata().leader(tp);
+                    let (node, epoch) = leader.unwrap_or((NodeId(-1), LeaderEpoch::UNKNOWN));
+                    let (setup, events, tasks) = (&self.setup, &self.events_in, &mut self.tasks);
+                    let task = |jobs| setup.markers(node, jobs, events.clone());
+                    self.marker_desks
+                        .entry(node)
+                        .or_insert_with(|| MarkerDesk::open(task, tasks))
+                        .enqueue(WantedRun { tp: tp.clone(), epoch, run });
+                }
+                Action::Announce { from, cost } => {
+                    tracing::info!(partition = %tp, offset = from.0, "nothing to copy here: aligning {cost}");
+                    slot.aligning = Some((from, cost));
+                }
+                Action::Lost(span) => {
+                    slot.lose(span);
+                    tracing::error!(
+                        partition = %tp, from = span.from.0, to = span.next.0,
+                        "LOST: the source deleted these records before they were copied"
+                    );
+                }
+                Action::Receipt(receipt) => {
+                    if receipt.content == Content::Fillers {
+                        // They are there to be deleted: not in five seconds.
+                        self.retention_at = now.mono;
+                    }
+                    slot.received(&receipt, now.mono);
+                }
                 Action::Opened { end } => slot.opened(end, now.mono),
                 Action::Stopped(verdict) => {
                     self.routes.drop_source(tp);
@@ -271,20 +332,27 @@ impl Engine {
         partitions.sort_by(|a, b| a.tp.cmp(&b.tp));
         let report = LinkReport {
             copied_records: self.slots.values().map(|slot| slot.copied_records).sum(),
+            aligned_offsets: self.slots.values().map(|slot| slot.aligned_offsets).sum(),
             copied_bytes: self.slots.values().map(|slot| slot.copied_bytes).sum(),
             memory_bytes: self.setup.budget.used_bytes(),
             memory_bytes_max: self.setup.budget.capacity_bytes(),
             partitions,
             blocked_topics: self.blocked.iter().map(|(t, w)| (t.clone(), w.clone())).collect(),
             silent: self.silent.clone(),
+            missing_right: self.setup.right.missing(),
         };
         self.report.send_replace(Arc::new(report));
     }
 
-    fn settings(&self) -> Settings {
+    /// `compacted`: whether the source's cleaner works on this topic.
+    fn settings(&self, compacted: bool) -> Settings {
         Settings {
             identity: self.setup.identity,
             guard: self.setup.guard,
+            filling: Filling {
+                holes: if compacted { Holes::Repeats } else { Holes::Markers },
+                budget: self.setup.alignment,
+            },
             // One slow partition must not take the whole budget: an eighth, but room for two usual batches.
             buffered_bytes_max: (self.setup.budget.capacity_bytes() / 8).max(2 * PARTITION_BYTES_MAX),
         }

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use lockstep_core::ids::{TopicId, TopicPartition};
+use lockstep_core::ids::{SourceOffset, TopicId, TopicPartition};
 use lockstep_core::mirror::opening::Ownership;
 use lockstep_core::mirror::partition::{Input, Partition};
 use lockstep_core::mirror::{Millis, Now};
+use lockstep_core::plan::topics::Compaction;
 use lockstep_kafka::Metadata;
 
 use super::Engine;
@@ -19,8 +20,11 @@ const GONE_FOR_MS: u64 = 3_000;
 /// What the engine remembers of a topic.
 #[derive(Debug)]
 pub(super) struct TopicWatch {
-    partitions: i32,
+    pub(super) partitions: i32,
     source_id: TopicId,
+    pub(super) compaction: Compaction,
+    /// Where the source ended once its topic was known to be compacted: null keys are older (M21).
+    pub(super) past_null_keys: Option<Vec<SourceOffset>>,
     /// Since when it has been missing, or another topic under the same name.
     odd_since: Option<(Millis, Option<TopicId>)>,
 }
@@ -35,7 +39,11 @@ impl Engine {
             let tp = TopicPartition::new(Arc::clone(&ready.topic), partition);
             let ownership =
                 if partition >= ready.created_from { Ownership::JustCreated } else { Ownership::Unknown };
-            let machine = Partition::new(self.settings(), ready.source_id, ownership);
+            let machine = Partition::new(
+                self.settings(ready.compaction != Compaction::Off),
+                ready.source_id,
+                ownership,
+            );
             self.slots.insert(tp.clone(), Slot::new(machine));
             self.routes.follow_source(&source, std::iter::once(&tp));
             self.routes.follow_dest(&dest, std::iter::once(&tp));
@@ -44,6 +52,8 @@ impl Engine {
         let watch = self.topics.entry(Arc::clone(&ready.topic)).or_insert(TopicWatch {
             partitions: 0,
             source_id: ready.source_id,
+            compaction: ready.compaction.clone(),
+            past_null_keys: None,
             odd_since: None,
         });
         watch.partitions = watch.partitions.max(ready.partitions);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lockstep_core::ids::{DestOffset, ProducerIdentity, TopicPartition};
 use lockstep_core::mirror::Trouble;
+use lockstep_core::mirror::markers::SequenceBehind;
 use lockstep_kafka::admin::{
     EpochEnd, Filled, FillerTransactions, TransactionPhase, describe_transactions, init_producer_id,
     offset_for_leader_epoch,
@@ -235,7 +236,8 @@ async fn landed(connection: &Connection, filling: Vec<Filling<'_>>) -> Result<Ve
                 Ok(end) if end >= each.expected_end() => {
                     // The link's own producer wrote nothing: its last coordinator epoch is what it was.
                     let epoch = each.wanted.run.above_coordinator_epoch;
-                    answers.push(written_outcome(each.wanted, each.taken, end, epoch));
+                    let sequence = SequenceBehind::AsBefore;
+                    answers.push(written_outcome(each.wanted, each.taken, end, epoch, sequence));
                 }
                 Ok(_) if Instant::now() < deadline => left.push(each),
                 Ok(_) => {

@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use lockstep_core::ids::{DestOffset, LeaderEpoch, NodeId, ProducerIdentity};
 use lockstep_core::mirror::Trouble;
-use lockstep_core::mirror::markers::MarkerAnswer;
+use lockstep_core::mirror::markers::{MarkerAnswer, SequenceBehind};
 use lockstep_kafka::admin::{
-    EpochEnd, EpochQuestion, MarkerKind, PerPartition, submit_offset_for_leader_epoch,
-    submit_write_txn_markers,
+    EpochEnd, EpochQuestion, MarkerKind, PerPartition, ProducerState, submit_describe_producers,
+    submit_offset_for_leader_epoch, submit_write_txn_markers,
 };
 use lockstep_kafka::{Class, Cluster, Connection, Error, ErrorCode};
 use tokio::sync::mpsc;
@@ -53,10 +53,11 @@ pub struct Markers {
     pub events: mpsc::Sender<Event>,
 }
 
-/// What the broker said about the markers and the ends behind them, partition by partition.
+/// What the broker said about the markers, the ends behind them and its memory of us, partition by partition.
 struct Written {
     markers: PerPartition<()>,
     ends: PerPartition<EpochEnd>,
+    producers: PerPartition<Vec<ProducerState>>,
 }
 
 impl Markers {
@@ -113,14 +114,15 @@ impl Markers {
             let written = self.write(plan, connection).await?;
             if !is_unprivileged(&written.markers) {
                 self.right.held();
-                return Ok(join(plan, written));
+                return Ok(join(plan, written, self.ours));
             }
             self.right.refused(Instant::now());
         }
         Ok(self.filler.take(connection, &plan.wanted).await)
     }
 
-    /// Markers, and right behind them the question for the ends: a broker works through a connection in order.
+    /// Markers, and right behind them the questions for the ends and for what the broker now remembers of us (a marker
+    /// may have introduced us anew, without a sequence): a broker works through a connection in order.
     async fn write(&self, plan: &Plan, connection: &Connection) -> Result<Written, Error> {
         let markers = submit_write_txn_markers(
             connection,
@@ -132,7 +134,13 @@ impl Markers {
         .await?;
         let ends =
             submit_offset_for_leader_epoch(connection, &questions(&plan.wanted), ANSWER_TIMEOUT).await?;
-        Ok(Written { markers: markers.answer().await?, ends: ends.answer().await? })
+        let names: Vec<_> = plan.wanted.iter().map(|each| each.tp.clone()).collect();
+        let producers = submit_describe_producers(connection, &names, ANSWER_TIMEOUT).await?;
+        Ok(Written {
+            markers: markers.answer().await?,
+            ends: ends.answer().await?,
+            producers: producers.answer().await?,
+        })
     }
 }
 
@@ -151,24 +159,39 @@ fn is_unprivileged(markers: &PerPartition<()>) -> bool {
 
 /// Joins the answers to the runs. A partition without a code and with an end is written; whether the end is the right
 /// one, it judges itself.
-fn join(plan: &Plan, written: Written) -> Vec<MarkerOutcome> {
+fn join(plan: &Plan, written: Written, ours: ProducerIdentity) -> Vec<MarkerOutcome> {
     let markers: HashMap<_, _> = written.markers.into_iter().collect();
     let ends: HashMap<_, _> = written.ends.into_iter().collect();
+    let producers: HashMap<_, _> = written.producers.into_iter().collect();
     let outcome = |each: &WantedRun| {
-        let end = match (markers.get(&each.tp), ends.get(&each.tp)) {
-            (Some(Err(code)), _) => Err(refusal("the destination refused markers", *code)),
-            (Some(Ok(())), Some(end)) => end_under(end, each.epoch),
+        let tp = &each.tp;
+        let read = match (markers.get(tp), ends.get(tp), producers.get(tp)) {
+            (Some(Err(code)), ..) => Err(refusal("the destination refused markers", *code)),
+            (Some(Ok(())), Some(end), Some(producers)) => {
+                end_under(end, each.epoch).and_then(|end| Ok((end, sequence_of(producers, ours)?)))
+            }
             _ => Err((Trouble::soon("the destination did not answer for this partition"), false)),
         };
-        match end {
-            Ok(end) => {
+        match read {
+            Ok((end, sequence)) => {
                 let coordinator_epoch = plan.last_epoch(&each.run);
-                written_outcome(each, each.run.count, end, coordinator_epoch)
+                written_outcome(each, each.run.count, end, coordinator_epoch, sequence)
             }
             Err((trouble, metadata_stale)) => failed(each, trouble, metadata_stale),
         }
     };
     plan.wanted.iter().map(outcome).collect()
+}
+
+/// Where our data go on behind markers of ours; else what is wrong, and whether the metadata are out of date.
+fn sequence_of(
+    producers: &Result<Vec<ProducerState>, ErrorCode>,
+    ours: ProducerIdentity,
+) -> Result<SequenceBehind, (Trouble, bool)> {
+    let producers = producers.as_ref().map_err(|code| refusal("destination: DescribeProducers", *code))?;
+    let us = producers.iter().find(|state| state.producer_id == ours.id && state.epoch == ours.epoch);
+    let unknown = || (Trouble::soon("the destination does not know who wrote its markers"), false);
+    us.map(|state| SequenceBehind::After(state.last_sequence)).ok_or_else(unknown)
 }
 
 /// The end under the epoch asked for; else what is wrong, and whether the metadata are out of date.
@@ -198,11 +221,17 @@ fn refusal(what: &str, code: ErrorCode) -> (Trouble, bool) {
     (trouble, code.refreshes_metadata())
 }
 
-fn written_outcome(each: &WantedRun, count: u32, end: DestOffset, coordinator_epoch: i32) -> MarkerOutcome {
+fn written_outcome(
+    each: &WantedRun,
+    count: u32,
+    end: DestOffset,
+    coordinator_epoch: i32,
+    sequence: SequenceBehind,
+) -> MarkerOutcome {
     MarkerOutcome {
         partition: each.tp.clone(),
         ticket: each.run.ticket,
-        answer: MarkerAnswer::Written { count, end, coordinator_epoch },
+        answer: MarkerAnswer::Written { count, end, coordinator_epoch, sequence },
         metadata_stale: false,
     }
 }
@@ -241,37 +270,62 @@ mod tests {
         Ok(EpochEnd { epoch: LeaderEpoch(epoch), end_offset })
     }
 
+    fn known(producer: ProducerIdentity, last_sequence: i32) -> Result<Vec<ProducerState>, ErrorCode> {
+        Ok(vec![ProducerState {
+            producer_id: producer.id,
+            epoch: producer.epoch,
+            last_sequence,
+            last_timestamp: 1,
+            coordinator_epoch: 12,
+            current_txn_start: -1,
+        }])
+    }
+
     #[test]
     fn every_run_gets_its_own_answer() {
-        let plan = plan((0..6).map(|n| wanted(n, 2, 10)));
+        let ours = ProducerIdentity { id: 9, epoch: 1 };
+        let plan = plan((0..9).map(|n| wanted(n, 2, 10)));
         let lower = ErrorCode::TRANSACTION_COORDINATOR_FENCED;
-        let markers =
-            vec![(tp(0), Ok(())), (tp(1), Err(lower)), (tp(2), Ok(())), (tp(3), Ok(())), (tp(4), Ok(()))];
         let moved = ErrorCode::FENCED_LEADER_EPOCH;
-        let ends = vec![
-            (tp(4), end(7, -1)),
-            (tp(3), Err(moved)),
-            (tp(2), end(6, 102)),
-            (tp(1), end(7, 102)),
-            (tp(0), end(7, 102)),
-            (tp(5), end(7, 102)),
-        ];
-        let mut answers = join(&plan, Written { markers, ends });
+        // Partition 8 is left out of the answer about markers.
+        let markers = (0..8).map(|n| (tp(n), if n == 1 { Err(lower) } else { Ok(()) })).collect();
+        let end_of = |n| match n {
+            2 => end(6, 102),
+            3 => Err(moved),
+            4 => end(7, -1),
+            _ => end(7, 102),
+        };
+        let newer = ProducerIdentity { epoch: 2, ..ours };
+        let known_of = |n| match n {
+            5 => Ok(Vec::new()),
+            6 => known(newer, 0),
+            7 => known(ours, -1),
+            _ => known(ours, 41),
+        };
+        let ends = (0..9).rev().map(|n| (tp(n), end_of(n))).collect();
+        let producers = (0..9).map(|n| (tp(n), known_of(n))).collect();
+        let mut answers = join(&plan, Written { markers, ends, producers }, ours);
         answers.sort_by(|a, b| a.partition.cmp(&b.partition));
-        let written = MarkerAnswer::Written { count: 2, end: DestOffset(102), coordinator_epoch: 12 };
-        assert_eq!(answers[0].answer, written);
+        for (partition, last) in [(0, 41), (7, -1)] {
+            let sequence = SequenceBehind::After(last);
+            let written =
+                MarkerAnswer::Written { count: 2, end: DestOffset(102), coordinator_epoch: 12, sequence };
+            assert_eq!(answers[partition].answer, written);
+        }
         for (partition, words, stale) in [
             (1, "TRANSACTION_COORDINATOR_FENCED", false),
             (2, "asked for leader epoch 7, answered for 6", true),
             (3, "FENCED_LEADER_EPOCH", true),
             (4, "leadership has moved", true),
-            (5, "did not answer", false),
+            (5, "does not know who wrote", false),
+            (6, "does not know who wrote", false),
+            (8, "did not answer", false),
         ] {
             let MarkerAnswer::Failed(trouble) = &answers[partition].answer else { panic!("{partition}") };
             assert!(trouble.text.contains(words), "{partition}: {}", trouble.text);
             assert_eq!(answers[partition].metadata_stale, stale, "{partition}");
         }
-        assert_eq!(answers.len(), 6);
+        assert_eq!(answers.len(), 9);
         assert!(answers.iter().all(|a| i64::from(a.partition.partition) == a.ticket.0.cast_signed()));
     }
 

@@ -5,13 +5,15 @@
 use std::collections::{HashSet, VecDeque};
 
 use lockstep_core::ids::{LeaderEpoch, TopicPartition};
-use lockstep_core::mirror::markers::{MARKERS_MAX, MarkerRun};
+use lockstep_core::mirror::markers::{COORDINATOR_EPOCH_JUMP, MARKERS_MAX, MarkerRun};
 use lockstep_kafka::admin::MarkerEntry;
 
 /// Markers of one request, over all its partitions: some 0.2 s of a broker's time.
 pub const REQUEST_MARKERS_MAX: u32 = 20_000;
 
 const _: () = assert!(MARKERS_MAX <= REQUEST_MARKERS_MAX, "every run must fit into a request");
+const _: () =
+    assert!(2 * MARKERS_MAX < COORDINATOR_EPOCH_JUMP.unsigned_abs(), "a new owner jumps over any request");
 
 /// A run of one partition, under the leader epoch it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,26 +32,35 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Takes the oldest runs that fit into one request; `None` if nothing waits. Partitions share the entries, so that
-    /// a request costs the broker one loop over them and not one per partition.
+    /// Takes the oldest runs that go together into one request; `None` if nothing waits. Partitions share the entries,
+    /// so that a request costs the broker one loop over them and not one per partition. Only partitions whose last
+    /// epochs are within [`MARKERS_MAX`] of each other do: on none may a request reach further than a new owner jumps
+    /// ([`COORDINATOR_EPOCH_JUMP`]).
     pub(super) fn take(waiting: &mut VecDeque<WantedRun>) -> Option<Self> {
         let mut wanted: Vec<WantedRun> = Vec::new();
+        let mut left = VecDeque::new();
         let mut named = HashSet::new();
         let mut markers = 0;
-        while let Some(next) = waiting.front() {
-            if markers + next.run.count > REQUEST_MARKERS_MAX && !wanted.is_empty() {
-                break;
+        let above = waiting.front()?.run.above_coordinator_epoch;
+        let (mut lowest, mut highest) = (above, above);
+        while let Some(next) = waiting.pop_front() {
+            let above = next.run.above_coordinator_epoch;
+            let (low, high) = (lowest.min(above), highest.max(above));
+            let fits = markers + next.run.count <= REQUEST_MARKERS_MAX
+                && high.abs_diff(low) <= MARKERS_MAX
+                // A partition has one run at a time; a second one would be answered with the first one's end.
+                && named.insert(next.tp.clone());
+            if fits {
+                markers += next.run.count;
+                (lowest, highest) = (low, high);
+                wanted.push(next);
+            } else {
+                left.push_back(next);
             }
-            // A partition has one run at a time; were there a second, it would be answered with the first one's end.
-            if !named.insert(next.tp.clone()) {
-                break;
-            }
-            markers += next.run.count;
-            wanted.extend(waiting.pop_front());
         }
-        let above = wanted.iter().map(|each| each.run.above_coordinator_epoch).max()?;
+        *waiting = left;
         wanted.sort_by_key(|each| std::cmp::Reverse(each.run.count));
-        Some(Self { wanted, first_epoch: above.saturating_add(1).max(0) })
+        Some(Self { wanted, first_epoch: highest.saturating_add(1).max(0) })
     }
 
     /// The entries in order: the k-th goes to every partition that wants more than k.
@@ -138,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_epoch_stays_at_its_maximum() {
-        let (plan, _) = planned([wanted(0, 3, i32::MAX - 2), wanted(1, 1, 0)]);
+        let (plan, _) = planned([wanted(0, 3, i32::MAX - 2), wanted(1, 1, i32::MAX - 9)]);
         assert_eq!(shape(&plan), [(i32::MAX - 1, vec![0, 1]), (i32::MAX, vec![0]), (i32::MAX, vec![0])]);
         assert_eq!(shape(&planned([wanted(0, 1, i32::MAX)]).0), [(i32::MAX, vec![0])]);
     }
@@ -153,9 +164,22 @@ mod tests {
     }
 
     #[test]
+    fn partitions_share_epochs_only_near_each_other() {
+        let far = 10 + 5_001;
+        let runs =
+            [wanted(0, 1, 10), wanted(1, 1, far), wanted(2, 1, 5_010), wanted(3, 1, 9), wanted(4, 1, far)];
+        let (plan, mut left) = planned(runs);
+        assert_eq!(shape(&plan), [(5_011, vec![0, 2])]);
+        assert_eq!(left.iter().map(|each| each.tp.partition).collect::<Vec<_>>(), [1, 3, 4]);
+        let next = Plan::take(&mut left).expect("something waits");
+        assert_eq!(shape(&next), [(far + 1, vec![1, 4])]);
+    }
+
+    #[test]
     fn a_partition_never_comes_twice_in_a_request() {
         let (plan, left) = planned([wanted(0, 1, -1), wanted(1, 1, -1), wanted(0, 1, 5)]);
         assert_eq!((plan.wanted.len(), left.len()), (2, 1));
+        assert_eq!(left[0].run.above_coordinator_epoch, 5);
         assert!(Plan::take(&mut VecDeque::new()).is_none());
     }
 }

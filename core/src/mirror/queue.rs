@@ -1,0 +1,418 @@
+//! What was fetched and waits to be written: pieces in the order of the log, handed out as the next append or the
+//! next run of markers. Merges small batches that wait behind each other (M17) and fills the cleaner's holes with
+//! repeats where the destination's cleaner will remove them again (M14). Never changes a record; never looks
+//! further than what is there. On failure: the offset that cannot be written, and why.
+
+use std::collections::VecDeque;
+
+use lockstep_batch::build::{self, BuildError, Merger};
+use lockstep_batch::header::Codec;
+use lockstep_batch::records::{Limits, Record, decode};
+use lockstep_batch::view::FetchedBatch;
+
+use super::align::{Piece, Rebuilt, Span, Unreadable};
+use super::cost::{Cost, Method};
+use super::{Now, WallMillis};
+use crate::ids::{LeaderEpoch, SourceOffset};
+
+/// Batches below this are merged with their neighbours: each costs the broker about as much as 30 kB of records.
+const MERGE_BELOW_PLAIN_BYTES: usize = 32 << 10;
+/// The same where records have to be unpacked and packed again for it.
+const MERGE_BELOW_PACKED_BYTES: usize = 8 << 10;
+/// A merged batch, and one with repeats in it, stay about this large.
+const BUILT_BYTES_MAX: usize = 512 << 10;
+/// Repeats of one record in one batch.
+const REPEATS_MAX: i64 = 100_000;
+/// Above this size markers are the cheaper filling.
+const REPEATED_RECORD_BYTES_MAX: usize = 16 << 10;
+/// What a record takes beside key, value and headers.
+const RECORD_OVERHEAD_BYTES: usize = 16;
+
+/// What may stand where the cleaner left a hole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holes {
+    /// Markers: no consumer sees anything.
+    Markers,
+    /// The source compacts this topic and so will the destination: repeats of the next record go faster.
+    Repeats,
+}
+
+#[derive(Debug)]
+enum Item {
+    Piece(Piece),
+    /// A hole that is filled by the record behind it.
+    Repeats {
+        span: Span,
+        of: Rebuilt,
+    },
+}
+
+#[derive(Debug)]
+struct Queued<P> {
+    item: Item,
+    /// `None`: no fetched memory is behind it.
+    permit: Option<P>,
+    /// Which fetch answer it came in: its permit is kept once.
+    answer: u64,
+}
+
+/// See the module's description.
+#[derive(Debug)]
+pub(super) struct Queue<P> {
+    items: VecDeque<Queued<P>>,
+    bytes: usize,
+    holes: Holes,
+    answers: u64,
+    /// So many batches at the head are not merged.
+    as_they_are: usize,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Head {
+    Nothing,
+    /// A batch whose newest record has at least this timestamp.
+    Batch {
+        timestamp_ms: i64,
+    },
+    Markers,
+}
+
+/// A batch on its way out.
+#[derive(Debug)]
+pub(super) struct Outgoing<P> {
+    pub(super) batch: FetchedBatch,
+    /// Records of the source in it: repeats and fillers are none.
+    pub(super) records: u64,
+    /// Whether it fills offsets below the source's log start.
+    pub(super) is_filler: bool,
+    pub(super) permits: Vec<P>,
+}
+
+impl<P> Outgoing<P> {
+    fn whole(batch: FetchedBatch, permits: Vec<P>) -> Self {
+        let records = batch.header().record_count().unsigned_abs().into();
+        Self { batch, records, is_filler: false, permits }
+    }
+}
+
+impl<P: Clone> Queue<P> {
+    pub(super) fn new(holes: Holes) -> Self {
+        Self { items: VecDeque::new(), bytes: 0, holes, answers: 0, as_they_are: 0 }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Bytes that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Takes the pieces of one fetch answer in.
+    pub(super) fn extend(&mut self, pieces: Vec<Piece>, permit: Option<&P>) {
+        self.answers += 1;
+        for piece in pieces {
+            self.bytes += size(&piece);
+            if let (Some(Queued { item: Item::Piece(Piece::Void(last)), .. }), Piece::Void(span)) =
+                (self.items.back_mut(), &piece)
+                && last.next == span.from
+            {
+                last.next = span.next;
+                continue;
+            }
+            let (permit, answer) = (permit.cloned(), self.answers);
+            self.items.push_back(Queued { item: Item::Piece(piece), permit, answer });
+        }
+    }
+
+    /// Puts back what is left of a run of markers.
+    pub(super) fn put_back(&mut self, span: Span) {
+        self.items.push_front(Queued { item: Item::Piece(Piece::Void(span)), permit: None, answer: 0 });
+    }
+
+    /// What comes next; decides how a hole at the head is filled.
+    pub(super) fn head(&mut self, now: Now) -> Head {
+        self.settle_hole();
+        match self.items.front().map(|queued| &queued.item) {
+            None => Head::Nothing,
+            Some(Item::Piece(Piece::Whole(batch))) => {
+                Head::Batch { timestamp_ms: batch.header().max_timestamp() }
+            }
+            Some(Item::Piece(Piece::Records(of)) | Item::Repeats { of, .. }) => {
+                Head::Batch { timestamp_ms: of.records.iter().map(|r| r.timestamp).max().unwrap_or(-1) }
+            }
+            Some(Item::Piece(Piece::Fillers(_))) => Head::Batch { timestamp_ms: now.wall.0 },
+            Some(Item::Piece(Piece::Void(_) | Piece::Hole(_))) => Head::Markers,
+        }
+    }
+
+    /// What filling the hole at the head costs, if one stands there whose size nobody has agreed to yet.
+    pub(super) fn cost_of_head(&self) -> Option<(Span, Cost)> {
+        match &self.items.front()?.item {
+            Item::Piece(Piece::Hole(span)) => Some((*span, Cost::of(*span, Method::Markers))),
+            Item::Piece(Piece::Fillers(span)) => Some((*span, Cost::of(*span, Method::Fillers))),
+            Item::Repeats { span, of } => {
+                let record_bytes = of.records.first().map_or(0, record_bytes) as u64;
+                Some((*span, Cost::of(*span, Method::Repeats { record_bytes })))
+            }
+            Item::Piece(Piece::Whole(_) | Piece::Records(_) | Piece::Void(_)) => None,
+        }
+    }
+
+    /// A hole at the head becomes repeats of the record behind it, or an affair of markers.
+    fn settle_hole(&mut self) {
+        let Some(Queued { item: Item::Piece(Piece::Hole(span)), .. }) = self.items.front() else { return };
+        if self.holes == Holes::Markers {
+            return;
+        }
+        let span = *span;
+        let behind = self.items.get(1).and_then(|queued| match &queued.item {
+            Item::Piece(Piece::Records(of)) => {
+                Some(Rebuilt { records: vec![of.records.first()?.clone()], ..*of })
+            }
+            Item::Piece(Piece::Whole(batch)) => first_of(batch),
+            _ => None,
+        });
+        let Some(of) = behind.filter(|of| of.records.first().is_some_and(can_be_repeated)) else { return };
+        if let Some(queued) = self.items.front_mut() {
+            queued.item = Item::Repeats { span, of };
+        }
+    }
+
+    /// The run of markers at the head: at most `count` of them.
+    pub(super) fn take_markers(&mut self, count: u32) -> Option<Span> {
+        let mut taken: Option<Span> = None;
+        while let Some(Queued { item: Item::Piece(Piece::Void(span) | Piece::Hole(span)), .. }) =
+            self.items.front_mut()
+        {
+            let from = taken.map_or(span.from, |taken| taken.from);
+            let next = span.next.min(from.plus(i64::from(count)));
+            taken = Some(Span { from, next });
+            span.from = next;
+            if span.from < span.next {
+                break;
+            }
+            self.items.pop_front();
+            self.settle_hole();
+        }
+        taken
+    }
+
+    /// The batch at the head, with whatever is merged into it.
+    pub(super) fn take_batch(&mut self, now: Now) -> Option<Result<Outgoing<P>, (SourceOffset, Unreadable)>> {
+        let front = self.items.front()?;
+        let permits = front.permit.iter().cloned().collect();
+        let (at, built) = match &front.item {
+            Item::Piece(Piece::Whole(batch)) => {
+                let at = SourceOffset(batch.header().base_offset());
+                (at, self.take_whole(permits))
+            }
+            Item::Piece(Piece::Fillers(span)) => (span.from, self.take_fillers(permits, now.wall)),
+            Item::Piece(Piece::Records(of)) => {
+                let at = SourceOffset(of.records.first()?.offset);
+                (at, self.take_records(permits))
+            }
+            Item::Repeats { span, .. } => (span.from, self.take_records(permits)),
+            Item::Piece(Piece::Void(_) | Piece::Hole(_)) => return None,
+        };
+        Some(built.map_err(|error| (at, Unreadable(error.to_string()))))
+    }
+
+    /// M17: a small batch takes those behind it along.
+    fn take_whole(&mut self, mut permits: Vec<P>) -> Result<Outgoing<P>, BuildError> {
+        let Some(first) = self.pop_whole(&mut permits, |_| true) else { return Err(BuildError::NoRecord) };
+        let may_merge = self.as_they_are == 0;
+        self.as_they_are = self.as_they_are.saturating_sub(1);
+        if !may_merge || !is_small(&first) || !self.next_whole().is_some_and(|next| follows(&first, next)) {
+            return Ok(Outgoing::whole(first, permits));
+        }
+        let mut merger = match Merger::start(first, BUILT_BYTES_MAX) {
+            Ok(merger) => merger,
+            Err(alone) => return Ok(Outgoing::whole(alone, permits)),
+        };
+        let wanted = |merger: &Merger, next: &FetchedBatch| is_small(next) && merger.accepts(next.header());
+        while let Some(next) = self.pop_whole(&mut permits, |next| wanted(&merger, next)) {
+            if merger.push(next).is_err() {
+                break; // `accepts` has said that it fits
+            }
+        }
+        match merger.merge() {
+            Ok(batch) => Ok(Outgoing::whole(batch, permits)),
+            Err(_) => self.send_as_they_are(merger.into_batches(), permits),
+        }
+    }
+
+    /// One of them is damaged: the destination has to see that for itself, then they are fetched anew (M7).
+    fn send_as_they_are(
+        &mut self,
+        batches: Vec<FetchedBatch>,
+        permits: Vec<P>,
+    ) -> Result<Outgoing<P>, BuildError> {
+        let mut batches = batches.into_iter();
+        let first = batches.next().ok_or(BuildError::NoRecord)?;
+        self.as_they_are = batches.len();
+        for batch in batches.rev() {
+            let piece = Piece::Whole(batch);
+            self.bytes += size(&piece);
+            let permit = permits.first().cloned();
+            self.items.push_front(Queued { item: Item::Piece(piece), permit, answer: 0 });
+        }
+        Ok(Outgoing::whole(first, permits))
+    }
+
+    fn next_whole(&self) -> Option<&FetchedBatch> {
+        match &self.items.front()?.item {
+            Item::Piece(Piece::Whole(batch)) => Some(batch),
+            _ => None,
+        }
+    }
+
+    fn pop_whole(
+        &mut self,
+        permits: &mut Vec<P>,
+        wanted: impl Fn(&FetchedBatch) -> bool,
+    ) -> Option<FetchedBatch> {
+        self.next_whole().filter(|batch| wanted(batch))?;
+        match self.pop(permits)? {
+            Item::Piece(Piece::Whole(batch)) => Some(batch),
+            _ => None,
+        }
+    }
+
+    /// Takes the item at the head out; keeps the permit of each fetch answer once.
+    fn pop(&mut self, permits: &mut Vec<P>) -> Option<Item> {
+        let Queued { item, permit, answer } = self.items.pop_front()?;
+        if let Item::Piece(piece) = &item {
+            self.bytes -= size(piece);
+        }
+        // The first permit is there already; from then on only an answer's last piece brings its own.
+        if self.items.front().is_none_or(|next| next.answer != answer) {
+            permits.extend(permit);
+        }
+        Some(item)
+    }
+
+    fn take_fillers(&mut self, permits: Vec<P>, now: WallMillis) -> Result<Outgoing<P>, BuildError> {
+        let Some(Queued { item: Item::Piece(Piece::Fillers(span)), .. }) = self.items.front_mut() else {
+            return Err(BuildError::NoRecord);
+        };
+        let count = u32::try_from(span.offsets()).unwrap_or(u32::MAX).min(build::FILLER_RECORDS_MAX);
+        let batch = build::filler(span.from.0, count, now.0)?;
+        span.from = span.from.plus(i64::from(count));
+        if span.from >= span.next {
+            self.items.pop_front();
+        }
+        Ok(Outgoing { batch, records: 0, is_filler: true, permits })
+    }
+
+    /// Records that need a batch of their own, with repeats before and between them, up to about
+    /// [`BUILT_BYTES_MAX`] as plain bytes.
+    fn take_records(&mut self, mut permits: Vec<P>) -> Result<Outgoing<P>, BuildError> {
+        if let Some(large) = self.take_large_repeats(&permits)? {
+            return Ok(large);
+        }
+        let (mut dense, mut bytes, mut own) = (Vec::<Record>::new(), 0, 0u64);
+        let (mut codec, mut epoch) = (Codec::None, LeaderEpoch::UNKNOWN);
+        while let Some(Queued { item, .. }) = self.items.front() {
+            let (of, more) = match item {
+                Item::Repeats { span, of } if !is_large(*span, of) => {
+                    (of, span.offsets() as usize * of.records.first().map_or(0, record_bytes))
+                }
+                Item::Piece(Piece::Records(of)) => (of, of.records.iter().map(record_bytes).sum()),
+                _ => break,
+            };
+            let fits = dense.is_empty() || (bytes + more <= BUILT_BYTES_MAX && of.codec == codec);
+            if !fits {
+                break;
+            }
+            (codec, epoch, bytes) = (of.codec, of.epoch, bytes + more);
+            match self.pop(&mut permits) {
+                Some(Item::Repeats { span, of }) => {
+                    let Some(record) = of.records.first() else { continue };
+                    dense
+                        .extend((span.from.0..span.next.0).map(|offset| Record { offset, ..record.clone() }));
+                }
+                Some(Item::Piece(Piece::Records(of))) => {
+                    own += of.records.len() as u64;
+                    dense.extend(of.records);
+                }
+                _ => break,
+            }
+            self.settle_hole();
+        }
+        let batch = build::batch(&dense, codec, epoch.0)?;
+        Ok(Outgoing { batch, records: own, is_filler: false, permits })
+    }
+
+    /// A long row of repeats goes out by itself, packed as tightly as there is.
+    fn take_large_repeats(&mut self, permits: &[P]) -> Result<Option<Outgoing<P>>, BuildError> {
+        let Some(Queued { item: Item::Repeats { span, of }, .. }) = self.items.front_mut() else {
+            return Ok(None);
+        };
+        let Some(record) = of.records.first().filter(|_| is_large(*span, of)) else { return Ok(None) };
+        let room = (16 * BUILT_BYTES_MAX / record_bytes(record)).max(1);
+        let count =
+            i64::try_from(room).unwrap_or(REPEATS_MAX).min(REPEATS_MAX).min(span.next.0 - span.from.0);
+        let batch = build::repeat(record, span.from.0, count as u32, Codec::Zstd)?;
+        span.from = span.from.plus(count);
+        if span.from >= span.next {
+            self.items.pop_front();
+        }
+        Ok(Some(Outgoing { batch, records: 0, is_filler: false, permits: permits.to_vec() }))
+    }
+}
+
+fn size(piece: &Piece) -> usize {
+    match piece {
+        Piece::Whole(batch) => batch.header().len(),
+        Piece::Records(of) => of.records.iter().map(record_bytes).sum(),
+        Piece::Void(_) | Piece::Hole(_) | Piece::Fillers(_) => 0,
+    }
+}
+
+fn record_bytes(record: &Record) -> usize {
+    let field = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, bytes::Bytes::len);
+    let headers: usize = record.headers.iter().map(|h| h.key.len() + field(&h.value) + 2).sum();
+    RECORD_OVERHEAD_BYTES + field(&record.key) + field(&record.value) + headers
+}
+
+/// A null key is refused by a compacted topic (INVALID_RECORD, 87).
+fn can_be_repeated(record: &Record) -> bool {
+    record.key.is_some() && record_bytes(record) <= REPEATED_RECORD_BYTES_MAX
+}
+
+/// More than fits into a batch beside others.
+fn is_large(span: Span, of: &Rebuilt) -> bool {
+    let record = of.records.first().map_or(0, record_bytes) as u64;
+    span.offsets().saturating_mul(record) > BUILT_BYTES_MAX as u64 / 2
+}
+
+fn is_small(batch: &FetchedBatch) -> bool {
+    let below = match batch.header().codec() {
+        Ok(Codec::None) => MERGE_BELOW_PLAIN_BYTES,
+        _ => MERGE_BELOW_PACKED_BYTES,
+    };
+    batch.header().len() < below
+}
+
+fn follows(first: &FetchedBatch, next: &FetchedBatch) -> bool {
+    is_small(next)
+        && next.header().base_offset() == first.header().next_offset()
+        && next.header().codec() == first.header().codec()
+}
+
+/// The first record of a batch; `None` if it cannot be trusted or read: the destination will say so in its turn.
+fn first_of(batch: &FetchedBatch) -> Option<Rebuilt> {
+    if !batch.view().checksum_holds() {
+        return None;
+    }
+    let record = decode(&batch.view(), Limits::default()).ok()?.next()?.ok()?;
+    let codec = batch.header().codec().ok()?;
+    Some(Rebuilt { records: vec![record], codec, epoch: LeaderEpoch(batch.header().leader_epoch()) })
+}

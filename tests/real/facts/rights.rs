@@ -1,0 +1,94 @@
+//! Which rights markers and empty transactions need (M12, M15): a broker with an authorizer, where clients are ANONYMOUS.
+
+use std::time::Duration;
+
+use lockstep_core::ids::TopicPartition;
+use lockstep_kafka::ErrorCode;
+use lockstep_kafka::admin::{Filled, FillerTransactions, describe_transactions, init_producer_id};
+use lockstep_testkit::broker::CLIENTS;
+use lockstep_testkit::{Kafka, unique, wait_until_async};
+
+use super::PATIENCE;
+use super::log::{Log, stranger};
+use super::markers::mark;
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A broker whose clients may do what a mirror needs on topics, and nothing on the cluster but to make topics.
+fn guarded() -> Kafka {
+    let kafka = Kafka::builder("guarded").authorized().start().unwrap();
+    allow(&kafka, &["--operation", "All", "--topic", "*"]);
+    kafka
+}
+
+fn allow(kafka: &Kafka, options: &[&str]) {
+    kafka.acls(&[&["--add", "--allow-principal", CLIENTS], options].concat()).unwrap();
+}
+
+fn revoke(kafka: &Kafka, options: &[&str]) {
+    kafka.acls(&[&["--remove", "--allow-principal", CLIENTS], options].concat()).unwrap();
+}
+
+async fn until_refused_with(log: &Log, code: Option<ErrorCode>) {
+    let producer = stranger(0);
+    wait_until_async(&format!("markers answered with {code:?}"), PATIENCE, async || {
+        (mark(log, producer, [0]).await.err() == code).then_some(())
+    })
+    .await;
+}
+
+/// M12, M15: without ALTER or CLUSTER_ACTION on the cluster markers are refused (31) for every partition, and none is
+/// written; each of the two is enough, while the broker runs. Relied on by `agent/src/pipeline/markers`.
+#[tokio::test]
+async fn markers_need_alter_or_cluster_action_on_the_cluster() {
+    let kafka = guarded();
+    let log = Log::create(&kafka.bootstrap(), "guarded").await;
+    let refused = mark(&log, stranger(0), 0..100).await;
+    assert_eq!(refused, Err(ErrorCode::CLUSTER_AUTHORIZATION_FAILED));
+    assert_eq!(log.end().await, 0, "nothing was written");
+    for operation in ["Alter", "ClusterAction"] {
+        let right = ["--operation", operation, "--cluster"];
+        let before = log.end().await;
+        allow(&kafka, &right);
+        until_refused_with(&log, None).await;
+        assert_eq!(log.end().await, before + 1, "{operation} is enough");
+        revoke(&kafka, &right);
+        until_refused_with(&log, Some(ErrorCode::CLUSTER_AUTHORIZATION_FAILED)).await;
+    }
+}
+
+/// M15: empty transactions need WRITE on the transactional id and on the topic, and say which is missing. Relied on by
+/// `agent/src/pipeline/markers/filler.rs`.
+#[tokio::test]
+async fn empty_transactions_need_write_on_their_id_and_topics() {
+    let kafka = guarded();
+    let log = Log::create(&kafka.bootstrap(), "guarded").await;
+    let id = unique("lockstep.filler");
+    let without = init_producer_id(&log.cluster, &id, None, TIMEOUT).await.unwrap_err().code();
+    assert_eq!(without, Some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
+    let unseen = describe_transactions(&log.cluster, &id).await.unwrap_err().code();
+    assert_eq!(unseen, Some(ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED));
+
+    allow(&kafka, &["--operation", "Write", "--transactional-id", &id]);
+    let owner = wait_until_async("an identity", PATIENCE, async || {
+        init_producer_id(&log.cluster, &id, None, TIMEOUT).await.ok()
+    })
+    .await;
+    let mut filler = FillerTransactions::new(log.cluster.clone(), id.clone(), owner);
+    assert_eq!(filler.run(std::slice::from_ref(&log.tp)).await.unwrap(), Filled::Ended);
+    wait_until_async("its marker", PATIENCE, async || (log.end().await == 1).then_some(())).await;
+
+    let denied = ["--add", "--deny-principal", CLIENTS, "--operation", "Write", "--topic", &log.tp.topic];
+    kafka.acls(&denied).unwrap();
+    let free = Log::create(&kafka.bootstrap(), "free").await;
+    let both: [TopicPartition; 2] = [free.tp.clone(), log.tp.clone()];
+    let refused =
+        wait_until_async("the missing right", PATIENCE, async || match filler.run(&both).await.unwrap() {
+            Filled::Refused(refused) => Some(refused),
+            Filled::Ended => None,
+        })
+        .await;
+    let blamed: Vec<_> = refused.into_iter().collect();
+    assert_eq!(blamed, [(log.tp.clone(), ErrorCode::TOPIC_AUTHORIZATION_FAILED)]);
+    assert_eq!(filler.run(&both[..1]).await.unwrap(), Filled::Ended);
+}
