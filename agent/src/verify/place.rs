@@ -1,9 +1,13 @@
 //! Where a reader stands in a log, and how an answer carries it on.
 //! Promises: damaged bytes are fetched a second time before they are believed: they may have been hurt on the way.
-//! Everything up to them is told first. Never skips a batch. On failure: says what is wrong, and stays where it is.
+//! Everything up to them is told first; messages of formats 0 and 1 as batches with the same records (M17).
+//! Never skips a batch. On failure: says what is wrong, and stays where it is.
 
 use bytes::Bytes;
-use lockstep_batch::split::split;
+use lockstep_batch::build;
+use lockstep_batch::legacy::OldEntry;
+use lockstep_batch::records::Limits;
+use lockstep_batch::split::{Entry, entries};
 use lockstep_batch::view::FetchedBatch;
 
 /// The next offset to be fetched.
@@ -41,19 +45,25 @@ impl Place {
     pub(super) fn take_apart(&mut self, records: Bytes, end: i64) -> Taken {
         let began_at = self.next;
         let mut batches = Vec::new();
-        for batch in split(records) {
+        for entry in entries(records) {
             let at = self.next;
-            if let Some(why) = fault(&batch, at) {
+            let read = match entry {
+                Ok(Entry::Batch(batch)) => Ok(vec![batch]),
+                Ok(Entry::Old(old)) if old.next_offset() <= at => continue,
+                Ok(Entry::Old(old)) => modern(&old),
+                Err(error) => Err(error.to_string()),
+            };
+            if let Some(why) = fault(&read, at) {
                 if self.damaged_at != Some(at) {
                     self.damaged_at = Some(at);
                     return self.told(began_at, batches, Taken::Damaged(why));
                 }
-                if batch.is_err() {
+                if read.is_err() {
                     return self.told(began_at, batches, Taken::Unreadable(why));
                 }
             }
-            if let Ok(batch) = batch {
-                self.next = at.max(batch.header().next_offset());
+            for batch in read.unwrap_or_default() {
+                self.next = self.next.max(batch.header().next_offset());
                 batches.push(batch);
             }
             if self.next >= end {
@@ -69,12 +79,25 @@ impl Place {
     }
 }
 
+/// The records of an old entry, packed as they were: one batch for each row of offsets without a gap.
+fn modern(old: &OldEntry) -> Result<Vec<FetchedBatch>, String> {
+    let codec = old.codec().map_err(|error| error.to_string())?;
+    let records = old.records(Limits::default()).map_err(|error| error.to_string())?;
+    build::runs(&records, codec, NO_EPOCH).map_err(|error| error.to_string())
+}
+
+/// Old formats have none.
+const NO_EPOCH: i32 = -1;
+
 /// What is wrong with the bytes at `at`.
-fn fault(batch: &Result<FetchedBatch, lockstep_batch::ViewError>, at: i64) -> Option<String> {
-    match batch {
-        Ok(batch) if batch.header().next_offset() <= at || batch.view().checksum_holds() => None,
-        Ok(_) => Some("a checksum does not hold".to_owned()),
-        Err(error) => Some(error.to_string()),
+fn fault(read: &Result<Vec<FetchedBatch>, String>, at: i64) -> Option<String> {
+    let news = |batch: &&FetchedBatch| batch.header().next_offset() > at;
+    match read {
+        Ok(batches) => {
+            let damaged = batches.iter().filter(news).any(|batch| !batch.view().checksum_holds());
+            damaged.then(|| "a checksum does not hold".to_owned())
+        }
+        Err(why) => Some(why.clone()),
     }
 }
 
@@ -82,7 +105,6 @@ fn fault(batch: &Result<FetchedBatch, lockstep_batch::ViewError>, at: i64) -> Op
 mod tests {
     use super::*;
     use lockstep_batch::Codec;
-    use lockstep_batch::build;
     use lockstep_batch::records::Record;
 
     fn batch(offsets: std::ops::Range<i64>) -> FetchedBatch {
@@ -154,5 +176,53 @@ mod tests {
             .collect();
         assert!(matches!(fresh.take_apart(rest.clone(), 5), Taken::Damaged(_)));
         assert!(matches!(fresh.take_apart(rest, 5), Taken::Unreadable(_)));
+    }
+
+    /// Two uncompressed messages of format 1 at 0 and 1, as a 0.10 broker stores them.
+    fn old_messages() -> Vec<u8> {
+        let mut all = Vec::new();
+        for offset in 0..2i64 {
+            let mut covered = vec![1, 0];
+            covered.extend((7_000 + offset).to_be_bytes());
+            covered.extend((-1i32).to_be_bytes());
+            covered.extend(3i32.to_be_bytes());
+            covered.extend(b"old");
+            all.extend(offset.to_be_bytes());
+            all.extend((covered.len() as i32 + 4).to_be_bytes());
+            all.extend(crc32(&covered).to_be_bytes());
+            all.extend(covered);
+        }
+        all
+    }
+
+    /// The checksum of the old formats, bit by bit.
+    fn crc32(bytes: &[u8]) -> u32 {
+        let step = |crc: u32, byte: &u8| {
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 * (crc & 1)))
+        };
+        !bytes.iter().fold(u32::MAX, step)
+    }
+
+    #[test]
+    fn messages_of_old_formats_become_batches_with_their_records() {
+        let mut place = Place::at(0);
+        let mut whole = old_messages();
+        whole.extend(batch(2..4).bytes());
+        let taken = place.take_apart(whole.into(), 4);
+        assert_eq!((offsets(&taken), place.next()), (vec![0, 1, 2], 4));
+        let Taken::Batches(batches) = taken else { panic!() };
+        let view = batches[1].view();
+        let record =
+            lockstep_batch::records::decode(&view, Limits::default()).unwrap().next().unwrap().unwrap();
+        assert_eq!((record.timestamp, record.value.as_deref()), (7_001, Some(&b"old"[..])));
+        // Damage is asked for once more here, too.
+        let mut hurt = old_messages();
+        *hurt.last_mut().unwrap() ^= 1;
+        let mut place = Place::at(0);
+        assert_eq!(offsets(&place.take_apart(hurt.into(), 2)), [0]);
+        let second = old_messages().len() / 2;
+        let mut rest = old_messages().split_off(second);
+        *rest.last_mut().unwrap() ^= 1;
+        assert!(matches!(place.take_apart(rest.into(), 2), Taken::Unreadable(_)));
     }
 }
