@@ -170,3 +170,15 @@ async fn an_open_transaction_on_the_destination_is_no_proof() {
     let why = said["topics"][0]["unknown"][0]["why"].as_str().unwrap();
     assert!(why.contains("open transaction on the destination"), "{said}");
 }
+
+#[test]
+fn the_mirror_writes_what_verify_expects() {
+    let ends = Ends::shared();
+    let topic = unique("mirrored");
+    ends.create(&topic, 1, &[]);
+    let (markers, rolled_back) = seeded_with_transactions(&ends, &topic);
+    ends.mirror_all(&topic);
+    let (exit, said) = verify(&ends, &topic);
+    assert_eq!(exit, Exit::Code(0), "{said}");
+    assert_eq!(said["topics"][0]["markers_destination"], markers + rolled_back, "{said}");
+}
