@@ -64,6 +64,8 @@ pub(crate) enum Unit {
     CpuSecondsPerGb,
     #[serde(rename = "MB/s")]
     MbPerSecond,
+    #[serde(rename = "records/s")]
+    RecordsPerSecond,
     #[serde(rename = "MiB")]
     MiB,
     #[serde(rename = "s")]
@@ -82,6 +84,7 @@ impl Unit {
         match self {
             Self::CpuSecondsPerGb => "CPU s/GB",
             Self::MbPerSecond => "MB/s",
+            Self::RecordsPerSecond => "records/s",
             Self::MiB => "MiB",
             Self::Seconds => "s",
             Self::Milliseconds => "ms",

@@ -37,18 +37,36 @@ pub(crate) struct Segment {
 const TOPIC: &str = "bench-backlog";
 const PARTITIONS: i32 = 8;
 
+const SINGLES_TOPIC: &str = "bench-small";
+const SINGLES_BYTES: u64 = 200_000_000;
+
 /// The topic that whole scenarios copy: written when first asked for, the same for all of them.
 pub(crate) fn backlog<'a>(site: &'a Site, settings: &Settings) -> Result<&'a Load> {
     if let Some(load) = site.backlog.get() {
         return Ok(load);
     }
     eprintln!("  writing {} MB to the source", settings.size_mb);
-    let load = seed(site, TOPIC, PARTITIONS, settings.size_mb * 1_000_000)?;
+    let load = seed(site, TOPIC, PARTITIONS, settings.size_mb * 1_000_000, Shape::LargeLz4)?;
     Ok(site.backlog.get_or_init(|| load))
 }
 
-/// Creates a topic at the source and fills it evenly with lz4 batches of up to 1 MB (before compression).
-fn seed(site: &Site, topic: &'static str, partitions: i32, raw_bytes_min: u64) -> Result<Load> {
+/// 200 MB in batches of one record each, not compressed, as writers without batching leave them.
+pub(crate) fn singles(site: &Site) -> Result<Load> {
+    eprintln!("  writing {} MB of single-record batches to the source", SINGLES_BYTES / 1_000_000);
+    seed(site, SINGLES_TOPIC, PARTITIONS, SINGLES_BYTES, Shape::Singles)
+}
+
+/// How records are batched.
+#[derive(Clone, Copy, Debug)]
+enum Shape {
+    /// Up to 1 MB before compression.
+    LargeLz4,
+    /// One record each, not compressed.
+    Singles,
+}
+
+/// Creates a topic at the source and fills it evenly.
+fn seed(site: &Site, topic: &'static str, partitions: i32, raw_bytes_min: u64, shape: Shape) -> Result<Load> {
     let bootstrap = site.source.bootstrap();
     Admin::of(&bootstrap)?.create(topic, partitions, &[])?;
     let mut random = fastrand::Rng::with_seed(SEED);
@@ -65,9 +83,15 @@ fn seed(site: &Site, topic: &'static str, partitions: i32, raw_bytes_min: u64) -
         Some(Record::new(value).partition(partition))
     });
     Seed::to(&bootstrap)
-        .codec(Codec::Lz4)
+        .codec(match shape {
+            Shape::LargeLz4 => Codec::Lz4,
+            Shape::Singles => Codec::None,
+        })
         .batch_bytes(BATCH_BYTES)
-        .batch_records(1_000_000)
+        .batch_records(match shape {
+            Shape::LargeLz4 => 1_000_000,
+            Shape::Singles => 1,
+        })
         .config("queue.buffering.max.kbytes", QUEUE_KB)
         .write(topic, stream)?;
     let segments = segments(site, topic, partitions)?;

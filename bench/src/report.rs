@@ -126,7 +126,7 @@ fn part_lines(part: &Part) -> String {
 fn decimals(unit: Unit) -> usize {
     match unit {
         Unit::CpuSecondsPerGb | Unit::Seconds | Unit::Milliseconds | Unit::Share => 2,
-        Unit::MbPerSecond => 0,
+        Unit::MbPerSecond | Unit::RecordsPerSecond => 0,
         Unit::MiB | Unit::PercentOfCore => 1,
     }
 }

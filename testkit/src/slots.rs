@@ -13,7 +13,7 @@ use crate::{Error, jars};
 /// Two cores and a few gigabytes carry six brokers; more make every timeout a lie.
 pub(crate) const LIMIT: usize = 6;
 /// Longer than any test holds a cluster of its own.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(900);
 const PAUSE: Duration = Duration::from_millis(100);
 const SAY_SO_AFTER: Duration = Duration::from_secs(5);
 

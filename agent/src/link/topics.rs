@@ -32,7 +32,7 @@ const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
 const REPLICATION_FACTOR_DEFAULT: i16 = -1;
 
 /// A plan is tried again this long where leaders are moving or a topic is just coming into being.
-const PLAN_PATIENCE: Duration = Duration::from_secs(10);
+const PLAN_PATIENCE: Duration = Duration::from_secs(30);
 const PLAN_PAUSE: Duration = Duration::from_millis(100);
 
 /// A topic of the source and what has to happen on the destination.

@@ -89,7 +89,7 @@ impl Slot {
         let offsets = (receipt.next.0 - receipt.from.0).max(0).unsigned_abs();
         let records = match receipt.content {
             Content::Records(records) => records,
-            Content::Markers | Content::Fillers => 0,
+            Content::Markers(_) | Content::Fillers => 0,
         };
         self.copied_records += records;
         self.aligned_offsets += offsets.saturating_sub(records);

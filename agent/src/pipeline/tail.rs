@@ -9,7 +9,7 @@ use std::time::Duration;
 use lockstep_batch::build::is_filler;
 use lockstep_batch::header::BatchHeader;
 use lockstep_batch::records::{self, Limits, Record};
-use lockstep_batch::split::split;
+use lockstep_batch::split::{Entry, entries};
 use lockstep_batch::view::FetchedBatch;
 use lockstep_core::compare::difference;
 use lockstep_core::ids::{DestOffset, LeaderEpoch, ProducerIdentity, SourceOffset, TopicPartition};
@@ -142,18 +142,18 @@ impl TailReader<'_> {
         if last < source_start.0 || last >= source_end.0 {
             return Ok(Tail::NotComparable);
         }
-        let Some(original) = batch_at(self.source, tp, last, Isolation::ReadUncommitted).await? else {
-            return Ok(Tail::NotComparable);
+        let source_epoch = match entry_at(self.source, tp, last, Isolation::ReadUncommitted).await? {
+            None => return Ok(Tail::NotComparable),
+            // The epoch of what stands right before our end: an earlier one would seem to end too early (M10).
+            Some(Entry::Batch(original)) if original.header().base_offset() <= last => {
+                let source_epoch = LeaderEpoch(original.header().leader_epoch());
+                if same_bytes(&original, copy) {
+                    return Ok(Tail::Equal { source_epoch });
+                }
+                source_epoch
+            }
+            Some(Entry::Batch(_) | Entry::Old(_)) => LeaderEpoch::UNKNOWN,
         };
-        // The epoch of what stands right before our end: an earlier one would seem to end too early (M10).
-        let holds_last = original.header().base_offset() <= last;
-        let source_epoch = match holds_last {
-            true => LeaderEpoch(original.header().leader_epoch()),
-            false => LeaderEpoch::UNKNOWN,
-        };
-        if holds_last && same_bytes(&original, copy) {
-            return Ok(Tail::Equal { source_epoch });
-        }
         for back in COMMON_BACK {
             let from = (dest_end.0 - back).max(dest_start.0).max(source_start.0);
             let here = records_between(self.source, tp, from, dest_end.0).await?;
@@ -180,7 +180,9 @@ impl TailReader<'_> {
         end: i64,
     ) -> Result<Option<Tail>, Trouble> {
         let mut foreign = None;
-        walk(self.dest, tp, from, end, |batch| {
+        walk(self.dest, tp, from, end, |entry| {
+            // The destination writes format 2 only.
+            let Entry::Batch(batch) = entry else { return ControlFlow::Continue(()) };
             let header = batch.header();
             let ids = [Some(self.writers.link), self.writers.filler];
             let is_ours = ids.iter().flatten().any(|writer| writer.id == header.producer_id());
@@ -219,7 +221,8 @@ async fn last_data(cluster: &Cluster, tp: &TopicPartition, start: i64, end: i64)
     for back in BACK {
         let from = (end - back).max(start);
         last = Last { data: None, markers_from: from };
-        walk(cluster, tp, from, end, |batch| {
+        walk(cluster, tp, from, end, |entry| {
+            let Entry::Batch(batch) = entry else { return ControlFlow::Continue(()) };
             if !batch.header().is_control() && batch.header().record_count() > 0 {
                 last.markers_from = batch.header().next_offset().min(end);
                 last.data = Some(batch);
@@ -253,12 +256,15 @@ async fn records_between(
 ) -> Result<BTreeMap<i64, Record>, Trouble> {
     let mut found = BTreeMap::new();
     let mut fault = None;
-    walk(cluster, tp, from, end, |batch| {
-        if batch.header().is_control() {
-            return ControlFlow::Continue(());
-        }
-        let decoded = records::decode(&batch.view(), Limits::default());
-        match decoded.and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+    walk(cluster, tp, from, end, |entry| {
+        let decoded = match entry {
+            Entry::Batch(batch) if batch.header().is_control() => Ok(Vec::new()),
+            Entry::Batch(batch) => records::decode(&batch.view(), Limits::default())
+                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+                .map_err(|error| error.to_string()),
+            Entry::Old(old) => old.records(Limits::default()).map_err(|error| error.to_string()),
+        };
+        match decoded {
             Ok(records) => {
                 let wanted = records.into_iter().filter(|record| (from..end).contains(&record.offset));
                 found.extend(wanted.map(|record| (record.offset, record)));
@@ -268,8 +274,7 @@ async fn records_between(
                 ControlFlow::Continue(())
             }
             Err(error) => {
-                let at = batch.header().base_offset();
-                fault = Some(Trouble::soon(format!("the batch of {tp} at {at} cannot be read: {error}")));
+                fault = Some(Trouble::soon(format!("{tp} cannot be read between {from} and {end}: {error}")));
                 ControlFlow::Break(())
             }
         }
@@ -287,21 +292,25 @@ async fn walk(
     tp: &TopicPartition,
     from: i64,
     end: i64,
-    mut see: impl FnMut(FetchedBatch) -> ControlFlow<()>,
+    mut see: impl FnMut(Entry) -> ControlFlow<()>,
 ) -> Result<(), Trouble> {
     let mut at = from;
     while at < end {
         let bytes = if end - at == 1 { 1 } else { WALK_BYTES };
         let Some(answer) = fetch_at(cluster, tp, at, bytes, Isolation::ReadUncommitted).await? else { break };
         let before = at;
-        for batch in split(answer.records) {
-            let batch =
-                batch.map_err(|error| Trouble::soon(format!("reading {tp} at offset {at}: {error}")))?;
-            if batch.header().base_offset() >= end {
+        for entry in entries(answer.records) {
+            let entry =
+                entry.map_err(|error| Trouble::soon(format!("reading {tp} at offset {at}: {error}")))?;
+            let (first, next) = match &entry {
+                Entry::Batch(batch) => (Some(batch.header().base_offset()), batch.header().next_offset()),
+                Entry::Old(old) => (old.first_offset(), old.next_offset()),
+            };
+            if first.is_some_and(|first| first >= end) {
                 return Ok(());
             }
-            at = at.max(batch.header().next_offset());
-            if see(batch).is_break() {
+            at = at.max(next);
+            if see(entry).is_break() {
                 return Ok(());
             }
         }
@@ -312,18 +321,30 @@ async fn walk(
     Ok(())
 }
 
-/// The batch that holds `offset`, or the next one after it; `None` if the answer is empty.
+/// The batch that holds `offset`, or the next one after it; `None` if the answer is empty, or older than batches.
 pub async fn batch_at(
     cluster: &Cluster,
     tp: &TopicPartition,
     offset: i64,
     isolation: Isolation,
 ) -> Result<Option<FetchedBatch>, Trouble> {
+    Ok(match entry_at(cluster, tp, offset, isolation).await? {
+        Some(Entry::Batch(batch)) => Some(batch),
+        Some(Entry::Old(_)) | None => None,
+    })
+}
+
+async fn entry_at(
+    cluster: &Cluster,
+    tp: &TopicPartition,
+    offset: i64,
+    isolation: Isolation,
+) -> Result<Option<Entry>, Trouble> {
     // One byte: the broker answers the first batch whole, whatever its size (KIP-74).
     let Some(answer) = fetch_at(cluster, tp, offset, 1, isolation).await? else { return Ok(None) };
-    match split(answer.records).next() {
+    match entries(answer.records).next() {
         None => Ok(None),
-        Some(Ok(batch)) => Ok(Some(batch)),
+        Some(Ok(entry)) => Ok(Some(entry)),
         Some(Err(error)) => Err(Trouble::soon(format!("reading {tp} at offset {offset}: {error}"))),
     }
 }

@@ -6,6 +6,7 @@ mod backlog;
 mod idle;
 mod mirrormaker;
 mod new_topic;
+mod small;
 
 use crate::figure::{Figure, Samples};
 use crate::site::Site;
@@ -32,12 +33,17 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         run: backlog::run,
     },
     Scenario { name: NAMES[1], what: "the same topic, Lockstep and MirrorMaker 2", run: mirrormaker::run },
+    Scenario {
+        name: NAMES[5],
+        what: "single-record batches, mirrored by a process that is behind",
+        run: small::run,
+    },
     Scenario { name: NAMES[2], what: "a topic is created while the mirror runs", run: new_topic::run },
     Scenario { name: NAMES[3], what: "how old records are when they can be read", run: age::run },
     Scenario { name: NAMES[4], what: "a mirror that has caught up and waits", run: idle::run },
 ];
 
-pub(crate) const NAMES: [&str; 5] = ["backlog", "mirrormaker", "new-topic", "age", "idle"];
+pub(crate) const NAMES: [&str; 6] = ["backlog", "mirrormaker", "new-topic", "age", "idle", "small"];
 
 const GB: f64 = 1e9;
 const MB: f64 = 1e6;

@@ -6,10 +6,11 @@
 
 use bytes::Bytes;
 use lockstep_batch::header::{BatchHeader, Codec};
+use lockstep_batch::legacy::OldEntry;
 use lockstep_batch::records::control::{self, ControlKind};
 use lockstep_batch::records::{Limits, Record, decode};
 use lockstep_batch::rewrite::{Obstacle, obstacle};
-use lockstep_batch::split::split;
+use lockstep_batch::split::{Entry, entries};
 use lockstep_batch::view::FetchedBatch;
 
 use crate::ids::{LeaderEpoch, SourceOffset};
@@ -73,9 +74,10 @@ pub struct Aligned {
 pub fn align(records: Bytes, expected: SourceOffset, aborted: Vec<AbortedTransaction>) -> Aligned {
     let mut filter = AbortedFilter::new(aborted);
     let mut aligned = Aligned::from(expected);
-    for entry in split(records) {
+    for entry in entries(records) {
         let taken = match entry {
-            Ok(batch) => aligned.take(batch, &mut filter),
+            Ok(Entry::Batch(batch)) => aligned.take(batch, &mut filter),
+            Ok(Entry::Old(old)) => aligned.take_old(&old),
             Err(error) => Err(unreadable(error)),
         };
         if let Err(what) = taken {
@@ -139,6 +141,18 @@ impl Aligned {
         Ok(())
     }
 
+    /// Message formats 0 and 1: no transactions, no epochs, records with offsets of their own (M17).
+    fn take_old(&mut self, old: &OldEntry) -> Result<(), Unreadable> {
+        if SourceOffset(old.last_offset()) < self.next {
+            return Ok(());
+        }
+        let records = old.records(Limits::default()).map_err(unreadable)?;
+        let codec = old.codec().map_err(unreadable)?;
+        self.take_records(records, codec, LeaderEpoch::UNKNOWN);
+        self.last_epoch = LeaderEpoch::UNKNOWN;
+        Ok(())
+    }
+
     /// The records from `next` on, as runs of consecutive offsets with the holes between them.
     fn take_records(&mut self, records: Vec<Record>, codec: Codec, epoch: LeaderEpoch) {
         let mut run: Vec<Record> = Vec::new();
@@ -195,6 +209,7 @@ fn trust(batch: &FetchedBatch) -> Result<(), Unreadable> {
     }
 }
 
-fn unreadable(reason: impl ToString) -> Unreadable {
-    Unreadable(reason.to_string())
+#[allow(clippy::needless_pass_by_value, reason = "so that it serves map_err as it is")]
+fn unreadable(reason: impl std::fmt::Display) -> Unreadable {
+    Unreadable(format!("{reason}"))
 }

@@ -3,8 +3,8 @@
 //! a doubt is settled by asking the destination.
 
 use super::align::Span;
-use super::copying::{AppendAnswer, Sent};
-use super::markers::MarkerAnswer;
+use super::copying::{AppendAnswer, Content, MarkersBy, Sent};
+use super::markers::{MarkerAnswer, SequenceBehind};
 use super::opening::Displaced;
 use super::window::{Ticket, Window};
 use super::{Trouble, WallMillis};
@@ -65,8 +65,8 @@ pub(super) fn settle_markers<P>(
 ) -> Meaning {
     let Some(sent) = window.in_flight_mut(ticket) else { return Meaning::Stale };
     let (from, asked_next) = (sent.expect, sent.next);
-    let (count, end) = match answer {
-        MarkerAnswer::Written { count, end, .. } => (count, end),
+    let (count, end, sequence) = match answer {
+        MarkerAnswer::Written { count, end, sequence, .. } => (count, end, sequence),
         MarkerAnswer::Failed(trouble) => {
             window.fail(ticket);
             return Meaning::Doubt { trouble, displaced: None };
@@ -76,6 +76,9 @@ pub(super) fn settle_markers<P>(
     if count > 0 && end == next && next <= asked_next {
         sent.next = next;
         sent.last_timestamp_ms = now.0;
+        if sequence == SequenceBehind::AsBefore {
+            sent.content = Content::Markers(MarkersBy::Filler);
+        }
         window.acknowledge(ticket);
         let left = Span { from: next.origin(), next: asked_next.origin() };
         return if left.offsets() == 0 { Meaning::AsExpected } else { Meaning::PartlyWritten { left } };

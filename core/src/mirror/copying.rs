@@ -11,7 +11,7 @@ use super::align::{Piece, Span, align};
 use super::answers::{Meaning, settle_append, settle_markers};
 use super::cost::{AlignmentBudget, Cost};
 use super::guard::Guard;
-use super::markers::{MARKERS_MAX, MarkerAnswer, MarkerRun};
+use super::markers::{MARKERS_MAX, MarkerAnswer, MarkerRun, SequenceBehind};
 use super::opening::{Footing, Ownership, Position};
 use super::queue::{Head, Holes, Outgoing, Queue};
 use super::verdict::Verdict;
@@ -60,9 +60,17 @@ pub struct AppendReceipt<P> {
 pub enum Content {
     /// So many records of the source, and for the rest of the offsets repeats.
     Records(u64),
-    Markers,
+    Markers(MarkersBy),
     /// Empty records below the source's log start: to be deleted (M14).
     Fillers,
+}
+
+/// Whose producer the broker remembers by markers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MarkersBy {
+    Link,
+    /// Empty transactions (M15): of the link's own producer the broker learns nothing.
+    Filler,
 }
 
 /// What the destination answered to an append.
@@ -285,7 +293,7 @@ impl<P: Clone> Copying<P> {
         let sent = Sent {
             expect: from,
             next,
-            content: Content::Markers,
+            content: Content::Markers(MarkersBy::Link),
             bytes: 0,
             last_timestamp_ms: now.wall.0,
             // What stood there is not written: its memory is free.
@@ -338,7 +346,7 @@ impl<P: Clone> Copying<P> {
         }
         self.window.len() < IN_FLIGHT_MAX
             && head != Head::Markers
-            && self.window.iter().all(|sent| sent.content != Content::Markers)
+            && self.window.iter().all(|sent| !matches!(sent.content, Content::Markers(_)))
             && self.alignment == Alignment::Proven
             // Old data go alone: behind a pipeline that ends in them, all of it could be written once more.
             && !is_old(head, guard, now)
@@ -354,11 +362,9 @@ impl<P: Clone> Copying<P> {
     /// The next receipt; the broker knows us by the batch it is for.
     pub(super) fn next_receipt(&mut self) -> Option<AppendReceipt<P>> {
         let receipt = next_receipt(&mut self.window)?;
-        if receipt.content == Content::Markers && self.known.is_none() {
-            // A producer that a partition knows by markers alone has to begin at 0 (Kafka: `ProducerAppendInfo`).
-            self.next_sequence = 0;
+        if receipt.content != Content::Markers(MarkersBy::Filler) {
+            self.known = Some(receipt.max_timestamp_ms);
         }
-        self.known = Some(receipt.max_timestamp_ms);
         Some(receipt)
     }
 
@@ -370,15 +376,35 @@ impl<P: Clone> Copying<P> {
 
     /// M13: what the end behind a run of markers says about it.
     pub(super) fn marked(&mut self, ticket: Ticket, answer: MarkerAnswer, now: Now) -> Meaning {
-        if let MarkerAnswer::Written { coordinator_epoch, .. } = answer {
-            self.coordinator_epoch = self.coordinator_epoch.max(coordinator_epoch);
-        }
+        let answer = match answer {
+            MarkerAnswer::Written { coordinator_epoch, sequence, .. } => {
+                self.coordinator_epoch = self.coordinator_epoch.max(coordinator_epoch);
+                self.check_sequence(sequence).map_or(answer, MarkerAnswer::Failed)
+            }
+            failed @ MarkerAnswer::Failed(_) => failed,
+        };
         let meaning = settle_markers(&mut self.window, ticket, answer, now.wall);
         if let Meaning::PartlyWritten { left } = &meaning {
             self.send_at = left.from.mirrored();
             self.queue.put_back(*left);
         }
         self.note(meaning, now)
+    }
+
+    /// A marker may have introduced us anew, without a sequence: then data begin at 0. Any other surprise is
+    /// somebody's append: it was read behind the end, and must not be paired with it (M8).
+    fn check_sequence(&mut self, sequence: SequenceBehind) -> Option<Trouble> {
+        match sequence {
+            SequenceBehind::AsBefore => None,
+            SequenceBehind::After(-1) => {
+                self.next_sequence = 0;
+                None
+            }
+            SequenceBehind::After(last) if next_sequence(last, 1) == self.next_sequence => None,
+            SequenceBehind::After(last) => {
+                Some(Trouble::soon(format!("behind markers the broker knows our sequence {last}, not ours")))
+            }
+        }
     }
 
     fn note(&mut self, meaning: Meaning, now: Now) -> Meaning {

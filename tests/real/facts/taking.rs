@@ -12,6 +12,7 @@ use lockstep_core::mirror::markers::{MarkerAnswer, MarkerRun, SequenceBehind};
 use lockstep_core::mirror::window::Ticket;
 use lockstep_kafka::admin::{At, TransactionPhase, describe_transactions};
 use lockstep_testkit::broker::CLIENTS;
+use lockstep_testkit::proxy::Direction;
 use lockstep_testkit::{Kafka, pair, unique, wait_until_async};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -199,4 +200,33 @@ async fn a_transaction_that_a_dead_owner_left_open_is_ended_by_settling() {
     assert_ne!(state.phase, TransactionPhase::Ongoing);
     filler.settle().await.unwrap();
     assert_eq!(filler.identity(), Some(state.producer), "nothing to settle: nothing is raised");
+}
+
+/// M13: markers whose answer is lost are written all the same: the run has failed and is never repeated; what stands is
+/// for the partition to ask.
+#[tokio::test]
+async fn a_run_whose_answer_is_lost_has_failed_and_is_not_repeated() {
+    let kafka = Kafka::builder("lossy").proxied().start().unwrap();
+    let direct = Log::create(&kafka.bootstrap(), "lossy").await;
+    let cluster = connect(&kafka.proxied_bootstrap().unwrap()).await;
+    let log = Log::of(&cluster, direct.tp.clone(), LeaderEpoch(0)).await;
+    let mut task = Task::start(&log, "lossy", stranger(0));
+    task.ask(vec![run(&log, 0, 1, -1)]).await;
+    assert!(matches!(task.answers().await[0].answer, MarkerAnswer::Written { .. }));
+
+    let proxy = kafka.proxy(1).unwrap();
+    proxy.cut(Direction::ToClient);
+    task.ask(vec![run(&log, 1, 500, 0)]).await;
+    wait_until_async("the markers", PATIENCE, async || (direct.end().await == 501).then_some(())).await;
+    assert!(task.events.try_recv().is_err(), "no answer came");
+    proxy.heal();
+    let answer = task.answers().await.remove(0);
+    assert!(matches!(answer.answer, MarkerAnswer::Failed(_)) && answer.metadata_stale, "{answer:?}");
+    assert_eq!(direct.end().await, 501);
+
+    // Over a new connection it goes on.
+    task.ask(vec![run(&log, 501, 2, 500)]).await;
+    let answer = task.answers().await.remove(0).answer;
+    let MarkerAnswer::Written { end, coordinator_epoch, .. } = answer else { panic!("{answer:?}") };
+    assert_eq!((end, coordinator_epoch), (DestOffset(503), 502));
 }
