@@ -11,6 +11,7 @@
 //! | [`engine`] | owns every partition's state machine; the only place that decides what goes out |
 //! | [`routes`] | which broker each partition is fetched from and written to |
 //! | [`source`] | one task per source broker: long-poll fetches in an incremental session |
+//! | `fitting` | asks the source for whole batches, so that what comes is used |
 //! | [`sink`] | one task per destination broker: pipelined appends |
 //! | [`open`] | reads the facts a partition is opened with, in the one safe order (M8) |
 //! | [`probe`] | asks both sides for their ends every second: exposure, and the link's heartbeat |
@@ -26,6 +27,7 @@ pub mod budget;
 mod desks;
 pub mod engine;
 pub mod event;
+mod fitting;
 pub mod open;
 pub mod probe;
 pub mod report;
