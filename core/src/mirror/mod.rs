@@ -34,7 +34,7 @@ pub mod guard;
 pub mod identity;
 pub mod markers;
 #[cfg(test)]
-//MODEL mod model_tests;
+mod model_tests;
 pub mod opening;
 pub mod partition;
 #[cfg(test)]
