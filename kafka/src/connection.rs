@@ -3,6 +3,7 @@
 //! framing, order or an answer is lost the connection is poisoned and every waiter gets the same cause.
 //! Never reconnects (that is the cluster's part), never copies a payload. Dropping the last handle closes the socket.
 
+mod memory;
 mod negotiate;
 mod pipe;
 mod reader;
@@ -24,6 +25,7 @@ use crate::dial::{Dial, Stream};
 use crate::error::{Error, Loss};
 use crate::settings::{HostPort, Settings};
 use crate::versions::{Api, Offered, Versions};
+use memory::Frame;
 use pipe::Pipe;
 
 /// Requests that wait to be written, per connection. Beyond it `submit` waits, within the request's deadline.
@@ -63,7 +65,7 @@ struct Outgoing {
     version: i16,
     segments: Vec<Bytes>,
     answer_bytes_max: usize,
-    answer: oneshot::Sender<Bytes>,
+    answer: oneshot::Sender<Frame>,
 }
 
 impl Connection {
@@ -262,7 +264,7 @@ impl std::fmt::Debug for Connection {
 /// A request that has been submitted and not answered yet. Dropping it discards the answer, not the request.
 #[must_use]
 pub(crate) struct Pending {
-    wait: oneshot::Receiver<Bytes>,
+    wait: oneshot::Receiver<Frame>,
     /// Keeps the connection open while somebody waits.
     connection: Connection,
     api: Api,
@@ -277,7 +279,7 @@ impl Pending {
     }
 
     /// The answer's frame, from the correlation id on, not yet checked.
-    async fn frame(&mut self) -> Result<Bytes, Error> {
+    async fn frame(&mut self) -> Result<Frame, Error> {
         match timeout_at(self.deadline, &mut self.wait).await {
             Ok(Ok(frame)) => Ok(frame),
             // The pipe drops its waiters when it is lost.
@@ -294,9 +296,8 @@ impl Pending {
     /// The answer and the bytes its frame takes in memory (slices of it keep all of it alive).
     pub(crate) async fn decoded_with_size<A: Decodable>(mut self) -> Result<(A, usize), Error> {
         let frame = self.frame().await?;
-        let size = frame.len();
-        match decode(self.api, self.version, &frame) {
-            Ok(answer) => Ok((answer, size)),
+        match decode(self.api, self.version, &frame.bytes) {
+            Ok(answer) => Ok((answer, frame.held_bytes)),
             Err(why) => {
                 // Whoever sends what cannot be read has lost framing, or is no broker.
                 let loss = Loss::Undecodable { api: self.api, version: self.version, why };

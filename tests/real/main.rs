@@ -7,3 +7,4 @@
 mod facts;
 mod harness;
 mod mirror;
+mod verify_exact;

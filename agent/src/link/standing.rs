@@ -13,6 +13,9 @@ use lockstep_kafka::{Class, Cluster, ErrorCode};
 use super::fault::TopicError;
 use crate::pipeline::tail::last_batch;
 
+/// Default of `delete.retention.ms` (Kafka: `TopicConfig`): a day.
+const DELETE_RETENTION_MS_DEFAULT: i64 = 86_400_000;
+
 /// A topic as the destination has it.
 #[derive(Clone, Debug)]
 pub struct Standing {
@@ -83,10 +86,14 @@ pub async fn source_compaction(source: &Cluster, name: &str) -> Result<SourceCom
     if !compacts {
         return Ok(SourceCompaction::Off);
     }
+    let retention = entries.iter().find(|entry| entry.name == "delete.retention.ms");
+    let delete_retention_ms =
+        retention.and_then(|entry| entry.value.as_ref()?.parse().ok()).unwrap_or(DELETE_RETENTION_MS_DEFAULT);
     let own = entries.into_iter().filter(|entry| {
         entry.source == ConfigSource::DynamicTopic && COMPACTION_SETTINGS.contains(&entry.name.as_str())
     });
-    Ok(SourceCompaction::On { settings: own.filter_map(|entry| Some((entry.name, entry.value?))).collect() })
+    let settings = own.filter_map(|entry| Some((entry.name, entry.value?))).collect();
+    Ok(SourceCompaction::On { settings, delete_retention_ms })
 }
 
 /// The standby settings for a topic that is yet to be created: brokers carry the same ones with a `log.` prefix.

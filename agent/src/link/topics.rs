@@ -136,6 +136,10 @@ impl Topics {
             partitions,
             created_from,
             compaction: planned.compaction.clone(),
+            delete_retention_ms: match planned.source.compaction {
+                SourceCompaction::On { delete_retention_ms, .. } => Some(delete_retention_ms),
+                SourceCompaction::Off => None,
+            },
         })
     }
 

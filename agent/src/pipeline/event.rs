@@ -97,4 +97,6 @@ pub struct ReadyTopic {
     pub created_from: i32,
     /// What of its cleaning is still to be done (M21).
     pub compaction: Compaction,
+    /// The source's `delete.retention.ms`, where its cleaner works (M19).
+    pub delete_retention_ms: Option<i64>,
 }

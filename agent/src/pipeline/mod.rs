@@ -11,6 +11,7 @@
 //! | [`engine`] | owns every partition's state machine; the only place that decides what goes out |
 //! | [`routes`] | which broker each partition is fetched from and written to |
 //! | [`source`] | one task per source broker: long-poll fetches in an incremental session |
+//! | `fitting` | asks the source for whole batches, so that what comes is used |
 //! | [`sink`] | one task per destination broker: pipelined appends |
 //! | [`markers`] | one task per destination broker: offsets that no record takes (M12, M15) |
 //! | [`open_transactions`] | what holds a source's last stable offset back (M16) |
@@ -29,6 +30,7 @@ mod desks;
 pub mod engine;
 pub mod event;
 pub mod markers;
+mod fitting;
 pub mod open;
 pub mod open_transactions;
 pub mod probe;

@@ -51,6 +51,8 @@ pub struct PartitionReport {
     pub lost: Vec<Span>,
     /// The transaction that holds everything behind it back (M16).
     pub hanging: Option<OpenTransaction>,
+    /// Deleted keys may live on here: the source cleaned tombstones away before they were read (M19).
+    pub tombstones_at_risk: bool,
     /// Why it is not copying.
     pub trouble: Option<String>,
 }

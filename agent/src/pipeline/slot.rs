@@ -4,16 +4,35 @@ use std::sync::Arc;
 
 use lockstep_core::dr::exposure::Exposure;
 use lockstep_core::ids::{DestOffset, SourceOffset, TopicPartition};
-use lockstep_core::mirror::Millis;
 use lockstep_core::mirror::align::Span;
 use lockstep_core::mirror::copying::{AppendReceipt, Content};
 use lockstep_core::mirror::cost::Cost;
-use lockstep_core::mirror::opening::Displaced;
-use lockstep_core::mirror::partition::Partition;
+use lockstep_core::mirror::opening::{Displaced, Facts};
+use lockstep_core::mirror::partition::{Partition, Phase};
+use lockstep_core::mirror::{Millis, WallMillis};
 
 use super::budget::Permit;
 use super::open_transactions::OpenTransaction;
 use super::report::PartitionReport;
+
+/// M19: the source's cleaner drops a tombstone `delete.retention.ms` after it first saw it. If the mirror holds the
+/// value before it and was away for longer, that key may live on here. A hole met then is the sign of it.
+#[derive(Debug)]
+struct Tombstones {
+    /// `None`: the topic is not compacted.
+    delete_retention_ms: Option<i64>,
+    /// Age of what the mirror held when it was opened; `None` once it has caught up since.
+    lag_ms: Option<i64>,
+    at_risk: bool,
+}
+
+impl Tombstones {
+    fn note(&mut self, aligned_offsets: u64) {
+        if let (Some(retention), Some(lag)) = (self.delete_retention_ms, self.lag_ms) {
+            self.at_risk |= aligned_offsets > 0 && lag > retention;
+        }
+    }
+}
 
 /// One partition of a link.
 #[derive(Debug)]
@@ -44,6 +63,7 @@ pub(super) struct Slot {
     pub(super) undecided: Option<(SourceOffset, Millis)>,
     /// What holds it back (M16).
     pub(super) hanging: Option<OpenTransaction>,
+    tombstones: Tombstones,
     counted_to: Option<DestOffset>,
     /// Offsets that hold no record of the source: markers, repeats, fillers.
     pub(super) aligned_offsets: u64,
@@ -52,7 +72,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(machine: Partition<Arc<Permit>>) -> Self {
+    pub(super) fn new(machine: Partition<Arc<Permit>>, delete_retention_ms: Option<i64>) -> Self {
         Self {
             machine,
             exposure: Exposure::default(),
@@ -68,6 +88,7 @@ impl Slot {
             lost: Vec::new(),
             undecided: None,
             hanging: None,
+            tombstones: Tombstones { delete_retention_ms, lag_ms: None, at_risk: false },
             counted_to: None,
             aligned_offsets: 0,
             copied_records: 0,
@@ -84,6 +105,14 @@ impl Slot {
         self.exposure.held(now, end);
     }
 
+    /// Notes what an opening found.
+    pub(super) fn looked(&mut self, facts: &Facts, now: WallMillis) {
+        self.dest_start = Some(facts.dest_start);
+        // What this mirror or an earlier one wrote last says how long nobody has been reading.
+        let written = facts.producer.filter(|_| facts.dest_end > facts.dest_start);
+        self.tombstones.lag_ms = written.map(|p| now.0.saturating_sub(p.last_timestamp_ms));
+    }
+
     /// Takes a receipt; its permit is released here.
     pub(super) fn received(&mut self, receipt: &AppendReceipt<Arc<Permit>>, now: Millis) {
         let offsets = (receipt.next.0 - receipt.from.0).max(0).unsigned_abs();
@@ -92,7 +121,12 @@ impl Slot {
             Content::Markers(_) | Content::Fillers => 0,
         };
         self.copied_records += records;
-        self.aligned_offsets += offsets.saturating_sub(records);
+        let aligned = offsets.saturating_sub(records);
+        self.aligned_offsets += aligned;
+        self.tombstones.note(aligned);
+        if self.machine.phase() == Phase::CaughtUp {
+            self.tombstones.lag_ms = None;
+        }
         self.copied_bytes += receipt.bytes as u64;
         self.counted_to = Some(receipt.next);
         self.exposure.held(now, receipt.next);
@@ -128,7 +162,28 @@ impl Slot {
             aligning: self.aligning_now(),
             lost: self.lost.clone(),
             hanging: self.hanging,
+            tombstones_at_risk: self.tombstones.at_risk,
             trouble,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn m19_a_hole_after_a_long_absence_puts_tombstones_at_risk() {
+        let fresh = |lag_ms| Tombstones { delete_retention_ms: Some(1_000), lag_ms, at_risk: false };
+        let risk = |mut tombstones: Tombstones, aligned| {
+            tombstones.note(aligned);
+            tombstones.at_risk
+        };
+        assert!(risk(fresh(Some(1_001)), 1));
+        assert!(!risk(fresh(Some(1_001)), 0), "nothing was cleaned away");
+        assert!(!risk(fresh(Some(1_000)), 1), "not away for long enough");
+        assert!(!risk(fresh(None), 1), "it held nothing, or has caught up since");
+        let uncompacted = Tombstones { delete_retention_ms: None, ..fresh(Some(1_001)) };
+        assert!(!risk(uncompacted, 1));
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::budget::Budget;
 use super::event::{Event, FetchOutcome};
+use super::fitting::Fitting;
 
 /// What to fetch next: the whole wanted set of this broker; the session sends only what changed.
 #[derive(Debug)]
@@ -35,11 +36,16 @@ impl Fetcher {
     pub async fn run(mut self) {
         let mut session = FetchSession::new(Isolation::ReadCommitted);
         let mut connection: Option<Connection> = None;
+        let mut fitting = Fitting::default();
         let mut failures = 0u32;
-        while let Some(job) = self.jobs.recv().await {
+        while let Some(mut job) = self.jobs.recv().await {
+            let partition_bytes_max = job.targets.iter().map(|target| target.partition_bytes_max).max();
+            fitting.apply(&mut job.targets, job.limits.bytes_max);
             let outcome = match self.perform(&job, &mut connection, &mut session).await {
                 Ok(outcome) => {
                     failures = 0;
+                    let asked = partition_bytes_max.unwrap_or(0).unsigned_abs() as usize;
+                    fitting.learn(&outcome.partitions, asked);
                     Ok(outcome)
                 }
                 Err(error) => {

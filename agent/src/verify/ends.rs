@@ -38,6 +38,7 @@ pub(super) async fn bounds(
     let stable = offsets(source, Side::Source, wanted, At::LastStable).await;
     let goal = |tp: &TopicPartition| Some(of(&high, tp).ok()?.min(of(&stable, tp).ok()?));
     let ends = await_ends(dest, wanted, goal, wait, progress).await;
+    let dest_stable = offsets(dest, Side::Dest, wanted, At::LastStable).await;
     let dest_starts = offsets(dest, Side::Dest, wanted, At::Earliest).await;
     let source_starts = offsets(source, Side::Source, wanted, At::Earliest).await;
     let both = |tp: &TopicPartition| {
@@ -45,6 +46,7 @@ pub(super) async fn bounds(
             source_high: of(&high, tp)?,
             source_end: of(&stable, tp)?,
             dest_end: of(&ends, tp)?,
+            dest_stable: of(&dest_stable, tp)?,
             dest_start: of(&dest_starts, tp)?,
             source_start: of(&source_starts, tp)?,
         })

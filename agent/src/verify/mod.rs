@@ -11,18 +11,20 @@ mod connections;
 mod ends;
 mod pairs;
 mod partition;
+mod place;
+mod policy;
 mod progress;
 mod reader;
 mod report;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::ids::TopicPartition;
 use lockstep_core::spec::select::TopicSelection;
 use lockstep_core::verify::bounds::beyond;
-use lockstep_core::verify::{Bounds, Findings, Side};
+use lockstep_core::verify::{Bounds, Cleanup, Side};
 use lockstep_kafka::admin::At;
 use lockstep_kafka::{Cluster, Dial, Error, Settings};
 use thiserror::Error as ThisError;
@@ -50,7 +52,7 @@ pub struct Request {
     pub selection: TopicSelection,
     /// How long a destination that is behind may take to reach the end that the source had at the beginning.
     pub wait: Duration,
-    /// For fetched batches. On top come one decompressed batch per side and partition under way, and what a batch
+    /// For fetched batches, and the keys that compaction makes us remember. On top come one decompressed batch per side and partition under way, and what a batch
     /// larger than all that takes on its own.
     pub memory_bytes_max: usize,
 }
@@ -91,25 +93,36 @@ pub async fn verify(
         return Err(VerifyError::SameCluster { id: source.cluster_id() });
     }
     let links = (Connections::new(source.clone()), Connections::new(dest.clone()));
-    let pairs = pairs::find(links.0.began(), links.1.began(), &request.selection)?;
+    let pairs::Found { pairs, dest_only } =
+        pairs::find(links.0.began(), links.1.began(), &request.selection)?;
     let wanted: Vec<_> = pairs.iter().flat_map(Pair::partitions).collect();
     let bounds = ends::bounds(&source, &dest, &wanted, request.wait, &progress).await;
-    let findings = compare_all(links, &bounds, request.memory_bytes_max, &progress).await;
+    let topics: BTreeSet<_> = wanted.iter().map(|tp| Arc::clone(&tp.topic)).collect();
+    let policies = policy::cleanups(&source, &dest, &topics).await;
+    let findings = compare_all(links, &bounds, &policies, request.memory_bytes_max, &progress).await;
     progress.send_modify(|p| p.phase = Phase::Finishing);
     let beyond = look_beyond(&source, &dest, &bounds).await;
-    let clusters = (source.cluster_id(), dest.cluster_id());
-    Ok(report::assemble(pairs, &report::Evidence { bounds, findings, beyond }, clusters, began.elapsed()))
+    let evidence = report::Evidence { bounds, findings, beyond };
+    let topics = report::assemble(pairs, &evidence);
+    let (source_cluster, dest_cluster) = (source.cluster_id(), dest.cluster_id());
+    Ok(Report { source_cluster, dest_cluster, topics, dest_only, duration: began.elapsed() })
 }
 
 async fn compare_all(
     (source, dest): (Connections, Connections),
     bounds: &ends::PerPartition<Bounds>,
+    policies: &BTreeMap<Arc<str>, Cleanup>,
     memory_bytes_max: usize,
     progress: &watch::Sender<Progress>,
 ) -> HashMap<TopicPartition, partition::Outcome> {
+    let task = |tp: &TopicPartition, bounds: &Bounds| partition::Task {
+        range: bounds.range(),
+        older: bounds.older(),
+        cleanup: policies.get(&tp.topic).copied().unwrap_or(Cleanup::Unknown),
+    };
     let known: Vec<_> =
-        bounds.iter().filter_map(|(tp, b)| Some((tp.clone(), b.as_ref().ok()?.range()))).collect();
-    let offsets_total = known.iter().map(|(_, range)| range.end.abs_diff(range.start)).sum();
+        bounds.iter().filter_map(|(tp, b)| Some((tp.clone(), task(tp, b.as_ref().ok()?)))).collect();
+    let offsets_total = known.iter().map(|(_, task)| task.range.end.abs_diff(task.range.start)).sum();
     progress.send_modify(|p| {
         p.phase = Phase::Comparing;
         p.offsets_total = offsets_total;
@@ -118,16 +131,15 @@ async fn compare_all(
     let shared = partition::Shared { source, dest, budget, progress: progress.clone() };
     let mut running = JoinSet::new();
     let mut outcomes = HashMap::new();
-    for (tp, range) in known {
-        if range.is_empty() {
-            outcomes
-                .insert(tp, partition::Outcome { findings: Findings::default(), differences: Vec::new() });
+    for (tp, task) in known {
+        if task.range.is_empty() && task.older.is_empty() {
+            outcomes.insert(tp, partition::Outcome::default());
             continue;
         }
         if running.len() >= PARALLEL {
             collect(running.join_next().await, &mut outcomes);
         }
-        running.spawn(partition::compare(shared.clone(), tp, range));
+        running.spawn(partition::compare(shared.clone(), tp, task));
     }
     while let Some(ended) = running.join_next().await {
         collect(Some(ended), &mut outcomes);

@@ -38,12 +38,21 @@ impl Pair {
     }
 }
 
-/// The source's topics that the selection takes, by name.
+/// The topics of both clusters that the selection takes, by name.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    /// Those of the source.
+    pub(super) pairs: Vec<Pair>,
+    /// A destination may have topics of its own: to be named, no difference.
+    pub(super) dest_only: Vec<Arc<str>>,
+}
+
+/// What is to be compared.
 pub(super) fn find(
     source: &Metadata,
     dest: &Metadata,
     selection: &TopicSelection,
-) -> Result<Vec<Pair>, VerifyError> {
+) -> Result<Found, VerifyError> {
     let taken = source.topics.iter().filter(|(name, topic)| selection.takes(name, topic.internal));
     let pairs: Vec<_> = taken
         .map(|(name, topic)| Pair {
@@ -52,7 +61,15 @@ pub(super) fn find(
             standing: standing(source, dest, name),
         })
         .collect();
-    if pairs.is_empty() { Err(VerifyError::NothingMatches { seen: seen(source) }) } else { Ok(pairs) }
+    if pairs.is_empty() {
+        return Err(VerifyError::NothingMatches { seen: seen(source) });
+    }
+    let alone = dest
+        .topics
+        .iter()
+        .filter(|(name, topic)| selection.takes(name, topic.internal) && !source.topics.contains_key(*name));
+    let dest_only = alone.map(|(name, _)| Arc::clone(name)).collect();
+    Ok(Found { pairs, dest_only })
 }
 
 fn standing(source: &Metadata, dest: &Metadata, name: &str) -> Standing {
@@ -119,7 +136,8 @@ mod tests {
         let source = cluster(&[("a", 2), ("b", 3), ("c", 1), ("d", 0), ("other", 1)]);
         let dest = cluster(&[("a", 2), ("b", 2), ("d", 1), ("z", 1)]);
         let selection = TopicSelection::new("[a-z]", None).unwrap();
-        let pairs = find(&source, &dest, &selection).unwrap();
+        let Found { pairs, dest_only } = find(&source, &dest, &selection).unwrap();
+        assert_eq!(dest_only, [Arc::from("z")]);
         let names: Vec<_> = pairs.iter().map(|p| &*p.topic).collect();
         assert_eq!(names, ["a", "b", "c", "d"]);
         assert_eq!(pairs[0].standing, Standing::Comparable);

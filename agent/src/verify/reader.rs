@@ -1,14 +1,14 @@
 //! Reads one side of one partition in order, one answer ahead of the comparison.
 //! Promises: batches come without a gap between where one fetch ended and the next began; an empty answer proves
-//! nothing (M11) and is asked again. Never skips: what retention took meanwhile, and what cannot be read, is told.
+//! nothing (M11) and is asked again. Bytes that are damaged are fetched a second time before they are believed.
+//! Never skips: what retention took meanwhile, and what cannot be read, is told.
 //! On failure: follows leaders and reconnects for [`PATIENCE`], then says why it gave up.
 
 use std::time::Duration;
 
-use lockstep_batch::split::split;
-use lockstep_batch::view::FetchedBatch;
 use lockstep_core::ids::{LeaderEpoch, NodeId, SourceOffset, TopicPartition};
-use lockstep_core::verify::Side;
+use lockstep_core::transactions::AbortedTransaction;
+use lockstep_core::verify::{Portion, Side};
 use lockstep_kafka::admin::At;
 use lockstep_kafka::{
     Class, Connection, ErrorCode, FetchLimits, FetchTarget, FetchedPartition, Isolation, fetch_once,
@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use super::connections::Connections;
+use super::place::{Place, Taken};
 use super::{PATIENCE, ends};
 use crate::pipeline::source::backoff;
 
@@ -32,8 +33,8 @@ const EMPTY_PATIENCE: Duration = Duration::from_secs(10);
 /// What a reader has to tell, in order.
 #[derive(Debug)]
 pub(super) enum News {
-    /// At least one batch. `frame_bytes`: memory they share.
-    Batches { batches: Vec<FetchedBatch>, frame_bytes: usize },
+    /// At least one batch that was not told before. `frame_bytes`: memory they share.
+    Portion { portion: Portion, frame_bytes: usize },
     /// Retention removed everything below `until`.
     Expired { until: i64 },
     /// The reader has ended.
@@ -44,10 +45,8 @@ pub(super) struct Reader {
     side: Side,
     connections: Connections,
     tp: TopicPartition,
-    next: i64,
+    place: Place,
     end: i64,
-    /// A batch that could not be taken apart, behind those already told.
-    broken: Option<String>,
     held: Option<(NodeId, Connection)>,
 }
 
@@ -65,13 +64,13 @@ enum Setback {
 impl Reader {
     /// Reads `next..end` of `tp`.
     pub(super) fn new(side: Side, connections: Connections, tp: TopicPartition, next: i64, end: i64) -> Self {
-        Self { side, connections, tp, next, end, broken: None, held: None }
+        Self { side, connections, tp, place: Place::at(next), end, held: None }
     }
 
     /// Runs until the end is reached, nothing can be read any more, or nobody listens. `out` holds one answer: with
     /// the one being compared that is two per side.
     pub(super) async fn run(mut self, out: mpsc::Sender<News>) {
-        while self.next < self.end {
+        while self.place.next() < self.end {
             // The place first: an answer is fetched only when there is room for it.
             let Ok(place) = out.reserve().await else { break };
             let news = self.read().await;
@@ -87,9 +86,6 @@ impl Reader {
     }
 
     async fn read(&mut self) -> News {
-        if let Some(why) = self.broken.take() {
-            return News::Unreadable { why };
-        }
         let began = Instant::now();
         let mut attempts = 0;
         loop {
@@ -120,7 +116,7 @@ impl Reader {
             if began.elapsed() >= patience {
                 return News::Unreadable { why };
             }
-            tracing::debug!(side = %self.side, tp = %self.tp, offset = self.next, why, "fetch brought nothing");
+            tracing::debug!(side = %self.side, tp = %self.tp, offset = self.place.next(), why, "fetch brought nothing");
             sleep(backoff(attempts)).await;
             attempts += 1;
         }
@@ -142,15 +138,16 @@ impl Reader {
             tp: self.tp.clone(),
             topic_id,
             // The request's type speaks of the source; both sides count alike here.
-            offset: SourceOffset(self.next),
+            offset: SourceOffset(self.place.next()),
             current_leader_epoch: epoch,
             last_fetched_epoch: LeaderEpoch::UNKNOWN,
             partition_bytes_max: ANSWER_BYTES,
         };
         let limits = FetchLimits { max_wait: FETCH_WAIT, min_bytes: 1, bytes_max: ANSWER_BYTES };
         let answer = match self.connection(node).await {
-            // Uncommitted: the range ends below the last stable offset, and the comparer knows the markers.
-            Ok(connection) => fetch_once(&connection, &[target], limits, Isolation::ReadUncommitted).await,
+            // Committed: only such an answer lists the aborted transactions. All that is read lies below the last
+            // stable offset.
+            Ok(connection) => fetch_once(&connection, &[target], limits, Isolation::ReadCommitted).await,
             Err(error) => Err(error),
         };
         let answer = match answer {
@@ -170,33 +167,27 @@ impl Reader {
         match answer.partitions.into_iter().find(|partition| partition.tp == self.tp) {
             // A throttled broker leaves everything out (KIP-219).
             None => Err(Setback::Again("the broker's answer leaves it out".to_owned())),
-            Some(FetchedPartition { error: None, records, .. }) => self.take_apart(records, frame_bytes),
+            Some(FetchedPartition { error: None, records, aborted, .. }) => {
+                self.take_apart(records, aborted, frame_bytes)
+            }
             Some(FetchedPartition { error: Some(code), .. }) => self.refused(code).await,
         }
     }
 
-    fn take_apart(&mut self, records: bytes::Bytes, frame_bytes: usize) -> Result<News, Setback> {
-        let mut batches = Vec::new();
-        for batch in split(records) {
-            match batch {
-                // A fetch inside a batch brings all of it; one that ends before is a broker's to explain.
-                Ok(batch) if batch.header().next_offset() <= self.next => {}
-                Ok(batch) => {
-                    self.next = batch.header().next_offset();
-                    batches.push(batch);
-                }
-                Err(error) => {
-                    if batches.is_empty() {
-                        return Err(Setback::GiveUp(error.to_string()));
-                    }
-                    self.broken = Some(error.to_string());
-                }
+    fn take_apart(
+        &mut self,
+        records: bytes::Bytes,
+        aborted: Vec<AbortedTransaction>,
+        frame_bytes: usize,
+    ) -> Result<News, Setback> {
+        match self.place.take_apart(records, self.end) {
+            Taken::Batches(batches) => {
+                Ok(News::Portion { portion: Portion { batches, aborted }, frame_bytes })
             }
-            if self.next >= self.end {
-                break;
-            }
+            Taken::Nothing => Err(Setback::Empty),
+            Taken::Damaged(why) => Err(Setback::Again(why)),
+            Taken::Unreadable(why) => Err(Setback::GiveUp(why)),
         }
-        if batches.is_empty() { Err(Setback::Empty) } else { Ok(News::Batches { batches, frame_bytes }) }
     }
 
     async fn refused(&mut self, code: ErrorCode) -> Result<News, Setback> {
@@ -217,8 +208,8 @@ impl Reader {
         let asked = [self.tp.clone()];
         let starts = ends::offsets(&self.connections.cluster, self.side, &asked, At::Earliest).await;
         match ends::of(&starts, &self.tp) {
-            Ok(start) if start > self.next => {
-                self.next = start;
+            Ok(start) if start > self.place.next() => {
+                self.place = Place::at(start);
                 Ok(News::Expired { until: start })
             }
             Ok(start) => Err(Setback::Again(format!(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::ids::TopicPartition;
-use lockstep_core::verify::{Bounds, Difference, Note, Verdict};
+use lockstep_core::verify::{Bounds, Difference, Note, Unseen, Verdict};
 
 use super::ends::{self, PerPartition};
 use super::pairs::{Pair, Standing};
@@ -20,6 +20,8 @@ pub struct Report {
     pub dest_cluster: String,
     /// By name. Never empty.
     pub topics: Vec<TopicReport>,
+    /// Matching topics of the destination that the source does not have: not compared, not part of the verdict.
+    pub dest_only: Vec<Arc<str>>,
     pub duration: Duration,
 }
 
@@ -43,6 +45,11 @@ pub struct TopicReport {
     pub partitions_cut_short: usize,
     /// With the offsets concerned, all partitions together.
     pub notes: BTreeMap<Note, u64>,
+    /// What stands at offsets that no read_committed consumer sees, in the compared range.
+    pub source_unseen: Unseen,
+    pub dest_unseen: Unseen,
+    /// The first partition that was compared only up to the source's last stable offset (M16), and that offset.
+    pub stable_to: Option<(i32, i64)>,
 }
 
 /// A difference and where it is.
@@ -84,14 +91,8 @@ pub(super) struct Evidence {
     pub(super) beyond: PerPartition<Option<Difference>>,
 }
 
-pub(super) fn assemble(
-    pairs: Vec<Pair>,
-    evidence: &Evidence,
-    (source_cluster, dest_cluster): (String, String),
-    duration: Duration,
-) -> Report {
-    let topics = pairs.into_iter().map(|pair| topic(&pair, evidence)).collect();
-    Report { source_cluster, dest_cluster, topics, duration }
+pub(super) fn assemble(pairs: Vec<Pair>, evidence: &Evidence) -> Vec<TopicReport> {
+    pairs.into_iter().map(|pair| topic(&pair, evidence)).collect()
 }
 
 fn topic(pair: &Pair, evidence: &Evidence) -> TopicReport {
@@ -106,6 +107,9 @@ fn topic(pair: &Pair, evidence: &Evidence) -> TopicReport {
         doubts: Vec::new(),
         partitions_cut_short: 0,
         notes: BTreeMap::new(),
+        source_unseen: Unseen::default(),
+        dest_unseen: Unseen::default(),
+        stable_to: None,
     };
     match &pair.standing {
         Standing::Comparable => {
@@ -134,15 +138,23 @@ impl TopicReport {
             Err(why) => return self.doubts.push(doubt(why)),
         };
         let mut differences = bounds.differences();
-        for (note, offsets) in bounds.notes() {
-            self.note(note, offsets);
+        self.note(Note::HeldBack, bounds.held_back());
+        if bounds.held_back() > 0 {
+            self.stable_to.get_or_insert((tp.partition, bounds.source_end));
         }
+        self.doubts.extend(bounds.doubt().map(doubt));
         match evidence.findings.get(tp) {
             None => self.doubts.push(doubt("the comparison ended by itself".to_owned())),
             Some(outcome) => {
                 differences.extend(outcome.differences.iter().cloned());
                 differences.extend(outcome.findings.differences.iter().cloned());
                 self.add_findings(tp.partition, outcome);
+                let older = bounds.older();
+                self.note(Note::NotYetDeleted, outcome.offsets_filled);
+                self.note(
+                    Note::OlderOnDestination,
+                    older.end.abs_diff(older.start).saturating_sub(outcome.offsets_filled),
+                );
             }
         }
         match ends::of(&evidence.beyond, tp) {
@@ -165,16 +177,20 @@ impl TopicReport {
         self.bytes_compared += findings.source_bytes;
         self.partitions_cut_short += usize::from(findings.is_full());
         self.note(Note::WithoutRecord, findings.offsets_without_record);
+        self.note(Note::Compacted, findings.records_compacted);
         self.note(Note::Expired, findings.offsets_expired);
+        add(&mut self.source_unseen, findings.source_unseen);
+        add(&mut self.dest_unseen, findings.dest_unseen);
         let mut doubt = |why| self.doubts.push(Doubt { partition: Some(partition), why });
         for unread in &findings.unread {
             let (from, last) = (unread.from, unread.until - 1);
             doubt(format!("offsets {from} to {last} cannot be read on the {}: {}", unread.side, unread.why));
         }
-        // Where comparing ended early, so did waiting for markers.
-        if findings.records_undecided > 0 && !findings.is_full() {
-            let count = findings.records_undecided;
-            doubt(format!("{count} records belong to transactions whose end was not seen"));
+        // Where comparing ended early, so did looking for explanations.
+        if !findings.is_full() {
+            for (why, count) in &findings.undecided {
+                doubt(format!("{count} records are on one side only: {why}"));
+            }
         }
     }
 
@@ -185,13 +201,24 @@ impl TopicReport {
     }
 }
 
+fn add(sum: &mut Unseen, unseen: Unseen) {
+    sum.markers += unseen.markers;
+    sum.rolled_back += unseen.rolled_back;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_core::verify::{Findings, Side, Unread};
+    use lockstep_core::verify::{Findings, Side, Undecided, Unread};
 
-    const BOUNDS: Bounds =
-        Bounds { source_high: 10, source_end: 10, dest_end: 10, dest_start: 0, source_start: 0 };
+    const BOUNDS: Bounds = Bounds {
+        source_high: 10,
+        source_end: 10,
+        dest_end: 10,
+        dest_stable: 10,
+        dest_start: 0,
+        source_start: 0,
+    };
 
     fn equal() -> Findings {
         Findings { records_equal: 8, offsets_without_record: 2, source_bytes: 100, ..Findings::default() }
@@ -205,7 +232,7 @@ mod tests {
         for tp in pair.partitions() {
             evidence.bounds.insert(tp.clone(), Ok(BOUNDS));
             evidence.beyond.insert(tp.clone(), Ok(None));
-            evidence.findings.insert(tp, Outcome { findings: equal(), differences: Vec::new() });
+            evidence.findings.insert(tp, Outcome { findings: equal(), ..Outcome::default() });
         }
         change(&TopicPartition::new("t", 0), &mut evidence);
         topic(&pair, &evidence)
@@ -246,11 +273,49 @@ mod tests {
                 unread: vec![unread],
                 ..equal()
             };
-            evidence.findings.insert(tp.clone(), Outcome { findings, differences: Vec::new() });
+            evidence.findings.insert(tp.clone(), Outcome { findings, ..Outcome::default() });
         });
         assert_eq!(report.verdict, Verdict::Different);
         assert_eq!(report.differences, [Differing { at: Some((0, 3)), what: "missing".to_owned() }]);
         assert_eq!(report.doubts[0].why, "offsets 4 to 5 cannot be read on the destination: torn");
+    }
+
+    #[test]
+    fn an_open_transaction_is_said_with_the_offset_and_leaves_the_rest_identical() {
+        let held = judged(|tp, e| {
+            e.bounds.insert(tp.clone(), Ok(Bounds { source_end: 7, dest_end: 7, dest_stable: 7, ..BOUNDS }));
+        });
+        assert_eq!((held.verdict, held.stable_to), (Verdict::Identical, Some((0, 7))));
+        assert_eq!(held.notes[&Note::HeldBack], 3);
+        let there =
+            judged(|tp, e| drop(e.bounds.insert(tp.clone(), Ok(Bounds { dest_stable: 7, ..BOUNDS }))));
+        assert_eq!((there.verdict, there.doubts.len()), (Verdict::Unknown, 1));
+    }
+
+    #[test]
+    fn fillers_are_named_apart_from_what_is_older() {
+        let older = Bounds { source_start: 6, ..BOUNDS };
+        let report = judged(|tp, e| {
+            e.bounds.insert(tp.clone(), Ok(older));
+            e.findings.insert(tp.clone(), Outcome { offsets_filled: 4, ..Outcome::default() });
+        });
+        assert_eq!(report.verdict, Verdict::Identical);
+        assert_eq!((report.notes[&Note::NotYetDeleted], report.notes[&Note::OlderOnDestination]), (4, 2));
+    }
+
+    #[test]
+    fn what_compaction_leaves_open_is_a_doubt_with_its_reason() {
+        let report = judged(|tp, e| {
+            let undecided = BTreeMap::from([(Undecided::TooManyKeys, 5)]);
+            let findings = Findings { undecided, ..equal() };
+            e.findings.insert(tp.clone(), Outcome { findings, ..Outcome::default() });
+        });
+        assert_eq!(report.verdict, Verdict::Unknown);
+        assert!(
+            report.doubts[0].why.starts_with("5 records are on one side only: more than"),
+            "{:?}",
+            report.doubts
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `lockstep verify`: compares two clusters offset by offset and says the first difference in words.
-//! Reads only. Exit 0: identical; 2: a difference is proven; 1: could not tell, or interrupted: nothing is proven.
+//! Reads only. Exit 0: identical, up to the source's last stable offset where a transaction is open; 2: a difference
+//! is proven; 1: could not tell, or interrupted: nothing is proven.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +20,12 @@ use crate::show::verify::Show;
 /// How often figures are looked at while comparing; lines are written less often, see `--interval`.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Compare topics of two clusters offset by offset: log starts, log ends, and every record with its timestamp,
-/// key, value and headers.
+/// Compare topics of two clusters offset by offset: log starts, log ends, and every committed record with its
+/// timestamp, key, value and headers.
+///
+/// Rolled-back records of the source must not show on the destination; markers are counted on both sides. On compacted
+/// topics a record on one side only is fine if compaction explains it. Above an open transaction of the source nothing
+/// is compared, which is said.
 ///
 /// Works on a live mirror: the source's ends are read first, then the destination gets some time to reach them.
 /// Exit code 0: identical; 2: different; 1: could not tell.
@@ -34,7 +39,7 @@ pub(crate) struct Args {
     /// How long a destination that is behind may take to reach the source's end
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     wait: Duration,
-    /// Fetched records held in memory at most
+    /// Fetched records held in memory at most; on compacted topics also keys, 16 MiB for each partition under way
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size)]
     memory: usize,
     /// How often a line is written when standard error is not a terminal

@@ -222,6 +222,13 @@ impl Show {
                 "offsets": cost.offsets, "bytes": cost.bytes, "seconds": cost.milliseconds as f64 / 1_000.0 });
             self.once(format!("aligning {tp}"), format!("{tp}: aligning {cost}"), &json);
         }
+        if partition.tombstones_at_risk {
+            let text = format!(
+                "{tp}: the mirror was behind for longer than the source's delete.retention.ms: keys deleted meanwhile may live on here\n  remedy  lockstep verify tells; delete the topic on the destination to copy it anew"
+            );
+            let json = json!({ "kind": "tombstones_at_risk", "topic": topic, "partition": tp.partition });
+            self.once(format!("tombstones {tp}"), text, &json);
+        }
         let key = format!("hanging {tp}");
         match partition.hanging {
             Some(open) => {

@@ -144,7 +144,7 @@ fn topic_result(topic: &TopicReport) -> String {
     if topic.verdict == Verdict::Different && !topic.doubts.is_empty() {
         text.push_str(&format!("; could not tell: {}", first_doubt(topic)));
     }
-    let notes: Vec<_> = topic.notes.iter().map(|(note, offsets)| note_text(*note, *offsets)).collect();
+    let notes: Vec<_> = topic.notes.iter().map(|(note, offsets)| note_text(topic, *note, *offsets)).collect();
     if !notes.is_empty() {
         text.push_str(&format!("   ({})", notes.join("; ")));
     }
@@ -188,17 +188,60 @@ fn first_doubt(topic: &TopicReport) -> String {
     }
 }
 
-fn note_text(note: Note, offsets: u64) -> String {
+fn note_text(topic: &TopicReport, note: Note, offsets: u64) -> String {
     let (are, were) = if offsets == 1 { ("is", "was") } else { ("are", "were") };
     let subject = counted(offsets, "offset");
     match note {
-        Note::WithoutRecord => format!("{subject} without a record on either side"),
+        Note::WithoutRecord => without_record(topic, offsets),
+        Note::Compacted => {
+            let one = if offsets == 1 { "record is" } else { "records are" };
+            format!("{} {one} on one side only: compacted on the other", units::count(offsets))
+        }
         Note::OlderOnDestination => {
             format!("{subject} from before the source's log start {are} kept on the destination")
         }
-        Note::HeldBack => format!("{subject} held back by an open transaction {are} not compared"),
+        Note::NotYetDeleted => {
+            format!(
+                "{subject} of fillers below the source's log start {are} not yet deleted on the destination"
+            )
+        }
+        Note::HeldBack => {
+            let place = topic.stable_to.map_or(String::new(), |(partition, offset)| {
+                format!(" (partition {partition}: {})", units::count(offset.unsigned_abs()))
+            });
+            format!(
+                "compared up to the last stable offset{place}: {subject} above it {are} undecided, an open transaction holds them back"
+            )
+        }
         Note::Expired => format!("{subject} {were} removed by retention before being compared"),
     }
+}
+
+/// Offsets that no read_committed consumer sees, and what holds them on each side.
+fn without_record(topic: &TopicReport, offsets: u64) -> String {
+    let (here, there) = (topic.source_unseen, topic.dest_unseen);
+    let subject = counted(offsets, "offset");
+    if here.markers == offsets && there.markers == offsets {
+        return format!("{subject} held by markers on both sides");
+    }
+    let mut text = format!("{subject} without a record on either side");
+    if here.markers > 0 || there.markers > 0 {
+        let (here, there) = (units::count(here.markers), units::count(there.markers));
+        text.push_str(&format!(", held by markers: {here} here, {there} there"));
+    }
+    if there.markers > here.markers {
+        // What stands here instead, as far as it can be told.
+        let rolled_back = here.rolled_back.saturating_sub(there.rolled_back);
+        let mut stands = Vec::new();
+        if rolled_back > 0 {
+            stands.push(format!("{} here", counted(rolled_back, "rolled-back record")));
+        }
+        if there.markers - here.markers > rolled_back {
+            stands.push("holes here".to_owned());
+        }
+        text.push_str(&format!(" ({} are markers there)", stands.join(" and ")));
+    }
+    text
 }
 
 fn closing_line(report: &Report) -> String {
@@ -215,7 +258,12 @@ fn closing_line(report: &Report) -> String {
         Verdict::Different => format!("different: {}", of_all(different)),
     };
     let (records, took) = (counted(report.records_compared(), "record"), units::duration(report.duration));
-    format!("{result}. {records}, {} in {took}.", units::bytes(report.bytes_compared()))
+    let mut line = format!("{result}. {records}, {} in {took}.", units::bytes(report.bytes_compared()));
+    if let Some(first) = report.dest_only.first() {
+        let count = counted(report.dest_only.len() as u64, "matching topic");
+        line.push_str(&format!(" Not compared: {count} on the destination only (first: {first})."));
+    }
+    line
 }
 
 fn counted(number: u64, what: &str) -> String {
@@ -233,6 +281,7 @@ fn report_json(report: &Report) -> Value {
         "topics_unknown": having(Verdict::Unknown),
         "records_compared": report.records_compared(),
         "bytes_compared": report.bytes_compared(),
+        "topics_on_destination_only": report.dest_only.iter().map(|name| &**name).collect::<Vec<_>>(),
         "duration_seconds": report.duration.as_secs_f64(),
         "topics": report.topics.iter().map(topic_json).collect::<Vec<_>>(),
     })
@@ -244,7 +293,7 @@ fn topic_json(topic: &TopicReport) -> Value {
         json!({ "partition": partition, "offset": offset, "what": d.what })
     };
     let doubt = |d: &Doubt| json!({ "partition": d.partition, "why": d.why });
-    let note = |(note, offsets): (&Note, &u64)| json!({ "kind": note.name(), "offsets": offsets, "text": note_text(*note, *offsets) });
+    let note = |(note, offsets): (&Note, &u64)| json!({ "kind": note.name(), "offsets": offsets, "text": note_text(topic, *note, *offsets) });
     json!({
         "topic": &*topic.topic,
         "partitions": topic.partitions,
@@ -254,6 +303,10 @@ fn topic_json(topic: &TopicReport) -> Value {
         "records_different": topic.records_different,
         "partitions_cut_short": topic.partitions_cut_short,
         "differences": topic.differences.iter().map(difference).collect::<Vec<_>>(),
+        "markers_source": topic.source_unseen.markers,
+        "markers_destination": topic.dest_unseen.markers,
+        "records_rolled_back_source": topic.source_unseen.rolled_back,
+        "records_rolled_back_destination": topic.dest_unseen.rolled_back,
         "unknown": topic.doubts.iter().map(doubt).collect::<Vec<_>>(),
         "notes": topic.notes.iter().map(note).collect::<Vec<_>>(),
     })
@@ -270,6 +323,7 @@ fn verdict_name(verdict: Verdict) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lockstep_core::verify::Unseen;
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
@@ -285,6 +339,9 @@ mod tests {
             doubts: Vec::new(),
             partitions_cut_short: 0,
             notes: BTreeMap::new(),
+            source_unseen: Unseen::default(),
+            dest_unseen: Unseen::default(),
+            stable_to: None,
         }
     }
 
@@ -294,6 +351,7 @@ mod tests {
             source_cluster: clusters.0,
             dest_cluster: clusters.1,
             topics,
+            dest_only: Vec::new(),
             duration: Duration::from_secs(71),
         }
     }
@@ -302,6 +360,8 @@ mod tests {
     fn one_line_per_topic_and_a_closing_one() {
         let mut events = topic("claims.events", Verdict::Identical, 41_208_113);
         events.notes.insert(Note::WithoutRecord, 1_118);
+        events.source_unseen.markers = 1_118;
+        events.dest_unseen.markers = 1_118;
         let mut photos = topic("photos", Verdict::Different, 2_400_871);
         photos
             .differences
@@ -311,7 +371,7 @@ mod tests {
         assert_eq!(
             topic_lines(&report.topics),
             [
-                "claims.events   12 partitions   41,208,113 records   identical   (1,118 offsets without a record on either side)",
+                "claims.events   12 partitions   41,208,113 records   identical   (1,118 offsets held by markers on both sides)",
                 "photos          12 partitions    2,400,871 records   DIFFERENT   partition 3 offset 88,120: value 1 bytes here, null there (and 3 more)",
             ]
         );
@@ -334,6 +394,49 @@ mod tests {
             topic_result(&doubtful),
             "DIFFERENT   2 partitions here, 1 there; could not tell: partition 2: no leader for 30 s"
         );
+    }
+
+    #[test]
+    fn markers_that_stand_for_something_else_are_said() {
+        let text = |offsets, here: (u64, u64), there: (u64, u64)| {
+            let mut topic = topic("t", Verdict::Identical, 1);
+            let unseen = |(markers, rolled_back)| Unseen { markers, rolled_back };
+            (topic.source_unseen, topic.dest_unseen) = (unseen(here), unseen(there));
+            without_record(&topic, offsets)
+        };
+        let both = "offsets without a record on either side";
+        assert_eq!(text(9, (0, 0), (0, 0)), format!("9 {both}"));
+        assert_eq!(
+            text(9, (2, 5), (9, 0)),
+            format!(
+                "9 {both}, held by markers: 2 here, 9 there (5 rolled-back records here and holes here are markers there)"
+            )
+        );
+        assert_eq!(
+            text(7, (2, 5), (7, 0)),
+            format!(
+                "7 {both}, held by markers: 2 here, 7 there (5 rolled-back records here are markers there)"
+            )
+        );
+        assert_eq!(text(7, (2, 5), (2, 5)), format!("7 {both}, held by markers: 2 here, 2 there"));
+    }
+
+    #[test]
+    fn an_open_transaction_and_topics_of_the_destination_alone_are_said() {
+        let mut held = topic("t", Verdict::Identical, 5);
+        held.notes.insert(Note::HeldBack, 20);
+        held.stable_to = Some((3, 1_080));
+        assert_eq!(
+            topic_result(&held),
+            "identical   (compared up to the last stable offset (partition 3: 1,080): 20 offsets above it are undecided, an open transaction holds them back)"
+        );
+        let mut report = report(vec![held]);
+        report.dest_only = vec![Arc::from("own"), Arc::from("other")];
+        assert!(
+            closing_line(&report)
+                .ends_with(" Not compared: 2 matching topics on the destination only (first: own).")
+        );
+        assert_eq!(report_json(&report)["topics_on_destination_only"], json!(["own", "other"]));
     }
 
     #[test]

@@ -7,22 +7,26 @@ use std::rc::Rc;
 use bytes::{Bytes, BytesMut};
 use lockstep_batch::view::FetchedBatch;
 
-use super::copying::{Append, AppendAnswer};
+use super::copying::{Append, AppendAnswer, Content, Filling};
+use super::cost::{AlignmentBudget, Cost};
 use super::guard::{Guard, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
+use super::markers::{MarkerAnswer, MarkerRun};
 use super::opening::{Displaced, Facts, Ownership, Tail};
 use super::partition::{Action, FetchPosition, Input, Partition, Phase, Settings, SourceEnds};
-use super::testing::{Answer, BatchKind, DestLog, stamped};
-use super::verdict::{Divergence, Unsupported, Verdict};
+use super::queue::Holes;
+use super::testing::{Answer, DestLog, large};
+use super::verdict::{Divergence, Verdict};
 use super::window::Ticket;
 use super::{Millis, Now, Trouble, WallMillis};
 use crate::ids::{DestOffset, LeaderEpoch, ProducerIdentity, SourceOffset, TopicId};
+use crate::verify::testing::{Ends, marker};
 
 const OURS: ProducerIdentity = ProducerIdentity { id: 7, epoch: 3 };
 const WALL: i64 = 1_700_000_000_000;
 const YOUNG: i64 = WALL - 1_000;
 const OLD: i64 = WALL - 2 * PRODUCER_ID_EXPIRATION_MS_DEFAULT;
 const SOURCE_ID: TopicId = TopicId([1; 16]);
-const BUFFER_BYTES_MAX: usize = 1_000;
+const BUFFER_BYTES_MAX: usize = 500_000;
 
 /// One partition, the destination it writes to, and what it has asked for.
 struct Stage {
@@ -31,6 +35,10 @@ struct Stage {
     clock: u64,
     permit: Rc<()>,
     appends: VecDeque<Append>,
+    runs: VecDeque<MarkerRun>,
+    announced: Vec<(SourceOffset, Cost)>,
+    /// From, next.
+    lost: Vec<(i64, i64)>,
     /// From, next.
     receipts: Vec<(i64, i64)>,
     opens: Vec<(Millis, Option<Displaced>)>,
@@ -41,13 +49,17 @@ struct Stage {
 impl Stage {
     fn unopened(ownership: Ownership) -> Self {
         let guard = Guard::new(PRODUCER_ID_EXPIRATION_MS_DEFAULT);
-        let settings = Settings { identity: OURS, guard, buffered_bytes_max: BUFFER_BYTES_MAX };
+        let filling = Filling { holes: Holes::Markers, budget: AlignmentBudget::default() };
+        let settings = Settings { identity: OURS, guard, filling, buffered_bytes_max: BUFFER_BYTES_MAX };
         Self {
             machine: Partition::new(settings, SOURCE_ID, ownership),
             dest: DestLog::default(),
             clock: 0,
             permit: Rc::new(()),
             appends: VecDeque::new(),
+            runs: VecDeque::new(),
+            announced: Vec::new(),
+            lost: Vec::new(),
             receipts: Vec::new(),
             opens: Vec::new(),
             opened: Vec::new(),
@@ -82,6 +94,9 @@ impl Stage {
                 Action::Open { at, displaced } => self.opens.push((at, displaced)),
                 Action::Append(append) => self.appends.push_back(append),
                 Action::Receipt(receipt) => self.receipts.push((receipt.from.0, receipt.next.0)),
+                Action::Mark(run) => self.runs.push_back(run),
+                Action::Announce { from, cost } => self.announced.push((from, cost)),
+                Action::Lost(span) => self.lost.push((span.from.0, span.next.0)),
                 Action::Opened { end } => self.opened.push(end.0),
                 Action::Stopped(verdict) => assert_eq!(self.stopped.replace(verdict), None, "stops once"),
             }
@@ -89,7 +104,7 @@ impl Stage {
     }
 
     fn facts(&self) -> Facts {
-        let end = self.dest.end;
+        let end = self.dest.end();
         Facts {
             producer: self.dest.producer(OURS.epoch),
             dest_start: DestOffset(0),
@@ -126,7 +141,7 @@ impl Stage {
         let end = SourceOffset(1_000);
         let ends = SourceEnds { log_start: SourceOffset(0), high_watermark: end, last_stable: end };
         let permit = Rc::clone(&self.permit);
-        self.handle(Input::Fetched { at: SourceOffset(at), records, ends, permit });
+        self.handle(Input::Fetched { at: SourceOffset(at), records, aborted: Vec::new(), ends, permit });
     }
 
     /// The oldest append lands and is answered.
@@ -163,7 +178,7 @@ impl Stage {
 }
 
 fn data(base: i64, records: i32, timestamp: i64) -> FetchedBatch {
-    stamped(BatchKind::Data, base, records, timestamp)
+    large(base, records, timestamp)
 }
 
 fn at(base: i64) -> AppendAnswer {
@@ -172,6 +187,13 @@ fn at(base: i64) -> AppendAnswer {
 
 fn refused() -> AppendAnswer {
     AppendAnswer::Failed(Trouble::soon("refused"))
+}
+
+/// A commit marker whose checksum does not hold: nobody can say what it commits.
+fn unreadable(offset: i64) -> FetchedBatch {
+    let mut bytes = BytesMut::from(&marker(4, offset, Ends::Commit).bytes()[..]);
+    bytes[17] ^= 1;
+    FetchedBatch::parse(bytes.freeze()).unwrap()
 }
 
 /// Format numbers other than 2: nobody can read that batch.
@@ -191,7 +213,7 @@ fn batches_are_copied_to_their_offsets_and_receipts_come_in_order() {
     while !stage.appends.is_empty() {
         stage.land();
     }
-    assert_eq!(stage.dest.batches.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [0, 3, 5]);
+    assert_eq!(stage.dest.bases, [0, 3, 5]);
     assert_eq!(stage.receipts, [(0, 3), (3, 5), (5, 6)]);
     assert_eq!(stage.machine.durable(), Some(DestOffset(6)));
     assert_eq!(Rc::strong_count(&stage.permit), 1, "every receipt gave its permit back");
@@ -227,8 +249,8 @@ fn the_first_write_after_every_opening_goes_alone_even_if_the_broker_knows_us() 
     while !stage.appends.is_empty() {
         stage.land();
     }
-    assert_eq!(stage.dest.end, 10);
-    assert_eq!(stage.dest.batches.last().map(|(at, _)| *at), Some(9));
+    assert_eq!(stage.dest.end(), 10);
+    assert_eq!(stage.dest.bases.last(), Some(&9));
 }
 
 /// A batch as another process of the link would send it.
@@ -251,7 +273,7 @@ fn old_data_go_one_at_a_time() {
         stage.land();
         stage.dest.forget_producer();
     }
-    assert_eq!(stage.dest.end, 4);
+    assert_eq!(stage.dest.end(), 4);
 }
 
 /// Story: three new batches and an old one were on their way when the process was killed. They all landed, the
@@ -351,7 +373,7 @@ fn nothing_behind_a_failure_gets_a_receipt_and_the_end_is_asked_only_once_all_ha
 
 #[test]
 fn an_append_that_landed_too_far_asks_who_stands_in_its_place() {
-    let displaced = Displaced { at: DestOffset(5), landed: DestOffset(6) };
+    let displaced = Displaced { from: DestOffset(5), at: DestOffset(5), landed: DestOffset(6) };
     let mut stage = Stage::in_full_swing();
     stage.fetch(5, &[data(5, 1, YOUNG)]);
     stage.answer(at(6));
@@ -382,7 +404,7 @@ fn an_append_that_landed_too_far_is_noticed_while_draining_too() {
     stage.fetch(5, &[data(5, 1, YOUNG), data(6, 1, YOUNG)]);
     stage.answer(refused());
     stage.answer(at(9));
-    assert_eq!(stage.opens[0].1, Some(Displaced { at: DestOffset(6), landed: DestOffset(9) }));
+    assert_eq!(stage.opens[0].1, Some(Displaced { from: DestOffset(6), at: DestOffset(6), landed: DestOffset(9) }));
 }
 
 #[test]
@@ -443,7 +465,7 @@ fn a_source_slower_than_an_end_stays_fresh_is_copied_all_the_same() {
         stage.land();
         stage.dest.forget_producer();
     }
-    assert_eq!(stage.dest.end, 3);
+    assert_eq!(stage.dest.end(), 3);
 }
 
 #[test]
@@ -466,18 +488,18 @@ fn an_end_that_moved_meanwhile_has_to_stand_still() {
 // ── what cannot be copied ──
 
 #[test]
-fn everything_before_an_unsupported_batch_is_copied_and_the_verdict_needs_a_second_fetch() {
+fn everything_before_an_unreadable_batch_is_copied_and_the_verdict_needs_a_second_fetch() {
     let mut stage = Stage::new();
-    let marker = stamped(BatchKind::Control, 2, 1, OLD);
-    stage.fetch(0, &[data(0, 1, OLD), data(1, 1, OLD), marker.clone()]);
+    let broken = unreadable(2);
+    stage.fetch(0, &[data(0, 1, OLD), data(1, 1, OLD), broken.clone()]);
     assert_eq!(stage.wanted(), Some(2), "one look stops nothing");
-    stage.fetch(2, &[marker]);
+    stage.fetch(2, &[broken]);
     assert_eq!((stage.wanted(), &stage.stopped), (None, &None), "two batches are still to be written");
     stage.land();
     stage.land();
     assert_eq!(stage.receipts, [(0, 1), (1, 2)]);
-    let what = Unsupported::ControlBatch;
-    assert_eq!(stage.stopped, Some(Verdict::Unsupported { at: SourceOffset(2), what }));
+    let reason = "the checksum of the batch at 2 is wrong".into();
+    assert_eq!(stage.stopped, Some(Verdict::Unreadable { at: SourceOffset(2), reason }));
     assert_eq!(stage.wanted(), None);
     stage.permits_come_back();
 }
@@ -496,14 +518,14 @@ fn a_header_damaged_once_stops_nothing() {
 }
 
 #[test]
-fn an_empty_answer_neither_proves_nor_refutes_an_unsupported_batch() {
+fn an_empty_answer_neither_proves_nor_refutes_an_unreadable_batch() {
     let mut stage = Stage::new();
-    let marker = stamped(BatchKind::Control, 0, 1, YOUNG);
-    stage.fetch(0, std::slice::from_ref(&marker));
+    let broken = unreadable(0);
+    stage.fetch(0, std::slice::from_ref(&broken));
     stage.fetch(0, &[]);
     assert_eq!(stage.stopped, None);
-    stage.fetch(0, &[marker]);
-    assert!(matches!(stage.stopped, Some(Verdict::Unsupported { .. })));
+    stage.fetch(0, &[broken]);
+    assert!(matches!(stage.stopped, Some(Verdict::Unreadable { .. })));
 }
 
 // ── the source's own story ──

@@ -48,8 +48,8 @@ pub struct SourceTopic {
 pub enum SourceCompaction {
     #[default]
     Off,
-    /// With the topic's own settings for it.
-    On { settings: Vec<(String, String)> },
+    /// With the topic's own settings for it, and its `delete.retention.ms`.
+    On { settings: Vec<(String, String)>, delete_retention_ms: i64 },
 }
 
 /// Whether the mirror's cleaner works, or will (M21).
@@ -85,7 +85,7 @@ pub fn is_set(name: &str, wanted: &str, overrides: &BTreeMap<String, String>) ->
 
 /// What becomes of the mirror's cleaning. `dest`: the topic as it stands there.
 pub fn compaction(source: &SourceTopic, dest: Option<&DestTopic>) -> Compaction {
-    let SourceCompaction::On { settings } = &source.compaction else { return Compaction::Off };
+    let SourceCompaction::On { settings, .. } = &source.compaction else { return Compaction::Off };
     let policy = ("cleanup.policy".to_owned(), COMPACTED_POLICY.to_owned());
     if dest.is_some_and(|dest| dest.overrides.get(&policy.0) == Some(&policy.1)) {
         return Compaction::On;
@@ -274,8 +274,10 @@ mod tests {
     #[test]
     fn a_compacted_topic_is_mirrored_uncompacted_until_it_has_caught_up() {
         let own = vec![("segment.ms".to_owned(), "1000".to_owned())];
-        let compacted =
-            SourceTopic { compaction: SourceCompaction::On { settings: own.clone() }, ..source(8) };
+        let compacted = SourceTopic {
+            compaction: SourceCompaction::On { settings: own.clone(), delete_retention_ms: 86_400_000 },
+            ..source(8)
+        };
         let TopicPlan::Create { settings: created, .. } = plan_topic(&compacted, None, &settings()) else {
             panic!("should create")
         };

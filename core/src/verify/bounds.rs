@@ -15,6 +15,8 @@ pub struct Bounds {
     pub source_end: i64,
     /// The destination's high watermark, read after the source's end: once it has got there, it holds everything.
     pub dest_end: i64,
+    /// The destination's last stable offset, read after its end. Lower only if somebody's transaction is open there.
+    pub dest_stable: i64,
     pub dest_start: i64,
     /// Read last: a mirror that follows the source's retention is never ahead of it.
     pub source_start: i64,
@@ -25,9 +27,13 @@ pub struct Bounds {
 pub enum Note {
     /// Markers, compacted or rolled-back records: nothing visible on either side.
     WithoutRecord,
+    /// On one side only: the other side's cleaner has taken them.
+    Compacted,
     /// The mirror keeps what the source's retention removed (M20).
     OlderOnDestination,
-    /// Behind an open transaction of the source, not compared (M16).
+    /// Fillers below the source's log start, to be deleted by the mirror (M14).
+    NotYetDeleted,
+    /// Above the source's last stable offset, behind an open transaction: undecided, not compared (M16).
     HeldBack,
     /// Removed by retention before it could be compared.
     Expired,
@@ -38,7 +44,9 @@ impl Note {
     pub fn name(self) -> &'static str {
         match self {
             Self::WithoutRecord => "without_record",
+            Self::Compacted => "compacted",
             Self::OlderOnDestination => "older_on_destination",
+            Self::NotYetDeleted => "not_yet_deleted",
             Self::HeldBack => "held_back",
             Self::Expired => "expired",
         }
@@ -54,7 +62,25 @@ impl Bounds {
     /// What can be compared; empty where the logs do not overlap.
     pub fn range(&self) -> Range<i64> {
         let start = self.source_start.max(self.dest_start);
-        start..self.end().min(self.dest_end).max(start)
+        start..self.end().min(self.dest_end).min(self.dest_stable).max(start)
+    }
+
+    /// What only the destination still holds, below the source's log start; may be empty.
+    pub fn older(&self) -> Range<i64> {
+        self.dest_start..self.source_start.min(self.dest_end).min(self.dest_stable).max(self.dest_start)
+    }
+
+    /// Offsets above the source's last stable offset.
+    pub fn held_back(&self) -> u64 {
+        u64::try_from(self.source_high - self.source_end).unwrap_or(0)
+    }
+
+    /// Why a part below the source's last stable offset cannot be compared.
+    pub fn doubt(&self) -> Option<String> {
+        let (from, until) = (self.dest_stable, self.end().min(self.dest_end));
+        (from < until).then(|| {
+            format!("offsets {from} to {} lie behind an open transaction on the destination", until - 1)
+        })
     }
 
     /// Offsets the destination lacks at its end.
@@ -87,15 +113,6 @@ impl Bounds {
         }
         all
     }
-
-    /// With the offsets each concerns.
-    pub fn notes(&self) -> impl Iterator<Item = (Note, u64)> {
-        let older = self.source_start.min(self.dest_end) - self.dest_start;
-        let held = self.source_high - self.source_end;
-        [(Note::OlderOnDestination, older), (Note::HeldBack, held)]
-            .into_iter()
-            .filter_map(|(note, offsets)| Some((note, u64::try_from(offsets).ok().filter(|n| *n > 0)?)))
-    }
 }
 
 /// Whether the destination holds more than the source: `source_high` must have been read after `dest_end`.
@@ -111,8 +128,14 @@ pub fn beyond(dest_end: i64, source_high: i64) -> Option<Difference> {
 mod tests {
     use super::*;
 
-    const EQUAL: Bounds =
-        Bounds { source_high: 100, source_end: 100, dest_end: 100, dest_start: 10, source_start: 10 };
+    const EQUAL: Bounds = Bounds {
+        source_high: 100,
+        source_end: 100,
+        dest_end: 100,
+        dest_stable: 100,
+        dest_start: 10,
+        source_start: 10,
+    };
 
     fn said(bounds: Bounds) -> Vec<(i64, String)> {
         bounds.differences().into_iter().map(|d| (d.offset, d.what)).collect()
@@ -120,7 +143,10 @@ mod tests {
 
     #[test]
     fn equal_logs_are_compared_whole() {
-        assert_eq!((EQUAL.range(), said(EQUAL), EQUAL.notes().count()), (10..100, vec![], 0));
+        assert_eq!(
+            (EQUAL.range(), said(EQUAL), EQUAL.older(), EQUAL.doubt()),
+            (10..100, vec![], 10..10, None)
+        );
         assert_eq!(beyond(100, 100), None);
         // A live source goes on while we read.
         assert_eq!(beyond(100, 120), None);
@@ -130,7 +156,7 @@ mod tests {
     fn a_mirror_may_keep_what_the_source_expired() {
         let kept = Bounds { source_start: 40, ..EQUAL };
         assert_eq!((kept.range(), said(kept)), (40..100, vec![]));
-        assert_eq!(kept.notes().collect::<Vec<_>>(), [(Note::OlderOnDestination, 30)]);
+        assert_eq!((kept.older(), kept.held_back()), (10..40, 0));
         let all = Bounds { source_start: 100, ..EQUAL };
         assert_eq!((all.range(), said(all)), (100..100, vec![]));
     }
@@ -153,15 +179,27 @@ mod tests {
         assert_eq!((never_began.range(), said(never_began).len()), (10..10, 1));
         let expired = Bounds { dest_start: 0, dest_end: 0, source_start: 100, ..EQUAL };
         assert!(said(expired)[0].1.contains("keeps no record"));
-        assert_eq!(expired.notes().count(), 0);
+        assert!(expired.older().is_empty());
     }
 
     #[test]
     fn an_open_transaction_ends_the_comparison() {
         let open = Bounds { source_end: 80, ..EQUAL };
         assert_eq!((open.range(), said(open)), (10..80, vec![]));
-        assert_eq!(open.notes().collect::<Vec<_>>(), [(Note::HeldBack, 20)]);
-        let moved_on = Bounds { source_end: 130, dest_end: 130, ..EQUAL };
-        assert_eq!((moved_on.range(), moved_on.notes().count()), (10..100, 0));
+        assert_eq!((open.held_back(), open.doubt()), (20, None));
+        let moved_on = Bounds { source_end: 130, dest_end: 130, dest_stable: 130, ..EQUAL };
+        assert_eq!((moved_on.range(), moved_on.held_back()), (10..100, 0));
+    }
+
+    #[test]
+    fn an_open_transaction_on_the_destination_leaves_a_doubt() {
+        let open = Bounds { dest_stable: 70, ..EQUAL };
+        assert_eq!((open.range(), said(open)), (10..70, vec![]));
+        assert_eq!(
+            open.doubt().unwrap(),
+            "offsets 70 to 99 lie behind an open transaction on the destination"
+        );
+        // Above the source's own end it is not our affair.
+        assert_eq!(Bounds { source_end: 60, dest_stable: 70, ..EQUAL }.doubt(), None);
     }
 }

@@ -9,10 +9,12 @@ use std::ops::Range;
 use lockstep_batch::view::FetchedBatch;
 
 use super::Side;
-use super::fates::{Fates, Presence};
+use super::compaction::{Cleanup, KEYS_MAX, Orphans};
 use super::findings::{Findings, Unread};
-use super::stream::{Cause, Frontier, Head, Marker, Stream, presence};
-use crate::compare::difference;
+use super::judge::judge;
+use super::portion::Portion;
+use super::second_look::SecondLook;
+use super::stream::{Cause, Frontier, Shown, Stream};
 
 /// Records compared before [`Comparer::step`] returns, so that a single thread can do other things in between.
 const RECORDS_PER_STEP: usize = 1_000;
@@ -33,35 +35,43 @@ pub enum Step {
 #[derive(Clone, Debug)]
 pub struct Comparer {
     range: Range<i64>,
-    /// Everything below has been judged, or waits for a marker.
+    /// Everything below has been judged, or is an orphan.
     position: i64,
     source: Stream,
     dest: Stream,
-    fates: Fates,
+    orphans: Orphans,
+    /// Per side, why parts of it were not read.
+    unread: [Option<String>; 2],
     findings: Findings,
 }
 
 impl Comparer {
-    /// `range` is half-open; an empty one is identical.
-    pub fn new(range: Range<i64>) -> Self {
+    /// `range` is half-open and ends at the last stable offset of both sides, or below; an empty one is identical.
+    pub fn new(range: Range<i64>, cleanup: Cleanup) -> Self {
+        Self::with_room(range, cleanup, KEYS_MAX)
+    }
+
+    pub(super) fn with_room(range: Range<i64>, cleanup: Cleanup, keys_max: usize) -> Self {
         let start = range.start;
         Self {
             range,
             position: start,
             source: Stream::new(start),
             dest: Stream::new(start),
-            fates: Fates::default(),
+            orphans: Orphans::new(cleanup, keys_max),
+            unread: [None, None],
             findings: Findings::default(),
         }
     }
 
-    /// The next batch of `side`, in the order of its log, as answered to a fetch from [`Comparer::read_to`].
-    pub fn offer(&mut self, side: Side, batch: FetchedBatch) {
+    /// What `side` holds next, as answered to a read_committed fetch from [`Comparer::read_to`].
+    pub fn offer(&mut self, side: Side, portion: Portion) {
         if side == Side::Source {
-            self.findings.source_bytes += batch.header().len() as u64;
+            let bytes = |batch: &FetchedBatch| batch.header().len() as u64;
+            self.findings.source_bytes += portion.batches.iter().map(bytes).sum::<u64>();
         }
         let end = self.range.end;
-        self.stream(side).offer(batch, end);
+        self.stream(side).offer(portion, end);
     }
 
     /// Retention took everything of `side` below `until`: neither side is compared there.
@@ -105,9 +115,8 @@ impl Comparer {
             return Step::Done;
         }
         for side in [Side::Source, Side::Dest] {
-            while let Some(marker) = self.settle(side) {
-                self.decide(side, marker);
-            }
+            let position = self.position;
+            self.stream(side).settle(position);
             // Before anything is taken apart: the other side's batch may turn out to be the same bytes.
             if self.stream(side).is_dry() && self.read_to(side) < self.range.end {
                 return Step::Need(side);
@@ -118,9 +127,8 @@ impl Comparer {
         }
         for _ in 0..RECORDS_PER_STEP {
             for side in [Side::Source, Side::Dest] {
-                while let Some(marker) = self.pull(side) {
-                    self.decide(side, marker);
-                }
+                let position = self.position;
+                self.stream(side).pull(position);
             }
             if let Some(step) = self.judge_next() {
                 return step;
@@ -132,17 +140,17 @@ impl Comparer {
         Step::Moved
     }
 
-    /// What was found. Offsets that no step has come to are unread.
-    pub fn finish(mut self) -> Findings {
-        self.fates.give_up(&mut self.findings);
+    /// Ends the walk. Offsets that no step has come to are unread.
+    pub fn finish(mut self) -> SecondLook {
         if self.position < self.range.end && !self.findings.is_full() {
             let (from, until) = (self.position, self.range.end);
             let why = "the comparison ended before".to_owned();
+            self.unread = [Some(why.clone()), Some(why.clone())];
             self.findings.unread(Unread { side: Side::Source, from, until, why });
             self.position = until;
         }
-        self.findings.close(self.position.abs_diff(self.range.start));
-        self.findings
+        let judged = self.range.start..self.position;
+        SecondLook::new(judged, self.findings, self.orphans, self.unread)
     }
 
     fn stream(&mut self, side: Side) -> &mut Stream {
@@ -152,32 +160,30 @@ impl Comparer {
         }
     }
 
-    fn settle(&mut self, side: Side) -> Option<Marker> {
-        let position = self.position;
-        self.stream(side).settle(position)
-    }
-
-    fn pull(&mut self, side: Side) -> Option<Marker> {
-        let position = self.position;
-        self.stream(side).pull(position)
-    }
-
-    fn decide(&mut self, side: Side, marker: Marker) {
-        self.fates.decide(&mut self.findings, side, marker.producer_id, marker.outcome);
-    }
-
     /// The fast path: both sides are between batches and the next ones say the same in the same bytes.
     fn pass_equal_bytes(&mut self) -> bool {
-        let (Some(here), Some(there)) = (self.source.whole(), self.dest.whole()) else { return false };
-        let header = *here.header();
-        let inside = header.base_offset() >= self.position && header.next_offset() <= self.range.end;
-        if !inside || !same_bytes(here, there) {
+        // Orphans wait for the keys inside.
+        if !self.orphans.is_empty() {
             return false;
         }
-        let present = (presence(here), presence(there));
+        let (Some((here, shown)), Some((there, also))) = (self.source.whole(), self.dest.whole()) else {
+            return false;
+        };
+        let header = *here.header();
+        let inside = header.base_offset() >= self.position && header.next_offset() <= self.range.end;
+        if !inside || shown != also || !same_bytes(here, there) {
+            return false;
+        }
         // A checked header's count is not negative.
         let count = u64::from(header.record_count().unsigned_abs());
-        self.fates.take(&mut self.findings, (header.base_offset(), count), present, None);
+        match shown {
+            Shown::Committed => self.findings.records_equal += count,
+            Shown::RolledBack => {
+                for side in [Side::Source, Side::Dest] {
+                    self.findings.unseen(side).rolled_back += count;
+                }
+            }
+        }
         self.position = header.next_offset();
         self.source.drop_whole();
         self.dest.drop_whole();
@@ -198,42 +204,29 @@ impl Comparer {
             (_, Frontier::Blank(offset)) if offset == at => self.pass_over(Side::Dest),
             (Frontier::ReadTo(offset), _) if offset == at => return Some(Step::Need(Side::Source)),
             (_, Frontier::ReadTo(offset)) if offset == at => return Some(Step::Need(Side::Dest)),
-            (Frontier::Record(a), Frontier::Record(b)) if a == b => self.judge_pair(at),
-            (Frontier::Record(offset), _) if offset == at => self.judge_alone(Side::Source, at),
-            _ => self.judge_alone(Side::Dest, at),
+            _ => {
+                let (here, there) = (self.source.take_held(at), self.dest.take_held(at));
+                judge(&mut self.findings, &mut self.orphans, at, &here, &there);
+                self.position = at + 1;
+            }
         }
         None
     }
 
-    fn judge_pair(&mut self, at: i64) {
-        if let (Some(Head::Record(a, here)), Some(Head::Record(b, there))) =
-            (self.source.take_head(), self.dest.take_head())
-        {
-            self.fates.take(&mut self.findings, (at, 1), (here, there), difference(&a, &b));
-        }
-        self.position = at + 1;
-    }
-
-    fn judge_alone(&mut self, side: Side, at: i64) {
-        if let Some(Head::Record(_, presence)) = self.stream(side).take_head() {
-            let present = match side {
-                Side::Source => (presence, Presence::Absent),
-                Side::Dest => (Presence::Absent, presence),
-            };
-            self.fates.take(&mut self.findings, (at, 1), present, None);
-        }
-        self.position = at + 1;
-    }
-
     fn pass_over(&mut self, side: Side) {
-        let Some(Head::Blank(blank)) = self.stream(side).take_head() else { return };
+        let Some(blank) = self.stream(side).take_blank() else { return };
         let (from, until) = (self.position, blank.until.min(self.range.end));
-        // Markers under the blank are missed: a later one must not decide for an earlier transaction.
-        self.fates.give_up(&mut self.findings);
-        match blank.cause {
-            Cause::Expired => self.findings.offsets_expired += until.abs_diff(from),
-            Cause::Unreadable(why) => self.findings.unread(Unread { side, from, until, why }),
-        }
+        let why = match blank.cause {
+            Cause::Expired => {
+                self.findings.offsets_expired += until.abs_diff(from);
+                format!("retention removed everything below {until}")
+            }
+            Cause::Unreadable(why) => {
+                self.findings.unread(Unread { side, from, until, why: why.clone() });
+                why
+            }
+        };
+        self.unread[side as usize].get_or_insert(why);
         self.position = until;
     }
 }

@@ -4,24 +4,32 @@
 //!
 //! ```text
 //! Bounds ─► range
-//! FetchedBatch (source) ─► Comparer ─► step: Need(side) | Moved | Done ─► Findings ─► Verdict
-//! FetchedBatch (dest)   ─┘
+//! Portion (source) ─► Comparer ─► step: Need(side) | Moved | Done ─► SecondLook ─► Findings ─► Verdict
+//! Portion (dest)   ─┘   stream ─► judge ─► compaction
 //! ```
 
 pub mod bounds;
+mod compaction;
 pub mod comparer;
-mod fates;
 pub mod findings;
+mod judge;
+mod portion;
+mod second_look;
 mod stream;
 
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_compacted;
 
 pub use bounds::{Bounds, Note};
+pub use compaction::{Cleanup, KEYS_BYTES_MAX, KEYS_MAX};
 pub use comparer::{Comparer, Step};
-pub use findings::{Difference, Findings, Unread, Verdict};
+pub use findings::{Difference, Findings, Undecided, Unread, Unseen, Verdict};
+pub use portion::Portion;
+pub use second_look::SecondLook;
 
 use std::fmt;
 
@@ -30,6 +38,15 @@ use std::fmt;
 pub enum Side {
     Source,
     Dest,
+}
+
+impl Side {
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Source => Self::Dest,
+            Self::Dest => Self::Source,
+        }
+    }
 }
 
 impl fmt::Display for Side {

@@ -5,10 +5,11 @@
 use std::collections::VecDeque;
 use std::iter::Peekable;
 
-use lockstep_batch::records::{self, Limits, Record, RecordError, RecordIter};
+use lockstep_batch::records::{Record, RecordError, RecordIter};
 use lockstep_batch::view::FetchedBatch;
 
-use super::fates::{Outcome, Presence};
+use super::judge::Held;
+use super::portion::{Kind, Portion, Sorter, decode};
 
 /// Offsets nothing can be said about on this side. Half-open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,40 +26,43 @@ pub(super) enum Cause {
     Unreadable(String),
 }
 
+/// Whether read_committed shows the records of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    Committed,
+    RolledBack,
+}
+
 /// What comes next on one side.
 #[derive(Clone, Debug)]
-pub(super) enum Head {
-    Record(Record, Presence),
+enum Head {
+    Record(Record, Shown),
+    Marker(i64),
     Blank(Blank),
 }
 
 /// Where the next thing of one side stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Frontier {
-    Record(i64),
+    /// A record or a marker.
+    Held(i64),
     Blank(i64),
-    /// No record below this offset; what follows is not known yet.
+    /// Nothing below this offset; what follows is not known yet.
     ReadTo(i64),
 }
 
 impl Frontier {
     pub(super) fn offset(self) -> i64 {
         match self {
-            Self::Record(offset) | Self::Blank(offset) | Self::ReadTo(offset) => offset,
+            Self::Held(offset) | Self::Blank(offset) | Self::ReadTo(offset) => offset,
         }
     }
 }
 
-/// A marker that ends a transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Marker {
-    pub(super) producer_id: i64,
-    pub(super) outcome: Outcome,
-}
-
 #[derive(Clone, Debug)]
 enum Item {
-    Batch(FetchedBatch),
+    Batch(FetchedBatch, Shown),
+    Marker(i64),
     Blank(Blank),
 }
 
@@ -66,7 +70,7 @@ enum Item {
 #[derive(Clone, Debug)]
 struct Open {
     records: Peekable<RecordIter>,
-    presence: Presence,
+    shown: Shown,
     /// Behind the last record that was read.
     next: i64,
     until: i64,
@@ -85,14 +89,31 @@ impl Stream {
         Self { queue: VecDeque::new(), open: None, head: None, read_to: start }
     }
 
-    /// The batch that the log holds next: between the last one's end and its base offset there is nothing (M11).
-    /// One that starts at or above `end` only says so.
-    pub(super) fn offer(&mut self, batch: FetchedBatch, end: i64) {
-        if batch.header().base_offset() >= end {
-            self.read_to = self.read_to.max(end);
-        } else {
-            self.read_to = self.read_to.max(batch.header().next_offset());
-            self.queue.push_back(Item::Batch(batch));
+    /// What the log holds next: between one batch's end and the next one's base offset there is nothing (M11).
+    /// A batch that starts at or above `end` only says so.
+    pub(super) fn offer(&mut self, portion: Portion, end: i64) {
+        let mut sorter = Sorter::new(portion.aborted);
+        for batch in portion.batches {
+            let (from, until) = (batch.header().base_offset(), batch.header().next_offset());
+            if from >= end {
+                self.read_to = self.read_to.max(end);
+                return;
+            }
+            // Also where the batch is known already: what follows may hang on its marker.
+            let kind = sorter.kind(&batch);
+            if until <= self.read_to {
+                continue;
+            }
+            self.read_to = until;
+            self.queue.extend(match kind {
+                Kind::Committed => Some(Item::Batch(batch, Shown::Committed)),
+                Kind::RolledBack => Some(Item::Batch(batch, Shown::RolledBack)),
+                Kind::Marker(offset) => Some(Item::Marker(offset)),
+                Kind::Empty => None,
+                Kind::Unreadable(why) => {
+                    Some(Item::Blank(Blank { from, until, cause: Cause::Unreadable(why) }))
+                }
+            });
         }
     }
 
@@ -117,9 +138,9 @@ impl Stream {
     }
 
     /// The next batch, if it has not been taken apart yet.
-    pub(super) fn whole(&self) -> Option<&FetchedBatch> {
+    pub(super) fn whole(&self) -> Option<(&FetchedBatch, Shown)> {
         match self.queue.front() {
-            Some(Item::Batch(batch)) if self.is_between() => Some(batch),
+            Some(Item::Batch(batch, shown)) if self.is_between() => Some((batch, *shown)),
             _ => None,
         }
     }
@@ -128,48 +149,41 @@ impl Stream {
         self.queue.pop_front();
     }
 
-    /// Between batches: takes away what holds no record to compare; stops at a marker and returns it.
-    pub(super) fn settle(&mut self, position: i64) -> Option<Marker> {
-        while let Some(batch) = self.whole() {
-            let header = *batch.header();
-            if header.is_control() {
-                match read_marker(batch) {
-                    Ok(marker) => {
-                        self.queue.pop_front();
-                        if marker.is_some() {
-                            return marker;
-                        }
-                    }
-                    Err(why) => self.replace_front(header.base_offset(), header.next_offset(), why),
-                }
-            } else if header.record_count() == 0 || header.next_offset() <= position {
-                self.queue.pop_front();
-            } else {
-                return None;
+    /// Between batches: takes away what lies below `position`.
+    pub(super) fn settle(&mut self, position: i64) {
+        while self.is_between() {
+            match self.queue.front() {
+                Some(Item::Batch(batch, _)) if batch.header().next_offset() <= position => {}
+                Some(Item::Marker(offset)) if *offset < position => {}
+                _ => return,
             }
+            self.queue.pop_front();
         }
-        None
     }
 
-    /// Looks into the front until a record at or above `position`, a blank or a marker comes up, or nothing is left.
-    pub(super) fn pull(&mut self, position: i64) -> Option<Marker> {
+    /// Looks into the front until something at or above `position` comes up, or nothing is left.
+    pub(super) fn pull(&mut self, position: i64) {
         loop {
-            match &self.head {
-                Some(Head::Record(record, _)) if record.offset < position => self.head = None,
-                Some(Head::Blank(blank)) if blank.until <= position => self.head = None,
-                Some(_) => return None,
-                None => {}
+            let passed = match &self.head {
+                Some(Head::Record(record, _)) => record.offset < position,
+                Some(Head::Marker(offset)) => *offset < position,
+                Some(Head::Blank(blank)) => blank.until <= position,
+                None => true,
+            };
+            if !passed {
+                return;
             }
+            self.head = None;
             if self.open.is_some() {
                 self.read_record();
                 continue;
             }
-            if let Some(marker) = self.settle(position) {
-                return Some(marker);
-            }
-            match self.queue.pop_front()? {
-                Item::Blank(blank) => self.head = Some(Head::Blank(blank)),
-                Item::Batch(batch) => self.open(&batch),
+            self.settle(position);
+            match self.queue.pop_front() {
+                None => return,
+                Some(Item::Blank(blank)) => self.head = Some(Head::Blank(blank)),
+                Some(Item::Marker(offset)) => self.head = Some(Head::Marker(offset)),
+                Some(Item::Batch(batch, shown)) => self.open(&batch, shown),
             }
         }
     }
@@ -177,30 +191,41 @@ impl Stream {
     /// Where the head stands, within `position..end`.
     pub(super) fn frontier(&self, position: i64, end: i64) -> Frontier {
         let frontier = match &self.head {
-            Some(Head::Record(record, _)) => Frontier::Record(record.offset),
+            Some(Head::Record(record, _)) => Frontier::Held(record.offset),
+            Some(Head::Marker(offset)) => Frontier::Held(*offset),
             Some(Head::Blank(blank)) => Frontier::Blank(blank.from.max(position)),
             None => Frontier::ReadTo(self.read_to),
         };
         if frontier.offset() >= end { Frontier::ReadTo(end) } else { frontier }
     }
 
-    pub(super) fn take_head(&mut self) -> Option<Head> {
-        self.head.take()
+    /// What stands at `at`, the lowest offset to be judged.
+    pub(super) fn take_held(&mut self, at: i64) -> Held {
+        match self.head.take() {
+            Some(Head::Record(record, Shown::Committed)) if record.offset == at => Held::Visible(record),
+            Some(Head::Record(record, Shown::RolledBack)) if record.offset == at => Held::RolledBack(record),
+            Some(Head::Marker(offset)) if offset == at => Held::Marker,
+            other => {
+                self.head = other;
+                Held::Nothing
+            }
+        }
     }
 
-    fn open(&mut self, batch: &FetchedBatch) {
-        let header = batch.header();
-        let (from, until) = (header.base_offset(), header.next_offset());
-        let presence = presence(batch);
-        let records = if batch.view().checksum_holds() {
-            records::decode(&batch.view(), Limits::default()).map_err(|error| error.to_string())
-        } else {
-            Err(CHECKSUM.to_owned())
-        };
-        match records {
-            Ok(records) => {
-                self.open = Some(Open { records: records.peekable(), presence, next: from, until });
+    pub(super) fn take_blank(&mut self) -> Option<Blank> {
+        match self.head.take() {
+            Some(Head::Blank(blank)) => Some(blank),
+            other => {
+                self.head = other;
+                None
             }
+        }
+    }
+
+    fn open(&mut self, batch: &FetchedBatch, shown: Shown) {
+        let (from, until) = (batch.header().base_offset(), batch.header().next_offset());
+        match decode(batch) {
+            Ok(records) => self.open = Some(Open { records: records.peekable(), shown, next: from, until }),
             Err(why) => self.head = Some(Head::Blank(Blank { from, until, cause: Cause::Unreadable(why) })),
         }
     }
@@ -219,7 +244,7 @@ impl Stream {
                     Some(Err(error)) => (record.offset, error),
                     _ => {
                         open.next = record.offset + 1;
-                        self.head = Some(Head::Record(record, open.presence));
+                        self.head = Some(Head::Record(record, open.shown));
                         return;
                     }
                 }
@@ -229,34 +254,4 @@ impl Stream {
         self.open = None;
         self.head = Some(Head::Blank(Blank { from, until, cause: Cause::Unreadable(error.to_string()) }));
     }
-
-    fn replace_front(&mut self, from: i64, until: i64, why: String) {
-        self.queue.pop_front();
-        self.queue.push_front(Item::Blank(Blank { from, until, cause: Cause::Unreadable(why) }));
-    }
-}
-
-const CHECKSUM: &str = "its checksum does not hold";
-
-/// What a record of this batch is until a marker says more.
-pub(super) fn presence(batch: &FetchedBatch) -> Presence {
-    let header = batch.header();
-    if header.is_transactional() {
-        Presence::Undecided { producer_id: header.producer_id() }
-    } else {
-        Presence::Visible
-    }
-}
-
-fn read_marker(batch: &FetchedBatch) -> Result<Option<Marker>, String> {
-    if !batch.view().checksum_holds() {
-        return Err(CHECKSUM.to_owned());
-    }
-    let producer_id = batch.header().producer_id();
-    let mut records = records::decode(&batch.view(), Limits::default()).map_err(|error| error.to_string())?;
-    // A control batch holds one record; the cleaner may have taken it.
-    let Some(record) = records.next() else { return Ok(None) };
-    let record = record.map_err(|error| error.to_string())?;
-    let outcome = record.key.as_deref().and_then(Outcome::from_key);
-    Ok(outcome.map(|outcome| Marker { producer_id, outcome }))
 }

@@ -1,8 +1,12 @@
 //! Batches for the tests of this folder: uncompressed, with a right checksum, and fields as no producer sets them.
 
 use bytes::Bytes;
+use lockstep_batch::records::control::{self, ControlKind};
 use lockstep_batch::records::{Header, Record, encode};
 use lockstep_batch::view::FetchedBatch;
+
+use super::Portion;
+use crate::transactions::AbortedTransaction;
 
 const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
@@ -79,6 +83,19 @@ pub(crate) fn batch(offsets: std::ops::Range<i64>) -> FetchedBatch {
     Plain::of(offsets.map(record).collect()).fetched()
 }
 
+/// One record with this key and value.
+pub(crate) fn keyed(offset: i64, key: &'static str, value: &'static str) -> FetchedBatch {
+    let value = Some(Bytes::from_static(value.as_bytes()));
+    Plain::of(vec![Record { key: Some(Bytes::from_static(key.as_bytes())), value, ..record(offset) }])
+        .fetched()
+}
+
+/// One tombstone.
+pub(crate) fn tombstone(offset: i64, key: &'static str) -> FetchedBatch {
+    Plain::of(vec![Record { key: Some(Bytes::from_static(key.as_bytes())), value: None, ..record(offset) }])
+        .fetched()
+}
+
 /// As [`batch`], in a transaction of `producer_id`.
 pub(crate) fn in_transaction(producer_id: i64, offsets: std::ops::Range<i64>) -> FetchedBatch {
     Plain { attributes: TRANSACTIONAL, producer_id, ..Plain::of(offsets.map(record).collect()) }.fetched()
@@ -101,4 +118,28 @@ pub(crate) fn marker(producer_id: i64, offset: i64, ends: Ends) -> FetchedBatch 
 pub(crate) fn emptied(offsets: std::ops::Range<i64>) -> FetchedBatch {
     let last_offset = offsets.end - 1;
     Plain { last_offset, records: Vec::new(), ..Plain::of(vec![record(offsets.start)]) }.fetched()
+}
+
+/// What a broker answers: `batches` of `log`, with the aborted transactions that reach into them.
+pub(crate) fn answered(log: &[FetchedBatch], batches: Vec<FetchedBatch>) -> Portion {
+    let (Some(first), Some(last)) = (batches.first(), batches.last()) else { return Portion::default() };
+    let (from, until) = (first.header().base_offset(), last.header().next_offset());
+    let mut begun: Vec<AbortedTransaction> = Vec::new();
+    let mut aborted = Vec::new();
+    for batch in log {
+        let (producer_id, offset) = (batch.header().producer_id(), batch.header().base_offset());
+        if !batch.header().is_control() && batch.header().is_transactional() {
+            if !begun.iter().any(|open| open.producer_id == producer_id) {
+                begun.push(AbortedTransaction { producer_id, first_offset: offset });
+            }
+        } else if let Ok(Some(kind)) = control::kind(&batch.view())
+            && let Some(at) = begun.iter().position(|open| open.producer_id == producer_id)
+        {
+            let ended = begun.remove(at);
+            if kind == ControlKind::Abort && offset >= from && ended.first_offset < until {
+                aborted.push(ended);
+            }
+        }
+    }
+    Portion { batches, aborted }
 }

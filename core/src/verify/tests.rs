@@ -8,23 +8,36 @@ use lockstep_batch::records::Record;
 use lockstep_batch::view::FetchedBatch;
 use proptest::prelude::*;
 
-use super::testing::{Ends, Plain, batch, emptied, in_transaction, marker, record};
-use super::{Comparer, Findings, Side, Step, Verdict};
+use super::testing::{Ends, Plain, answered, batch, emptied, in_transaction, keyed, marker, record};
+use super::{Cleanup, Comparer, Findings, Side, Step, Unseen, Verdict};
 
 /// Feeds both logs `portion` batches at a time; a log that has no more is read to `range.end`, and empty behind.
-fn compare_in(portion: usize, range: Range<i64>, here: &[FetchedBatch], there: &[FetchedBatch]) -> Findings {
-    let mut comparer = Comparer::new(range.clone());
-    let mut logs = [VecDeque::from(here.to_vec()), VecDeque::from(there.to_vec())];
+pub(super) fn compare_in(
+    portion: usize,
+    mut comparer: Comparer,
+    end: i64,
+    logs: [&[FetchedBatch]; 2],
+) -> Findings {
+    let mut left = logs.map(|log| VecDeque::from(log.to_vec()));
     for _ in 0..1_000_000 {
         match comparer.step() {
             Step::Moved => {}
-            Step::Done => return comparer.finish(),
-            Step::Need(side) => {
-                let log = &mut logs[side as usize];
-                for _ in 0..portion {
-                    // A batch behind the range is what proves the rest of it empty (M11).
-                    comparer.offer(side, log.pop_front().unwrap_or_else(|| batch(range.end..range.end + 1)));
+            Step::Done => {
+                let mut second = comparer.finish();
+                for side in [Side::Source, Side::Dest] {
+                    if second.wanted(side).is_some() {
+                        let log = logs[side as usize];
+                        second.offer(side, answered(log, log.to_vec()));
+                    }
                 }
+                return second.finish();
+            }
+            Step::Need(side) => {
+                let log = &mut left[side as usize];
+                // A batch behind the range is what proves the rest of it empty (M11).
+                let next = |_| log.pop_front().unwrap_or_else(|| batch(end..end + 1));
+                let batches = (0..portion).map(next).collect();
+                comparer.offer(side, answered(logs[side as usize], batches));
             }
         }
     }
@@ -32,14 +45,25 @@ fn compare_in(portion: usize, range: Range<i64>, here: &[FetchedBatch], there: &
 }
 
 fn compare(range: Range<i64>, here: &[FetchedBatch], there: &[FetchedBatch]) -> Findings {
-    let all = [1, 2, 100].map(|portion| compare_in(portion, range.clone(), here, there));
+    compare_as(Cleanup::Delete, range, here, there)
+}
+
+pub(super) fn compare_as(
+    cleanup: Cleanup,
+    range: Range<i64>,
+    here: &[FetchedBatch],
+    there: &[FetchedBatch],
+) -> Findings {
+    let all = [1, 2, 100]
+        .map(|portion| compare_in(portion, Comparer::new(range.clone(), cleanup), range.end, [here, there]));
     // Bytes offered depend on the portion, findings do not.
     let bare = |f: &Findings| Findings { source_bytes: 0, ..f.clone() };
     assert_eq!(bare(&all[0]), bare(&all[1]));
     assert_eq!(bare(&all[0]), bare(&all[2]));
     let [findings, ..] = all;
     let counted = findings.records_compared()
-        + findings.records_undecided
+        + findings.records_compacted
+        + findings.records_undecided()
         + findings.offsets_without_record
         + findings.offsets_expired
         + findings.offsets_unread;
@@ -49,11 +73,11 @@ fn compare(range: Range<i64>, here: &[FetchedBatch], there: &[FetchedBatch]) -> 
     findings
 }
 
-fn words(findings: &Findings) -> Vec<(i64, &str)> {
+pub(super) fn words(findings: &Findings) -> Vec<(i64, &str)> {
     findings.differences.iter().map(|d| (d.offset, d.what.as_str())).collect()
 }
 
-fn with_value(offset: i64, value: &'static str) -> Record {
+pub(super) fn with_value(offset: i64, value: &'static str) -> Record {
     Record { value: Some(Bytes::from_static(value.as_bytes())), ..record(offset) }
 }
 
@@ -135,6 +159,7 @@ fn holes_on_both_sides_are_counted_not_compared() {
     let findings = compare(0..20, &here, &there);
     assert_eq!(findings.verdict(), Verdict::Identical);
     assert_eq!((findings.records_equal, findings.offsets_without_record), (11, 9));
+    assert_eq!((findings.source_unseen.markers, findings.dest_unseen.markers), (0, 2));
 }
 
 #[test]
@@ -181,41 +206,41 @@ fn bytes_behind_the_last_record_are_unreadable_even_at_the_very_end() {
 
 #[test]
 fn a_side_that_cannot_be_read_on_leaves_the_rest_unknown() {
-    let mut comparer = Comparer::new(0..30);
-    comparer.offer(Side::Source, batch(0..30));
-    comparer.offer(Side::Dest, batch(0..10));
+    let mut comparer = Comparer::new(0..30, Cleanup::Delete);
+    comparer.offer(Side::Source, answered(&[], vec![batch(0..30)]));
+    comparer.offer(Side::Dest, answered(&[], vec![batch(0..10)]));
     comparer.unreadable(Side::Dest, "no leader for 30 s".to_owned());
     while comparer.step() == Step::Moved {}
     assert_eq!(comparer.step(), Step::Done);
-    let findings = comparer.finish();
+    let findings = comparer.finish().finish();
     assert_eq!(findings.verdict(), Verdict::Unknown);
     assert_eq!((findings.records_equal, findings.offsets_unread), (10, 20));
 }
 
 #[test]
 fn what_was_never_offered_is_unread() {
-    let mut comparer = Comparer::new(0..30);
-    comparer.offer(Side::Source, batch(0..10));
-    comparer.offer(Side::Dest, batch(0..10));
+    let mut comparer = Comparer::new(0..30, Cleanup::Delete);
+    comparer.offer(Side::Source, answered(&[], vec![batch(0..10)]));
+    comparer.offer(Side::Dest, answered(&[], vec![batch(0..10)]));
     assert_eq!(comparer.step(), Step::Moved);
     assert_eq!(comparer.step(), Step::Need(Side::Source));
     assert_eq!((comparer.position(), comparer.read_to(Side::Dest)), (10, 10));
-    let findings = comparer.finish();
+    let findings = comparer.finish().finish();
     assert_eq!((findings.verdict(), findings.offsets_unread), (Verdict::Unknown, 20));
 }
 
 #[test]
 fn what_retention_took_meanwhile_is_counted_apart() {
     for side in [Side::Source, Side::Dest] {
-        let mut comparer = Comparer::new(0..30);
+        let mut comparer = Comparer::new(0..30, Cleanup::Delete);
         let other = if side == Side::Source { Side::Dest } else { Side::Source };
-        comparer.offer(side, batch(0..10));
+        comparer.offer(side, answered(&[], vec![batch(0..10)]));
         comparer.expired(side, 20);
-        comparer.offer(side, batch(20..30));
-        comparer.offer(other, batch(0..15));
-        comparer.offer(other, batch(15..30));
+        comparer.offer(side, answered(&[], vec![batch(20..30)]));
+        comparer.offer(other, answered(&[], vec![batch(0..15)]));
+        comparer.offer(other, answered(&[], vec![batch(15..30)]));
         while comparer.step() == Step::Moved {}
-        let findings = comparer.finish();
+        let findings = comparer.finish().finish();
         assert_eq!(findings.verdict(), Verdict::Identical);
         assert_eq!((findings.records_equal, findings.offsets_expired), (20, 10));
     }
@@ -238,24 +263,61 @@ fn rolled_back_records_are_no_records() {
         marker(4, 8, Ends::Abort),
         marker(5, 9, Ends::Commit),
     ];
-    let there = [batch(5..8), batch(10..11)];
+    let unseen = |markers, rolled_back| Unseen { markers, rolled_back };
+    // As the mirror writes it: a marker for each offset that no consumer sees (M12).
+    let marked: Vec<_> = [0, 1, 2, 3, 4, 8, 9].map(|offset| marker(99, offset, Ends::Abort)).into();
+    let there = [&marked[..5], &[batch(5..8)], &marked[5..]].concat();
     let findings = compare(0..10, &here, &there);
     assert_eq!(findings.verdict(), Verdict::Identical);
     assert_eq!((findings.records_equal, findings.offsets_without_record), (3, 7));
+    assert_eq!((findings.source_unseen, findings.dest_unseen), (unseen(2, 5), unseen(7, 0)));
+    let findings = compare(0..10, &here, &[batch(5..8)]);
+    assert_eq!((findings.verdict(), findings.dest_unseen), (Verdict::Identical, unseen(0, 0)));
 }
 
 #[test]
 fn a_rolled_back_record_that_is_visible_on_the_destination_is_a_difference() {
     let here = [in_transaction(4, 0..5), marker(4, 5, Ends::Abort)];
-    let findings = compare(0..6, &here, &[batch(0..5)]);
-    assert_eq!(findings.records_different, 5);
-    assert_eq!(words(&findings), [(0, "rolled back here, visible there")]);
+    for cleanup in [Cleanup::Delete, Cleanup::Compact, Cleanup::Unknown] {
+        // Not even the later record of its key explains it: the offset is known not to be a hole.
+        let later = [&here[..], &[keyed(6, "key-0", "x")]].concat();
+        let findings = compare_as(cleanup, 0..7, &later, &[batch(0..5), keyed(6, "key-0", "x")]);
+        assert_eq!((findings.verdict(), findings.records_different), (Verdict::Different, 5));
+        assert_eq!(words(&findings)[0], (0, "rolled back here, visible there"));
+    }
     let findings = compare(0..6, &[batch(0..5)], &here);
-    assert_eq!(words(&findings), [(0, "committed here, rolled back there")]);
+    assert_eq!(words(&findings)[0], (0, "committed here, rolled back there"));
 }
 
 #[test]
-fn a_committed_record_that_is_missing_is_found_when_its_marker_comes() {
+fn a_marker_is_no_record_and_a_record_no_marker() {
+    let marked = [marker(99, 0, Ends::Abort), batch(1..3)];
+    for cleanup in [Cleanup::Delete, Cleanup::Compact, Cleanup::Unknown] {
+        let findings = compare_as(cleanup, 0..3, &[batch(0..3)], &marked);
+        assert_eq!(words(&findings), [(0, "committed here, a marker there")]);
+        let findings = compare_as(cleanup, 0..3, &marked, &[batch(0..3)]);
+        assert_eq!(words(&findings), [(0, "a marker here, visible there")]);
+    }
+}
+
+#[test]
+fn a_rolled_back_record_on_the_destination_needs_the_same_at_the_source() {
+    let rolled_back = [in_transaction(4, 0..2), marker(4, 2, Ends::Abort)];
+    let markers = [0, 1, 2].map(|offset| marker(99, offset, Ends::Abort));
+    for here in [&markers[..], &[]] {
+        let findings = compare(0..3, here, &rolled_back);
+        assert_eq!(findings.records_different, 2);
+        assert!(words(&findings)[0].1.contains("visible to read_uncommitted"), "{findings:?}");
+    }
+    // What the source's cleaner has taken.
+    assert_eq!(compare_as(Cleanup::Compact, 0..3, &[], &rolled_back).verdict(), Verdict::Identical);
+    let other = Plain { attributes: 0x10, producer_id: 4, ..Plain::of(vec![record(0), with_value(1, "x")]) };
+    let findings = compare(0..3, &rolled_back, &[other.fetched(), marker(4, 2, Ends::Abort)]);
+    assert!(words(&findings)[0].1.starts_with("rolled back on both sides, but value"), "{findings:?}");
+}
+
+#[test]
+fn a_committed_record_that_is_missing_is_found() {
     let here = [in_transaction(4, 0..5), batch(5..6), marker(4, 6, Ends::Commit)];
     let findings = compare(0..7, &here, &[batch(0..2), batch(3..6)]);
     assert_eq!(findings.verdict(), Verdict::Different);
@@ -264,10 +326,10 @@ fn a_committed_record_that_is_missing_is_found_when_its_marker_comes() {
 }
 
 #[test]
-fn a_transaction_without_its_marker_is_undecided() {
-    let findings = compare(0..6, &[in_transaction(4, 0..5), batch(5..6)], &[batch(0..6)]);
-    assert_eq!(findings.verdict(), Verdict::Unknown);
-    assert_eq!((findings.records_equal, findings.records_undecided), (1, 5));
+fn a_commit_marker_that_the_cleaner_took_leaves_its_records_committed() {
+    let here = [in_transaction(4, 0..5), emptied(5..6)];
+    let findings = compare(0..6, &here, &[batch(0..5), marker(99, 5, Ends::Commit)]);
+    assert_eq!((findings.verdict(), findings.records_equal), (Verdict::Identical, 5));
 }
 
 #[test]
@@ -277,19 +339,37 @@ fn transactions_on_both_sides_must_end_alike() {
     assert_eq!(verdict(Ends::Commit, Ends::Commit), Verdict::Identical);
     assert_eq!(verdict(Ends::Abort, Ends::Abort), Verdict::Identical);
     assert_eq!(verdict(Ends::Commit, Ends::Abort), Verdict::Different);
+    assert_eq!(verdict(Ends::Abort, Ends::Commit), Verdict::Different);
 }
 
 #[test]
-fn a_marker_lost_with_unreadable_bytes_decides_nothing() {
-    let mut bytes = marker(4, 5, Ends::Abort);
-    let mut broken = bytes.bytes().to_vec();
+fn what_follows_an_unreadable_marker_in_the_same_answer_is_unknown() {
+    let mut broken = marker(4, 5, Ends::Abort).bytes().to_vec();
     *broken.last_mut().unwrap() ^= 1;
-    bytes = FetchedBatch::parse(Bytes::from(broken)).unwrap();
-    // The commit belongs to the second transaction, not to the first.
-    let here = [in_transaction(4, 0..5), bytes, in_transaction(4, 6..8), marker(4, 8, Ends::Commit)];
-    let findings = compare(0..9, &here, &[batch(0..5), batch(6..8)]);
-    assert_eq!(findings.verdict(), Verdict::Unknown);
-    assert_eq!((findings.records_equal, findings.records_undecided, findings.offsets_unread), (2, 5, 1));
+    let broken = FetchedBatch::parse(Bytes::from(broken)).unwrap();
+    // The list names the first transaction; whether the second is void depends on the marker between them.
+    let here = [in_transaction(4, 0..5), broken, in_transaction(4, 6..8), marker(4, 8, Ends::Commit)];
+    let there = [batch(6..8)];
+    let mut comparer = Comparer::new(0..9, Cleanup::Delete);
+    let aborted = vec![crate::transactions::AbortedTransaction { producer_id: 4, first_offset: 0 }];
+    comparer.offer(Side::Source, super::Portion { batches: here.to_vec(), aborted });
+    comparer.offer(Side::Dest, answered(&there, vec![there[0].clone(), batch(9..10)]));
+    while comparer.step() == Step::Moved {}
+    let findings = comparer.finish().finish();
+    assert_eq!((findings.verdict(), findings.offsets_unread), (Verdict::Unknown, 3), "{findings:?}");
+}
+
+#[test]
+fn batches_that_lie_before_are_no_news_but_their_markers_count() {
+    // A fetch from 6 answers with the batch before: it ends the transaction that the list still names.
+    let log = [in_transaction(4, 0..5), marker(4, 5, Ends::Abort), in_transaction(4, 6..8)];
+    let mut comparer = Comparer::new(6..8, Cleanup::Delete);
+    let aborted = vec![crate::transactions::AbortedTransaction { producer_id: 4, first_offset: 0 }];
+    comparer.offer(Side::Source, super::Portion { batches: log[1..].to_vec(), aborted });
+    comparer.offer(Side::Dest, answered(&[], vec![batch(6..8)]));
+    while comparer.step() == Step::Moved {}
+    let findings = comparer.finish().finish();
+    assert_eq!((findings.verdict(), findings.records_equal), (Verdict::Identical, 2), "{findings:?}");
 }
 
 /// A log with holes, cut into batches at random.

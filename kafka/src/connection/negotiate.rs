@@ -70,7 +70,7 @@ async fn ask(
     }
     let body = connection.encode(api, version, &request)?;
     let mut pending = connection.submit(api, version, vec![body], settings.connect_timeout).await?;
-    let frame = pending.frame().await?;
+    let frame = pending.frame().await?.bytes;
     let refused = frame.get(4..6) == Some(&ErrorCode::UNSUPPORTED_VERSION.0.to_be_bytes()[..]);
     let shape = if refused { OLD } else { version };
     decode(api, shape, &frame).map_err(|why| {

@@ -5,9 +5,9 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
+use super::memory::Frame;
 use crate::error::Loss;
 use crate::settings::HostPort;
 
@@ -28,7 +28,7 @@ struct Waiting {
     correlation: i32,
     /// The most that this request's answer may take.
     bytes_max: usize,
-    answer: oneshot::Sender<Bytes>,
+    answer: oneshot::Sender<Frame>,
 }
 
 impl Pipe {
@@ -41,7 +41,7 @@ impl Pipe {
         &self,
         correlation: i32,
         bytes_max: usize,
-        answer: oneshot::Sender<Bytes>,
+        answer: oneshot::Sender<Frame>,
     ) -> Result<(), Arc<Loss>> {
         let mut state = self.state();
         match &state.cause {
@@ -59,7 +59,7 @@ impl Pipe {
     }
 
     /// Hands a frame to the first waiter, whose it must be.
-    pub(super) fn deliver(&self, found: i32, frame: Bytes) -> Result<(), Loss> {
+    pub(super) fn deliver(&self, found: i32, frame: Frame) -> Result<(), Loss> {
         let waiting = self.state().waiting.pop_front().ok_or(Loss::Unasked)?;
         if waiting.correlation != found {
             return Err(Loss::OutOfOrder { expected: waiting.correlation, found });

@@ -1,13 +1,14 @@
 //! Cuts the incoming bytes into frames and hands each to its waiter, until the connection is lost.
-//! Promises: a frame's bytes are read into place once and shared from there; no frame exceeds what its
-//! request allows, and none that nobody waits for is read.
+//! Promises: a frame's bytes are read into place once and shared from there, the large ones in memory that is used
+//! again; no frame exceeds what its request allows, and none that nobody waits for is read.
 //! Never decodes an answer: that happens in the task that waits for it.
 
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use tokio::io::{AsyncReadExt, ReadHalf};
 
+use super::memory::{Frame, LARGE_BYTES, Memory};
 use super::pipe::Pipe;
 use crate::dial::Stream;
 use crate::error::Loss;
@@ -15,16 +16,17 @@ use crate::error::Loss;
 /// At the start of every answer.
 pub(super) const CORRELATION_BYTES: usize = 4;
 const LENGTH_BYTES: usize = 4;
-/// Room for small answers; large ones get exactly what they need.
+/// Room for small answers.
 const READ_AHEAD: usize = 16 << 10;
 
 pub(super) async fn run(pipe: Arc<Pipe>, mut stream: ReadHalf<Box<dyn Stream>>) {
     let reading = async {
         let mut buffer = BytesMut::new();
+        let mut memory = Memory::default();
         loop {
-            let frame = read_frame(&mut stream, &mut buffer, &pipe).await?;
+            let frame = read_frame(&mut stream, &mut buffer, &mut memory, &pipe).await?;
             // `read_frame` refuses frames too short for the correlation id.
-            let correlation = frame.slice(..CORRELATION_BYTES).get_i32();
+            let correlation = frame.bytes.slice(..CORRELATION_BYTES).get_i32();
             pipe.deliver(correlation, frame)?;
         }
     };
@@ -40,13 +42,36 @@ pub(super) async fn run(pipe: Arc<Pipe>, mut stream: ReadHalf<Box<dyn Stream>>) 
 async fn read_frame(
     stream: &mut ReadHalf<Box<dyn Stream>>,
     buffer: &mut BytesMut,
+    memory: &mut Memory,
     pipe: &Pipe,
-) -> Result<Bytes, Loss> {
+) -> Result<Frame, Loss> {
     fill(stream, buffer, LENGTH_BYTES).await?;
     let claimed = buffer.get_i32();
     let length = frame_length(claimed, pipe)?;
+    if length >= LARGE_BYTES {
+        return large_frame(stream, buffer, memory, length).await;
+    }
+    memory.not_needed();
     fill(stream, buffer, length).await?;
-    Ok(buffer.split_to(length).freeze())
+    Ok(Frame { bytes: buffer.split_to(length).freeze(), held_bytes: length })
+}
+
+/// What was read ahead is copied, the rest goes straight into place.
+async fn large_frame(
+    stream: &mut ReadHalf<Box<dyn Stream>>,
+    buffer: &mut BytesMut,
+    memory: &mut Memory,
+    length: usize,
+) -> Result<Frame, Loss> {
+    let mut place = memory.take(length);
+    place.put(buffer.split_to(length.min(buffer.len())));
+    while place.len() < length {
+        let missing = length - place.len();
+        if stream.read_buf(&mut (&mut place).limit(missing)).await? == 0 {
+            return Err(Loss::ClosedByPeer);
+        }
+    }
+    Ok(memory.frame(place))
 }
 
 /// Reads until `needed` bytes are there.

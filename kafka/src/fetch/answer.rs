@@ -19,7 +19,7 @@ use crate::versions::Api;
 /// What a fetch brought.
 #[derive(Clone, Debug)]
 pub struct FetchAnswer {
-    /// Bytes of the whole frame; any slice of it keeps all of it in memory.
+    /// Memory of the whole frame, at least its length; any slice of it keeps all of it.
     pub frame_bytes: usize,
     /// In a session: only partitions with news. Absence says nothing about a log's end (M11).
     pub partitions: Vec<FetchedPartition>,

@@ -56,7 +56,7 @@ impl Engine {
                     let input = match facts {
                         Ok(facts) => {
                             if let Some(slot) = self.slots.get_mut(&tp) {
-                                slot.dest_start = Some(facts.dest_start);
+                                slot.looked(&facts, now.wall);
                             }
                             Input::Facts(Box::new(facts))
                         }

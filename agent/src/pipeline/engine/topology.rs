@@ -44,7 +44,7 @@ impl Engine {
                 ready.source_id,
                 ownership,
             );
-            self.slots.insert(tp.clone(), Slot::new(machine));
+            self.slots.insert(tp.clone(), Slot::new(machine, ready.delete_retention_ms));
             self.routes.follow_source(&source, std::iter::once(&tp));
             self.routes.follow_dest(&dest, std::iter::once(&tp));
             self.due.insert((now.mono, tp));

@@ -1,27 +1,34 @@
-//! The simulated world: virtual time, the mirrors and their connections, and what befalls them. Both logs are in
-//! `clusters`, the reading of facts is in `looks`. Promises: the same script gives the same story, told line by
-//! line, and no mirror ever counts on a batch that is not where it belongs. Tests only.
+//! The simulated world: virtual time, the mirrors and their connections, and what befalls them. The source is in
+//! `source`, what lands on the destination in `clusters`, the reading of facts in `looks`. Promises: the same script
+//! gives the same story, told line by line, and no mirror ever counts on what is not where it belongs. Tests only.
 
 mod clusters;
 mod looks;
+mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use bytes::Bytes;
 use lockstep_batch::rewrite::MirroredBatch;
 use looks::Look;
 
-use super::script::{Age, Crowd, Script, Tape};
-use crate::ids::{ProducerIdentity, SourceOffset, TopicId};
-use crate::mirror::copying::{Append, AppendAnswer};
+use source::Source;
+
+use super::script::{Crowd, Script, Tape};
+use crate::ids::{DestOffset, ProducerIdentity, SourceOffset, TopicId};
+use crate::mirror::copying::{Append, AppendAnswer, Filling};
+use crate::mirror::cost::AlignmentBudget;
 use crate::mirror::guard::{Guard, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
+use crate::mirror::markers::{MarkerAnswer, MarkerRun};
 use crate::mirror::opening::{Displaced, Ownership};
 use crate::mirror::partition::{Action, Input, Partition, Phase, Settings, SourceEnds};
-use crate::mirror::testing::DestLog;
+use crate::mirror::queue::Holes;
+use crate::mirror::testing::{DestLog, Slot};
 use crate::mirror::verdict::Verdict;
 use crate::mirror::window::Ticket;
 use crate::mirror::{Millis, Now, Trouble, WallMillis};
+use crate::transactions::AbortedTransaction;
 
 const OURS: ProducerIdentity = ProducerIdentity { id: 7, epoch: 3 };
 const WALL_START: i64 = 1_700_000_000_000;
@@ -29,18 +36,11 @@ const TWO_DAYS_MS: i64 = 2 * PRODUCER_ID_EXPIRATION_MS_DEFAULT;
 /// How long after its connection broke a request may still land.
 const LIMBO_MS: u64 = 600;
 const TICK_MS: u64 = 100;
+const PROBE_MS: u64 = 700;
 /// After the tape has run out, everything has to be equal within this time.
 const HEALING_MS: u64 = 60_000;
 /// The source's last batch comes only after so long a peace: a mirror that slipped unseen meets it.
 const QUIET_MS: u64 = 10_000;
-
-#[derive(Debug)]
-struct SourceBatch {
-    base: i64,
-    next: i64,
-    bytes: Bytes,
-    payload: Bytes,
-}
 
 /// One life of a mirror process.
 #[derive(Debug)]
@@ -51,12 +51,26 @@ struct Mirror {
     connection: u64,
     /// Requests on one connection land in order.
     last_landing: u64,
-    unanswered: BTreeMap<Ticket, u64>,
+    unanswered: BTreeMap<Ticket, Asked>,
 }
 
-#[derive(Debug)]
+/// What waits for an answer.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Append,
+    Markers,
+}
+
+#[derive(Clone, Debug)]
+enum Body {
+    Batch(MirroredBatch),
+    /// So many markers, with the coordinator epochs behind this one. `taken`: of the run, so far.
+    Markers { above: i32, left: u32, taken: u32, run: MarkerRun, refused: bool },
+}
+
+#[derive(Clone, Debug)]
 struct Request {
-    batch: MirroredBatch,
+    body: Body,
     connection: u64,
     /// Who waits for the answer; nobody once the connection is broken.
     asker: Option<(u64, Ticket)>,
@@ -69,18 +83,36 @@ enum Event {
     Look { life: u64, displaced: Option<Displaced>, look: Look },
     Tell { life: u64, input: Input<Rc<()>> },
     Fetch { life: u64, at: SourceOffset },
-    FetchAnswer { life: u64, at: SourceOffset, records: Bytes, ends: SourceEnds },
+    FetchAnswer {
+        life: u64,
+        at: SourceOffset,
+        records: Bytes,
+        aborted: Vec<AbortedTransaction>,
+        ends: SourceEnds,
+    },
     Land { request: u64 },
+    /// Behind a run of markers, by whoever sent it.
+    ReadEnd { life: u64, run: MarkerRun, taken: u32, above: i32 },
     AnswerAppend { life: u64, ticket: Ticket, answer: AppendAnswer },
+    AnswerMarkers { life: u64, ticket: Ticket, answer: MarkerAnswer },
+    /// The mirrors look at the destination's high watermark.
+    Probe,
 }
 
-/// The first batch on the destination that is not where it belongs.
+/// The first record or marker on the destination that is not where it belongs.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Misplaced {
     /// The destination offset where it stands.
     at: i64,
+    pub(super) what: Astray,
     /// How often the destination had forgotten the producer by then.
     pub(super) forgets: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Astray {
+    Record,
+    Marker,
 }
 
 /// One source log, one destination partition, up to two mirrors of one link that know nothing of each other, and a
@@ -90,19 +122,21 @@ pub(super) struct Misplaced {
 ///   records stand there.
 /// - When a connection breaks or a mirror is killed, a prefix of what was on its way still lands, within
 ///   [`LIMBO_MS`]: less than the standstill of two seconds.
-/// - A batch can be damaged on the way: refused.
+/// - A batch can be damaged on the way, or have been damaged on its way from the source: refused.
+/// - A run of markers lands as a whole or one by one with anything in between; its answer tells the end read some
+///   time later, or is lost. Sometimes only a part of it is written, as by the slow way (M15).
 /// - The destination may forget the producer once its newest record is older than the expiration (M6).
 /// - Facts are read one after the other: the producer, the end, the producer again (M8); anything may land in
 ///   between, and a look may take seconds. It has failed if the producer's two entries differ.
-/// - Fetch answers are slow, empty, damaged (never twice alike), or from before a rewind.
+/// - Fetch answers are slow, empty, damaged (never twice alike), or from before a rewind. They reach to the last
+///   stable offset: transactions stay open for a while.
 pub(super) struct World {
     clock: u64,
     tape: Tape,
     crowd: Crowd,
     expiration_ms: i64,
-    /// Still to be written into the source.
-    coming: Vec<(i32, Age)>,
-    source: Vec<SourceBatch>,
+    holes: Holes,
+    source: Source,
     dest: DestLog,
     mirrors: [Option<Mirror>; 2],
     requests: BTreeMap<u64, Request>,
@@ -111,24 +145,26 @@ pub(super) struct World {
     pub(super) permit: Rc<()>,
     /// No two damages are alike.
     damages: u8,
+    /// Batches whose payload was damaged once.
+    damaged: BTreeSet<i64>,
     /// How often the destination has forgotten the producer.
     forgets: u32,
     pub(super) misplaced: Option<Misplaced>,
+    /// A marker stands where the source had nothing stable yet, and rightly so in the end.
+    pub(super) ran_ahead: bool,
     pub(super) verdicts: Vec<Verdict>,
     pub(super) story: Vec<String>,
 }
 
 impl World {
     pub(super) fn new(script: Script) -> Self {
-        let mut coming = script.batches;
-        coming.reverse();
         let mut world = Self {
             clock: 0,
             tape: script.tape,
             crowd: script.crowd,
             expiration_ms: script.expiration_ms,
-            coming,
-            source: Vec::new(),
+            holes: script.holes,
+            source: Source::new(script.items, script.last),
             dest: DestLog::default(),
             mirrors: [None, None],
             requests: BTreeMap::new(),
@@ -136,8 +172,10 @@ impl World {
             names: 0,
             permit: Rc::new(()),
             damages: 0,
+            damaged: BTreeSet::new(),
             forgets: 0,
             misplaced: None,
+            ran_ahead: false,
             verdicts: Vec::new(),
             story: Vec::new(),
         };
@@ -147,6 +185,7 @@ impl World {
         world.start(0, ownership);
         world.at(0, Event::Tick);
         world.at(0, Event::Chaos);
+        world.at(PROBE_MS, Event::Probe);
         world
     }
 
@@ -175,11 +214,15 @@ impl World {
     }
 
     pub(super) fn is_equal(&self) -> bool {
-        self.misplaced.is_none() && self.dest.batches.len() == self.source.len() && self.coming.is_empty()
+        self.misplaced.is_none() && self.source.has_all() && self.dest.end() == self.source.end()
     }
 
     pub(super) fn everyone_has_stopped(&self) -> bool {
         self.mirrors.iter().flatten().all(|mirror| matches!(mirror.machine.phase(), Phase::Stopped(_)))
+    }
+
+    pub(super) fn has_markers(&self) -> bool {
+        self.dest.slots.contains(&Slot::Marker)
     }
 
     fn now(&self) -> Now {
@@ -225,12 +268,13 @@ impl World {
             Event::Look { life, displaced, look } => self.look(life, displaced, look),
             Event::Tell { life, input } => self.feed(life, input),
             Event::Fetch { life, at } => self.fetch(life, at),
-            Event::FetchAnswer { life, at, records, ends } => {
+            Event::Probe => self.probe(),
+            Event::FetchAnswer { life, at, records, aborted, ends } => {
                 if let Some(mirror) = self.mirror(life) {
                     mirror.fetching = false;
                 }
                 let permit = Rc::clone(&self.permit);
-                self.feed(life, Input::Fetched { at, records, ends, permit });
+                self.feed(life, Input::Fetched { at, records, aborted, ends, permit });
             }
             Event::Land { request } => self.land(request),
             Event::AnswerAppend { life, ticket, answer } => {
@@ -238,7 +282,22 @@ impl World {
                     self.feed(life, Input::Appended { ticket, answer });
                 }
             }
+            Event::ReadEnd { life, run, taken, above } => self.read_end(life, run, taken, above),
+            Event::AnswerMarkers { life, ticket, answer } => {
+                if self.mirror(life).is_some_and(|mirror| mirror.unanswered.remove(&ticket).is_some()) {
+                    self.feed(life, Input::Marked { ticket, answer });
+                }
+            }
         }
+    }
+
+    fn probe(&mut self) {
+        let lives: Vec<_> = self.mirrors.iter().flatten().map(|mirror| mirror.life).collect();
+        for life in lives {
+            let high_watermark = DestOffset(self.dest.end());
+            self.feed(life, Input::DestMoved { high_watermark });
+        }
+        self.at(self.clock + PROBE_MS, Event::Probe);
     }
 
     fn mirror(&mut self, life: u64) -> Option<&mut Mirror> {
@@ -275,7 +334,10 @@ impl World {
                 let delay = self.tape.delay();
                 self.at(at.0.max(self.clock) + delay, Event::Look { life, displaced, look: Look::Producer });
             }
-            Action::Append(append) => self.send(life, append),
+            Action::Append(append) => self.send_batch(life, append),
+            Action::Mark(run) => self.send_markers(life, run),
+            Action::Announce { from, cost } => self.tell(format!("mirror {life} announces {cost} from {from}")),
+            Action::Lost(span) => panic!("nothing expires here: {span:?}"),
             Action::Receipt(receipt) => self.count_on(receipt.next.0, "a receipt"),
             Action::Opened { end } => {
                 self.tell(format!("mirror {life} goes on at {end}"));
@@ -290,34 +352,50 @@ impl World {
 
     /// Whatever befalls, no mirror counts on more than what stands where it belongs.
     fn count_on(&self, end: i64, who: &str) {
-        let right = self.misplaced.map_or(self.dest.end, |m| m.at);
+        let right = self.misplaced.map_or(self.dest.end(), |m| m.at);
         assert!(end <= right, "{who} counts on {end}, right is {right}\n{}", self.story.join("\n"));
     }
 
-    fn send(&mut self, life: u64, append: Append) {
+    fn send_batch(&mut self, life: u64, append: Append) {
+        self.tell(format!(
+            "mirror {life} sends {} records for {} with sequence {}",
+            append.batch.record_count(),
+            append.expect,
+            append.batch.stamp().base_sequence
+        ));
+        self.send(life, append.ticket, Asked::Append, Body::Batch(append.batch));
+    }
+
+    fn send_markers(&mut self, life: u64, run: MarkerRun) {
+        let above = run.above_coordinator_epoch;
+        self.tell(format!("mirror {life} sends {} markers for {} above {above}", run.count, run.from));
+        let fewer = self.tape.once_in(8) && run.count > 1;
+        let left = if fewer { 1 + self.tape.pick(run.count as usize - 1) as u32 } else { run.count };
+        self.send(life, run.ticket, Asked::Markers, Body::Markers { above, left, taken: 0, run, refused: false });
+    }
+
+    fn send(&mut self, life: u64, ticket: Ticket, asked: Asked, body: Body) {
         let delay = self.tape.delay();
         let clock = self.clock;
         let Some(mirror) = self.mirror(life) else { return };
         let landing = (clock + delay).max(mirror.last_landing);
         mirror.last_landing = landing;
         let connection = mirror.connection;
-        mirror.unanswered.insert(append.ticket, connection);
-        self.tell(format!(
-            "mirror {life} sends the batch for {} with sequence {}",
-            append.expect,
-            append.batch.stamp().base_sequence
-        ));
-        let request = Request { batch: append.batch, connection, asker: Some((life, append.ticket)) };
+        mirror.unanswered.insert(ticket, asked);
         let name = self.name();
-        self.requests.insert(name, request);
+        self.requests.insert(name, Request { body, connection, asker: Some((life, ticket)) });
         self.at(landing, Event::Land { request: name });
     }
 
     fn start(&mut self, slot: usize, ownership: Ownership) {
         let life = self.name();
         let connection = self.name();
-        let settings =
-            Settings { identity: OURS, guard: Guard::new(self.expiration_ms), buffered_bytes_max: 600 };
+        let settings = Settings {
+            identity: OURS,
+            guard: Guard::new(self.expiration_ms),
+            filling: Filling { holes: self.holes, budget: AlignmentBudget::default() },
+            buffered_bytes_max: 900,
+        };
         let machine = Partition::new(settings, TopicId([1; 16]), ownership);
         self.mirrors[slot] = Some(Mirror {
             life,
@@ -345,9 +423,13 @@ impl World {
         let unanswered = std::mem::take(&mut mirror.unanswered);
         self.tell(format!("mirror {life} loses its connection"));
         self.leave_in_limbo(broken);
-        for ticket in unanswered.into_keys() {
-            let answer = AppendAnswer::Failed(Trouble::soon("connection lost"));
-            self.feed(life, Input::Appended { ticket, answer });
+        for (ticket, asked) in unanswered {
+            let trouble = Trouble::soon("connection lost");
+            let input = match asked {
+                Asked::Append => Input::Appended { ticket, answer: AppendAnswer::Failed(trouble) },
+                Asked::Markers => Input::Marked { ticket, answer: MarkerAnswer::Failed(trouble) },
+            };
+            self.feed(life, input);
         }
     }
 
@@ -358,13 +440,29 @@ impl World {
         let mut landing = self.clock;
         let mut reaches = true;
         for name in on_its_way {
-            let Some(request) = self.requests.remove(&name) else { continue };
+            let Some(mut request) = self.requests.remove(&name) else { continue };
             reaches = reaches && self.tape.pick(4) != 0;
-            if reaches {
+            if !reaches {
+                continue;
+            }
+            request.asker = None;
+            // Of a run of markers any prefix, each at its own moment.
+            let pieces = match &mut request.body {
+                Body::Markers { left, .. } => {
+                    let pieces = 1 + self.tape.pick(*left as usize);
+                    *left = 1;
+                    pieces
+                }
+                Body::Batch(_) => 1,
+            };
+            for _ in 0..pieces {
                 landing = (landing + self.tape.delay()).min(self.clock + LIMBO_MS);
                 let late = self.name();
-                self.requests.insert(late, Request { asker: None, ..request });
+                self.requests.insert(late, request.clone());
                 self.at(landing, Event::Land { request: late });
+                if let Body::Markers { above, .. } = &mut request.body {
+                    *above += 1;
+                }
             }
         }
     }

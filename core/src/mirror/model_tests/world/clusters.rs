@@ -1,80 +1,142 @@
-//! Both clusters of the simulated world: the source's log that grows, the destination's that is written, and
-//! what they answer when they are read. Every batch that lands is checked against its place. Tests only.
+//! Both clusters of the simulated world: the source that grows, the destination that is written, and what they
+//! answer. Every record and marker that lands is checked against its place. Tests only.
 
-use bytes::BytesMut;
-
-use super::{Age, Event, Misplaced, Request, SourceBatch, TWO_DAYS_MS, World};
+use super::source::{Shape, Truth};
+use super::{Astray, Body, Event, Misplaced, Request, TWO_DAYS_MS, World};
 use crate::ids::{DestOffset, SourceOffset};
 use crate::mirror::Trouble;
 use crate::mirror::copying::AppendAnswer;
+use crate::mirror::markers::{MarkerAnswer, MarkerRun};
 use crate::mirror::partition::SourceEnds;
-use crate::mirror::testing::{Answer, BatchKind, stamped};
+use crate::mirror::queue::Holes;
+use crate::mirror::testing::{Answer, Slot};
+use lockstep_batch::records::Record;
+
+use super::super::script::Age;
 
 impl World {
     /// All but the last batch, which comes when everything is quiet.
     pub(super) fn grow_but_one(&mut self, count: usize) {
-        self.grow(count.min(self.coming.len().saturating_sub(1)));
+        self.grow(count.min(self.source.coming().saturating_sub(1)));
     }
 
     pub(super) fn grow(&mut self, count: usize) {
-        for _ in 0..count {
-            let Some((records, age)) = self.coming.pop() else { return };
-            let base = self.source.last().map_or(0, |batch| batch.next);
-            let timestamp = match age {
-                Age::Young => self.now().wall.0,
-                Age::Old => self.now().wall.0 - TWO_DAYS_MS,
-                Age::Fading => {
-                    self.now().wall.0 - self.expiration_ms * 9 / 10 + 1_000 * self.tape.pick(4) as i64
-                }
-            };
-            let batch = stamped(BatchKind::Data, base, records, timestamp);
-            self.source.push(SourceBatch {
-                base,
-                next: base + i64::from(records),
-                bytes: batch.bytes().clone(),
-                payload: batch.payload(),
+        let (wall, expiration_ms) = (self.now().wall.0, self.expiration_ms);
+        for _ in 0..count.min(self.source.coming()) {
+            let tape = &mut self.tape;
+            self.source.grow(|age| match age {
+                Age::Young => wall,
+                Age::Old => wall - TWO_DAYS_MS,
+                Age::Fading => wall - expiration_ms * 9 / 10 + 1_000 * tape.pick(4) as i64,
             });
         }
     }
 
-    pub(super) fn source_end(&self) -> SourceOffset {
-        SourceOffset(self.source.last().map_or(0, |batch| batch.next))
-    }
-
     pub(super) fn land(&mut self, request: u64) {
-        let Some(Request { batch, asker, .. }) = self.requests.remove(&request) else { return };
-        let damaged = self.tape.once_in(12);
-        let before = self.dest.batches.len();
-        let answer = if damaged { Answer::Refused } else { self.dest.append(&batch) };
-        self.tell(format!(
-            "the batch for {} with sequence {} lands: {answer:?}{}{}",
-            batch.base_offset(),
-            batch.stamp().base_sequence,
-            if damaged { " (damaged)" } else { "" },
-            if asker.is_none() { " (late)" } else { "" },
-        ));
-        if self.dest.batches.len() > before {
-            self.check_newest();
+        match self.requests.remove(&request) {
+            None => {}
+            Some(Request { body: Body::Batch(batch), asker, .. }) => {
+                let damaged = self.tape.once_in(12);
+                let before = self.dest.end();
+                let answer = if damaged { Answer::Refused } else { self.dest.append(&batch) };
+                self.tell(format!(
+                    "{} records for {} with sequence {} land: {answer:?}{}{}",
+                    batch.record_count(),
+                    batch.base_offset(),
+                    batch.stamp().base_sequence,
+                    if damaged { " (damaged)" } else { "" },
+                    if asker.is_none() { " (late)" } else { "" },
+                ));
+                self.check_from(before);
+                self.forget_if_it_may();
+                let Some((life, ticket)) = asker else { return };
+                let answer = match answer {
+                    Answer::Base(_) if self.tape.once_in(16) => {
+                        AppendAnswer::Failed(Trouble::soon("timed out"))
+                    }
+                    Answer::Base(base) => AppendAnswer::Acknowledged { base: DestOffset(base) },
+                    Answer::Refused => AppendAnswer::Failed(Trouble::soon("refused")),
+                };
+                self.soon(Event::AnswerAppend { life, ticket, answer });
+            }
+            Some(markers) => self.land_markers(request, markers),
         }
-        self.forget_if_it_may();
-        let Some((life, ticket)) = asker else { return };
-        let answer = match answer {
-            Answer::Base(_) if self.tape.once_in(16) => AppendAnswer::Failed(Trouble::soon("timed out")),
-            Answer::Base(base) => AppendAnswer::Acknowledged { base: DestOffset(base) },
-            Answer::Refused => AppendAnswer::Failed(Trouble::soon("refused")),
-        };
-        self.soon(Event::AnswerAppend { life, ticket, answer });
     }
 
-    /// The log only grows, so the newest batch is all there is to check.
-    pub(super) fn check_newest(&mut self) {
-        let index = self.dest.batches.len() - 1;
-        let (at, payload) = &self.dest.batches[index];
-        let right = self.source.get(index).is_some_and(|b| b.base == *at && b.payload == *payload);
-        if !right && self.misplaced.is_none() {
-            let line = format!("NOT A PREFIX: {} stands at offset {at}", String::from_utf8_lossy(payload));
-            self.misplaced = Some(Misplaced { at: *at, forgets: self.forgets });
-            self.tell(line);
+    /// All of them, or the first, and the others later.
+    fn land_markers(&mut self, name: u64, mut request: Request) {
+        let one_by_one = self.tape.once_in(3);
+        let (broker_clock, before) = (self.now().wall, self.dest.end());
+        let Body::Markers { above, left, taken, run, refused } = &mut request.body else { return };
+        let now = if one_by_one { 1 } else { *left };
+        for _ in 0..now {
+            *above += 1;
+            *refused |= self.dest.mark(*above, broker_clock) == Answer::Refused;
+        }
+        (*left, *taken) = (*left - now, *taken + now);
+        let (above, left, taken, run, refused) = (*above, *left, *taken, *run, *refused);
+        self.tell(format!(
+            "{now} markers of the run for {} up to epoch {above} land, the log ends at {}{}{}",
+            run.from,
+            self.dest.end(),
+            if refused { " (refused)" } else { "" },
+            if request.asker.is_none() { " (late)" } else { "" },
+        ));
+        self.check_from(before);
+        self.forget_if_it_may();
+        if left > 0 {
+            self.requests.insert(name, request);
+            return self.soon(Event::Land { request: name });
+        }
+        let Some((life, ticket)) = request.asker else { return };
+        if refused || self.tape.once_in(16) {
+            let answer = MarkerAnswer::Failed(Trouble::soon("refused or lost"));
+            return self.soon(Event::AnswerMarkers { life, ticket, answer });
+        }
+        self.soon(Event::ReadEnd { life, run, taken, above });
+    }
+
+    pub(super) fn read_end(&mut self, life: u64, run: MarkerRun, taken: u32, above: i32) {
+        let end = DestOffset(self.dest.end());
+        self.tell(format!("behind {taken} markers from {} on mirror {life} reads the end {end}", run.from));
+        let answer = match self.tape.once_in(16) {
+            true => MarkerAnswer::Failed(Trouble::soon("the end could not be read")),
+            false => MarkerAnswer::Written { count: taken, end, coordinator_epoch: above },
+        };
+        self.soon(Event::AnswerMarkers { life, ticket: run.ticket, answer });
+    }
+
+    /// The log only grows, so what is new is all there is to check.
+    fn check_from(&mut self, before: i64) {
+        for at in before..self.dest.end() {
+            let slot = &self.dest.slots[at as usize];
+            let (right, what) = match slot {
+                Slot::Record(record) => (self.belongs(at, record), Astray::Record),
+                Slot::Marker => {
+                    let right = matches!(self.source.shape_at(at), Some(Shape::Void | Shape::Hole));
+                    self.ran_ahead |= right && at >= self.source.last_stable();
+                    (right, Astray::Marker)
+                }
+            };
+            if !right && self.misplaced.is_none() {
+                let line = match slot {
+                    Slot::Record(record) => format!("MISPLACED: {:?} stands at {at}", record.value),
+                    Slot::Marker => format!("MISPLACED: a marker stands at {at}"),
+                };
+                self.misplaced = Some(Misplaced { at, what, forgets: self.forgets });
+                self.tell(line);
+            }
+        }
+    }
+
+    /// The source's record, or a repeat of the next one in a hole (M14).
+    fn belongs(&self, at: i64, record: &Record) -> bool {
+        match self.source.log.get(at as usize) {
+            Some(Truth::Record(original)) => record == original,
+            Some(Truth::Hole) if self.holes == Holes::Repeats => {
+                self.source.next_record(at).is_some_and(|next| Record { offset: at, ..next.clone() } == *record)
+            }
+            _ => false,
         }
     }
 
@@ -88,23 +150,27 @@ impl World {
     }
 
     pub(super) fn fetch(&mut self, life: u64, at: SourceOffset) {
-        let mut records = BytesMut::new();
         let batches = 1 + self.tape.pick(4);
-        for batch in self.source.iter().filter(|batch| batch.next > at.0).take(batches) {
-            records.extend_from_slice(&batch.bytes);
-        }
+        let (mut records, aborted, starts) = self.source.answer(at.0, batches);
         if self.tape.once_in(20) && !records.is_empty() {
             self.tell(format!("a damaged fetch answer for mirror {life} at {at}"));
             self.damages = self.damages % 100 + 1;
             records[16] = 2 + self.damages; // the format's number
+        } else if self.tape.once_in(20)
+            && let Some((base, _)) = starts.last_key_value()
+            && self.damaged.insert(*base)
+        {
+            self.tell(format!("the batch at {base} is damaged on its way to mirror {life}"));
+            let last = records.len() - 1;
+            records[last] ^= 0x55;
         }
         if self.tape.once_in(20) {
             records.clear();
         }
-        let end = self.source_end();
-        let ends = SourceEnds { log_start: SourceOffset(0), high_watermark: end, last_stable: end };
+        let [high_watermark, last_stable] = [self.source.end(), self.source.last_stable()].map(SourceOffset);
+        let ends = SourceEnds { log_start: SourceOffset(0), high_watermark, last_stable };
         let long_poll = if records.is_empty() { 250 } else { 0 };
         let time = self.clock + long_poll + self.tape.delay();
-        self.at(time, Event::FetchAnswer { life, at, records: records.freeze(), ends });
+        self.at(time, Event::FetchAnswer { life, at, records: records.freeze(), aborted, ends });
     }
 }

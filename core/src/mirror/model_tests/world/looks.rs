@@ -1,11 +1,13 @@
 //! How a mirror of the simulated world reads its facts: one read after the other in the agent's order (M8), each
 //! at its own moment, so that anything may land in between. Tests only.
 
+use super::source::Truth;
 use super::{Event, OURS, World};
 use crate::ids::{DestOffset, LeaderEpoch, SourceOffset, TopicId};
 use crate::mirror::Trouble;
 use crate::mirror::opening::{Displaced, Facts, ProducerOnPartition, Tail};
 use crate::mirror::partition::Input;
+use crate::mirror::testing::Slot;
 
 /// What is to be read next, with what was read before it.
 #[derive(Debug)]
@@ -20,7 +22,7 @@ impl World {
     pub(super) fn look(&mut self, life: u64, displaced: Option<Displaced>, look: Look) {
         let next = match look {
             Look::Producer => Look::End { producer: self.dest.producer(OURS.epoch) },
-            Look::End { producer } => Look::ProducerAgain { producer, end: DestOffset(self.dest.end) },
+            Look::End { producer } => Look::ProducerAgain { producer, end: DestOffset(self.dest.end()) },
             Look::ProducerAgain { producer, end } if self.dest.producer(OURS.epoch) == producer => {
                 Look::Tail { facts: Box::new(self.facts(producer, end)) }
             }
@@ -41,7 +43,7 @@ impl World {
     /// The tail is still to be read.
     fn facts(&mut self, producer: Option<ProducerOnPartition>, end: DestOffset) -> Facts {
         let lags = self.tape.once_in(12);
-        let mark = if lags { self.dest.batches.last().map_or(0, |(at, _)| *at) } else { self.dest.end };
+        let mark = if lags { self.dest.bases.last().map_or(0, |at| *at) } else { self.dest.end() };
         Facts {
             producer,
             dest_start: DestOffset(0),
@@ -50,24 +52,43 @@ impl World {
             source_id: TopicId([1; 16]),
             source_epoch: LeaderEpoch(0),
             source_start: SourceOffset(0),
-            source_end: self.source_end(),
+            source_end: SourceOffset(self.source.end()),
             tail: Tail::Empty,
         }
     }
 
+    /// As `agent/src/pipeline/tail.rs` looks.
     fn tail(&self, displaced: Option<Displaced>, end: i64) -> Tail {
-        if let Some(Displaced { at, landed }) = displaced
-            && self.dest.batch_at(at.0).is_some()
+        if let Some(Displaced { at, landed, .. }) = displaced
+            && landed.0.min(end) > at.0
         {
             return Tail::OwnRepeat { at, shift: landed.0 - at.0 };
         }
-        let Some((base, payload)) = self.dest.batch_at(end - 1) else { return Tail::Empty };
-        match self.source.iter().find(|batch| batch.base < end && end <= batch.next) {
+        if end == 0 {
+            return Tail::Empty;
+        }
+        let copied = |at: i64| match &self.dest.slots[at as usize] {
+            Slot::Record(record) => Some(record),
+            Slot::Marker => None,
+        };
+        let markers_from = (0..end).rev().find(|at| copied(*at).is_some()).map_or(0, |at| at + 1);
+        let visible = |at: &i64| {
+            *at < self.source.last_stable() && matches!(self.source.log[*at as usize], Truth::Record(_))
+        };
+        if let Some(at) = (markers_from..end.min(self.source.end())).find(visible) {
+            return Tail::OwnRepeat { at: DestOffset(at), shift: end - at };
+        }
+        if end > self.source.end() {
+            return Tail::NotComparable;
+        }
+        let both = |at| match (&self.source.log[at as usize], copied(at)) {
+            (Truth::Record(here) | Truth::RolledBack(here), Some(there)) => Some((at, here == there)),
+            _ => None,
+        };
+        match (0..end).rev().find_map(both) {
             None => Tail::NotComparable,
-            Some(b) if b.base == *base && b.payload == *payload => {
-                Tail::Equal { source_epoch: LeaderEpoch(0) }
-            }
-            Some(_) => Tail::Different { at: SourceOffset(end - 1), difference: "the payload".into() },
+            Some((_, true)) => Tail::Equal { source_epoch: LeaderEpoch(0) },
+            Some((at, false)) => Tail::Different { at: SourceOffset(at), difference: "the record".into() },
         }
     }
 }
