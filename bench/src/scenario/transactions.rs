@@ -138,8 +138,13 @@ fn figures(rounds: &[Round]) -> Result<Vec<Figure>> {
             samples(rounds, |round| rate(round.mirrored))?,
         )
         .beside("acknowledged to the producers", samples(rounds, |round| rate(round.written))?),
-        Figure::new("transactions_share", "that rate over the producers'", Unit::Share, samples(rounds, share)?)
-            .at_least(0.8),
+        Figure::new(
+            "transactions_share",
+            "that rate over the producers'",
+            Unit::Share,
+            samples(rounds, share)?,
+        )
+        .at_least(0.8),
         Figure::new(
             "transactions_cpu_s",
             "CPU of the mirror for it",
