@@ -287,6 +287,7 @@ impl<P: Clone> Copying<P> {
             next,
             content: Content::Markers,
             bytes: 0,
+            // They carry the broker's clock of when they are written: not before now. An answer can be late.
             last_timestamp_ms: now.wall.0,
             // What stood there is not written: its memory is free.
             permits: Vec::new(),
@@ -323,12 +324,17 @@ impl<P: Clone> Copying<P> {
     }
 
     /// Whether somebody's earlier requests may still land where the head of the queue belongs, and the broker's
-    /// memory of us would not tell: before old data, which make the broker forget us (M6), and before markers.
+    /// memory of us would not tell: before old data, which make the broker forget us (M6), before markers, and before
+    /// records that fill a hole, which a dead owner may have begun to fill with markers.
     fn needs_standstill(&self, head: Head, guard: Guard, now: Now) -> bool {
         match head {
             Head::Nothing => false,
             Head::Markers => !self.markers_are_safe,
-            Head::Batch { .. } => self.footing == Footing::Remembered && is_old(head, guard, now),
+            Head::Batch { .. } => {
+                let fills = self.queue.cost_of_head().is_some();
+                (fills && !self.markers_are_safe)
+                    || (self.footing == Footing::Remembered && is_old(head, guard, now))
+            }
         }
     }
 
@@ -373,7 +379,7 @@ impl<P: Clone> Copying<P> {
         if let MarkerAnswer::Written { coordinator_epoch, .. } = answer {
             self.coordinator_epoch = self.coordinator_epoch.max(coordinator_epoch);
         }
-        let meaning = settle_markers(&mut self.window, ticket, answer, now.wall);
+        let meaning = settle_markers(&mut self.window, ticket, answer);
         if let Meaning::PartlyWritten { left } = &meaning {
             self.send_at = left.from.mirrored();
             self.queue.put_back(*left);
