@@ -155,7 +155,11 @@ impl<P: Clone> Copying<P> {
             coordinator_epoch: position.coordinator_epoch,
             known: position.known,
             alignment: Alignment::Assumed,
-            footing: position.footing,
+            footing: match position.footing {
+                // Nothing is known of before.
+                Footing::AsBefore => Footing::Remembered,
+                footing => footing,
+            },
             markers_are_safe: position.footing == Footing::StoodStill,
             end_known_at: now.mono,
             announced: position.end.origin(),
@@ -181,8 +185,9 @@ impl<P: Clone> Copying<P> {
         }
         let fresh = Self::new(position, self.filling, self.window.next_ticket(), now);
         let markers_are_safe = self.markers_are_safe || fresh.markers_are_safe;
+        let footing = if position.footing == Footing::AsBefore { self.footing } else { fresh.footing };
         let Self { queue, fetch_at, last_epoch, announced, wall, .. } = self;
-        Some(Self { queue, fetch_at, last_epoch, announced, wall, markers_are_safe, ..fresh })
+        Some(Self { queue, fetch_at, last_epoch, announced, wall, footing, markers_are_safe, ..fresh })
     }
 
     /// Whether there is room for another fetch answer: bytes that have no receipt yet, and pieces.

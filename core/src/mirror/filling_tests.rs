@@ -240,6 +240,23 @@ fn before_repeats_in_a_hole_a_remembered_end_has_to_stand_still_too() {
     assert_eq!((stage.dest.end(), stage.dest.bases.clone()), (4, vec![0, 1, 3]));
 }
 
+/// Story: a second after an opening that rested on the broker's memory the end was read again, it had not moved, and
+/// that was taken for a standstill, though it had lasted half as long.
+#[test]
+fn an_end_read_again_after_a_second_is_no_standstill() {
+    let mut stage = Stage::in_full_swing();
+    stage.handle(Input::OutOfRange { at: SourceOffset(5) });
+    stage.look();
+    // Old by now: what comes next is unguarded, and the end is to be read again.
+    stage.clock += 90_000_000;
+    stage.fetch(5, &[data(5, 1, WALL + 90_000_000), data(6, 1, OLD)]);
+    assert_eq!(stage.look_until_copying(), 0);
+    assert_eq!(stage.expected(), [5]);
+    stage.land();
+    assert_eq!((stage.expected(), stage.machine.phase()), (vec![], Phase::Opening), "old data come next");
+    assert!(stage.look_until_copying() >= 2_000);
+}
+
 #[test]
 fn an_end_older_than_a_second_is_read_again_before_markers() {
     let mut stage = Stage::in_full_swing();

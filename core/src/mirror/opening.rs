@@ -115,6 +115,9 @@ pub enum Footing {
     Remembered,
     /// It stood still, or nobody else can move it: nothing is on its way any more.
     StoodStill,
+    /// We wrote last and it is where we left it: on whatever it rested before. A second may have passed since then,
+    /// which is no standstill.
+    AsBefore,
 }
 
 /// Where and how to continue.
@@ -162,6 +165,7 @@ pub fn judge(
         facts.producer.is_some_and(|p| p.last_sequence >= 0 && guard.is_young(p.last_timestamp_ms, now.wall));
     let footing = match ownership {
         Ownership::UnknownUnguarded => Footing::StoodStill,
+        Ownership::Ours { end } if end == facts.dest_end => Footing::AsBefore,
         _ if remembered => Footing::Remembered,
         _ => Footing::StoodStill,
     };
@@ -257,10 +261,8 @@ fn stand_still(
     asked_at: Millis,
     now: Millis,
 ) -> Option<Judgement> {
-    match ownership {
-        Ownership::JustCreated if end == DestOffset(0) => return None,
-        Ownership::Ours { end: ours } if end == ours => return None,
-        _ => {}
+    if ownership == Ownership::JustCreated && end == DestOffset(0) {
+        return None;
     }
     let watching = match watching {
         Some(seen) if seen.end == end && asked_at.since(seen.since) >= STANDSTILL_MS => return None,
