@@ -195,6 +195,7 @@ fn trust(batch: &FetchedBatch) -> Result<(), Unreadable> {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "made for `map_err`")]
 fn unreadable(reason: impl ToString) -> Unreadable {
     Unreadable(reason.to_string())
 }

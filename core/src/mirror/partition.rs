@@ -455,10 +455,7 @@ fn note_displaced(meaning: Meaning, then: &mut Then) {
 
 /// Verdicts that good facts do not refute: only another fetch answer can.
 fn is_seen_by_fetching(verdict: &Verdict) -> bool {
-    match verdict {
-        Verdict::Diverged(Divergence::EpochEndsEarlier { .. }) | Verdict::Unreadable { .. } => true,
-        _ => false,
-    }
+    matches!(verdict, Verdict::Diverged(Divergence::EpochEndsEarlier { .. }) | Verdict::Unreadable { .. })
 }
 
 /// Ends move while we look: two verdicts agree when they are of one kind.

@@ -520,7 +520,7 @@ mod tests {
 
     #[test]
     fn a_merged_batch_stays_bounded() {
-        let mut queue = queue(Holes::Markers, wholes((0..30).map(|at| middling(at)).collect()));
+        let mut queue = queue(Holes::Markers, wholes((0..30).map(middling).collect()));
         let one = middling(0).header().len();
         let out = next(&mut queue);
         assert!(out.batch.header().len() <= BUILT_BYTES_MAX, "{}", out.batch.header().len());
