@@ -34,7 +34,7 @@ const OURS: ProducerIdentity = ProducerIdentity { id: 7, epoch: 3 };
 const WALL_START: i64 = 1_700_000_000_000;
 const TWO_DAYS_MS: i64 = 2 * PRODUCER_ID_EXPIRATION_MS_DEFAULT;
 /// How long after its connection broke a request may still land.
-const LIMBO_MS: u64 = 600;
+const LIMBO_MS: u64 = 1_900;
 const TICK_MS: u64 = 100;
 const PROBE_MS: u64 = 700;
 /// After the tape has run out, everything has to be equal within this time.
