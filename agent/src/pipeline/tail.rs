@@ -14,7 +14,7 @@ use lockstep_batch::view::FetchedBatch;
 use lockstep_core::compare::difference;
 use lockstep_core::ids::{DestOffset, LeaderEpoch, ProducerIdentity, SourceOffset, TopicPartition};
 use lockstep_core::mirror::Trouble;
-use lockstep_core::mirror::align::{Piece, align};
+use lockstep_core::mirror::align::{Piece, align, unpack};
 use lockstep_core::mirror::opening::{Displaced, Tail};
 use lockstep_kafka::Cluster;
 use lockstep_kafka::fetch::{FetchLimits, FetchTarget, FetchedPartition, Isolation, fetch_once};
@@ -118,12 +118,7 @@ impl TailReader<'_> {
             };
             let aligned = align(answer.records, SourceOffset(at), answer.aborted);
             for piece in aligned.pieces {
-                let first = match piece {
-                    Piece::Whole(batch) => Some(batch.header().base_offset()),
-                    Piece::Records(of) => of.records.first().map(|record| record.offset),
-                    Piece::Void(_) | Piece::Hole(_) | Piece::Fillers(_) => None,
-                };
-                if let Some(first) = first {
+                if let Some(first) = first_record(&piece)? {
                     return Ok((first < end).then_some(first));
                 }
             }
@@ -196,6 +191,23 @@ impl TailReader<'_> {
         .await?;
         Ok(foreign)
     }
+}
+
+/// The offset of the first record that consumers see.
+fn first_record(piece: &Piece) -> Result<Option<i64>, Trouble> {
+    Ok(match piece {
+        Piece::Whole(batch) => Some(batch.header().base_offset()),
+        Piece::Records(of) => of.records.first().map(|record| record.offset),
+        Piece::Packed { batch, from } => {
+            let pieces = unpack(batch, *from).map_err(|unreadable| Trouble::soon(unreadable.0))?;
+            let records = pieces.iter().filter_map(|piece| match piece {
+                Piece::Records(of) => of.records.first(),
+                _ => None,
+            });
+            records.map(|record| record.offset).next()
+        }
+        Piece::Void(_) | Piece::Hole(_) | Piece::Fillers(_) => None,
+    })
 }
 
 /// Records that the link's producer did not write. Foreign markers alone prove nothing: they are found by the offsets

@@ -34,6 +34,9 @@ impl Span {
 pub enum Piece {
     /// A batch that goes out as it was fetched, under a new header (M4).
     Whole(FetchedBatch),
+    /// A batch that has to be taken apart (thinned by the cleaner, broker time, our end inside it): done when its turn
+    /// comes, since its records take more memory than was fetched. Its checksum was found right.
+    Packed { batch: FetchedBatch, from: SourceOffset },
     /// Records that need a batch of their own (M17).
     Records(Rebuilt),
     /// Offsets that never held a record for consumers: commit and abort markers, rolled-back records (M12).
@@ -88,6 +91,19 @@ pub fn align(records: Bytes, expected: SourceOffset, aborted: Vec<AbortedTransac
     aligned
 }
 
+/// Takes a [`Piece::Packed`] apart: its records from `from` on, as runs of consecutive offsets, and the holes.
+pub fn unpack(batch: &FetchedBatch, from: SourceOffset) -> Result<Vec<Piece>, Unreadable> {
+    let header = batch.header();
+    let codec = header.codec().map_err(unreadable)?;
+    let decoded = decode(&batch.view(), Limits::default()).map_err(unreadable)?;
+    let records: Vec<_> = decoded.collect::<Result<_, _>>().map_err(unreadable)?;
+    let mut aligned = Aligned::from(from);
+    aligned.take_records(records, codec, LeaderEpoch(header.leader_epoch()));
+    // Offsets behind the last surviving record are the batch's too.
+    aligned.hole_up_to(SourceOffset(header.next_offset()));
+    Ok(aligned.pieces)
+}
+
 impl Aligned {
     fn from(expected: SourceOffset) -> Self {
         Self { pieces: Vec::new(), next: expected, last_epoch: LeaderEpoch::UNKNOWN, refused: None }
@@ -129,13 +145,9 @@ impl Aligned {
             }
             _ => {
                 trust(&batch)?;
-                let codec = header.codec().map_err(unreadable)?;
-                let epoch = LeaderEpoch(header.leader_epoch());
-                let decoded = decode(&batch.view(), Limits::default()).map_err(unreadable)?;
-                let records: Vec<_> = decoded.collect::<Result<_, _>>().map_err(unreadable)?;
-                self.take_records(records, codec, epoch);
-                // Offsets behind the last surviving record are the batch's too.
-                self.hole_up_to(next);
+                self.hole_up_to(base);
+                self.pieces.push(Piece::Packed { batch, from: self.next });
+                self.next = next;
             }
         }
         Ok(())

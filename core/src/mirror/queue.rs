@@ -10,7 +10,7 @@ use lockstep_batch::header::Codec;
 use lockstep_batch::records::{Limits, Record, decode};
 use lockstep_batch::view::FetchedBatch;
 
-use super::align::{Piece, Rebuilt, Span, Unreadable};
+use super::align::{Piece, Rebuilt, Span, Unreadable, unpack};
 use super::cost::{Cost, Method};
 use super::{Now, WallMillis};
 use crate::ids::{LeaderEpoch, SourceOffset};
@@ -25,6 +25,8 @@ const BUILT_BYTES_MAX: usize = 512 << 10;
 const REPEATS_MAX: i64 = 100_000;
 /// Above this size markers are the cheaper filling.
 const REPEATED_RECORD_BYTES_MAX: usize = 16 << 10;
+/// Records in a filler batch: 80 kB at most, since every partition may be at it at once.
+const FILLER_SIZES: [u32; 6] = [100_000, 10_000, 1_000, 100, 10, 1];
 /// What a record takes beside key, value and headers.
 const RECORD_OVERHEAD_BYTES: usize = 16;
 
@@ -65,6 +67,8 @@ pub(super) struct Queue<P> {
     answers: u64,
     /// So many batches at the head are not merged.
     as_they_are: usize,
+    /// One of each size, while fillers are being written.
+    fillers: Vec<FetchedBatch>,
 }
 
 /// What comes next.
@@ -98,7 +102,7 @@ impl<P> Outgoing<P> {
 
 impl<P: Clone> Queue<P> {
     pub(super) fn new(holes: Holes) -> Self {
-        Self { items: VecDeque::new(), bytes: 0, holes, answers: 0, as_they_are: 0 }
+        Self { items: VecDeque::new(), bytes: 0, holes, answers: 0, as_they_are: 0, fillers: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -139,12 +143,14 @@ impl<P: Clone> Queue<P> {
         self.items.push_front(Queued { item: Item::Piece(Piece::Void(span)), permit: None, answer: 0 });
     }
 
-    /// What comes next; decides how a hole at the head is filled.
+    /// What comes next; takes it apart if it is packed, and decides how a hole at the head is filled.
     pub(super) fn head(&mut self, now: Now) -> Head {
+        self.unpack(0);
         self.settle_hole();
         match self.items.front().map(|queued| &queued.item) {
             None => Head::Nothing,
-            Some(Item::Piece(Piece::Whole(batch))) => {
+            // Packed: it cannot be unpacked, which `take_batch` will say.
+            Some(Item::Piece(Piece::Whole(batch) | Piece::Packed { batch, .. })) => {
                 Head::Batch { timestamp_ms: batch.header().max_timestamp() }
             }
             Some(Item::Piece(Piece::Records(of)) | Item::Repeats { of, .. }) => {
@@ -164,16 +170,53 @@ impl<P: Clone> Queue<P> {
                 let record_bytes = of.records.first().map_or(0, record_bytes) as u64;
                 Some((*span, Cost::of(*span, Method::Repeats { record_bytes })))
             }
-            Item::Piece(Piece::Whole(_) | Piece::Records(_) | Piece::Void(_)) => None,
+            Item::Piece(Piece::Whole(_) | Piece::Packed { .. } | Piece::Records(_) | Piece::Void(_)) => None,
+        }
+    }
+
+    /// Replaces a packed piece, at the head or right behind it, by what is in it. One that cannot be unpacked stays.
+    fn unpack(&mut self, index: usize) {
+        let Some(Queued { item: Item::Piece(Piece::Packed { batch, from }), permit, answer }) =
+            self.items.get(index)
+        else {
+            return;
+        };
+        let Ok(pieces) = unpack(batch, *from) else { return };
+        let (permit, answer) = (permit.clone(), *answer);
+        let before: Vec<_> = self.items.drain(..=index).collect();
+        for piece in pieces.into_iter().rev() {
+            self.bytes += size(&piece);
+            let permit = permit.clone();
+            self.items.push_front(Queued { item: Item::Piece(piece), permit, answer });
+        }
+        for queued in before.into_iter().rev() {
+            match queued.item {
+                Item::Piece(Piece::Packed { batch, .. }) => self.bytes -= batch.header().len(),
+                Item::Piece(Piece::Hole(hole)) if self.begin_earlier(hole) => {}
+                item => self.items.push_front(Queued { item, ..queued }),
+            }
+        }
+    }
+
+    /// Joins a hole with the one at the head, if it ends where that begins.
+    fn begin_earlier(&mut self, hole: Span) -> bool {
+        match self.items.front_mut() {
+            Some(Queued { item: Item::Piece(Piece::Hole(first)), .. }) if first.from == hole.next => {
+                first.from = hole.from;
+                true
+            }
+            _ => false,
         }
     }
 
     /// A hole at the head becomes repeats of the record behind it, or an affair of markers.
     fn settle_hole(&mut self) {
-        let Some(Queued { item: Item::Piece(Piece::Hole(span)), .. }) = self.items.front() else { return };
-        if self.holes == Holes::Markers {
+        let is_hole = matches!(self.items.front(), Some(Queued { item: Item::Piece(Piece::Hole(_)), .. }));
+        if !is_hole || self.holes == Holes::Markers {
             return;
         }
+        self.unpack(1);
+        let Some(Queued { item: Item::Piece(Piece::Hole(span)), .. }) = self.items.front() else { return };
         let span = *span;
         let behind = self.items.get(1).and_then(|queued| match &queued.item {
             Item::Piece(Piece::Records(of)) => {
@@ -222,6 +265,13 @@ impl<P: Clone> Queue<P> {
                 (at, self.take_records(permits))
             }
             Item::Repeats { span, .. } => (span.from, self.take_records(permits)),
+            Item::Piece(Piece::Packed { batch, from }) => {
+                let fault = unpack(batch, *from).err();
+                return Some(Err((
+                    *from,
+                    fault.unwrap_or_else(|| Unreadable("it cannot be unpacked".into())),
+                )));
+            }
             Item::Piece(Piece::Void(_) | Piece::Hole(_)) => return None,
         };
         Some(built.map_err(|error| (at, Unreadable(error.to_string()))))
@@ -301,15 +351,26 @@ impl<P: Clone> Queue<P> {
         Some(item)
     }
 
+    /// A batch of the largest size that fits; made once for each size, so that a long row of them costs no memory.
     fn take_fillers(&mut self, permits: Vec<P>, now: WallMillis) -> Result<Outgoing<P>, BuildError> {
         let Some(Queued { item: Item::Piece(Piece::Fillers(span)), .. }) = self.items.front_mut() else {
             return Err(BuildError::NoRecord);
         };
-        let count = u32::try_from(span.offsets()).unwrap_or(u32::MAX).min(build::FILLER_RECORDS_MAX);
-        let batch = build::filler(span.from.0, count, now.0)?;
-        span.from = span.from.plus(i64::from(count));
+        let left = span.offsets();
+        let size = FILLER_SIZES.into_iter().find(|size| u64::from(*size) <= left).unwrap_or(1);
+        let batch = match self.fillers.iter().find(|batch| batch.header().record_count() == size as i32) {
+            Some(made) => made.clone(),
+            None => {
+                // Where they stand is said by the append: a filler names no offset of its own.
+                let made = build::filler(0, size, now.0)?;
+                self.fillers.push(made.clone());
+                made
+            }
+        };
+        span.from = span.from.plus(i64::from(size));
         if span.from >= span.next {
             self.items.pop_front();
+            self.fillers.clear();
         }
         Ok(Outgoing { batch, records: 0, is_filler: true, permits })
     }
@@ -321,7 +382,7 @@ impl<P: Clone> Queue<P> {
             return Ok(large);
         }
         let (mut dense, mut bytes, mut own) = (Vec::<Record>::new(), 0, 0u64);
-        let (mut codec, mut epoch) = (Codec::None, LeaderEpoch::UNKNOWN);
+        let (mut codec, mut epoch, mut repeats) = (Codec::None, LeaderEpoch::UNKNOWN, false);
         while let Some(Queued { item, .. }) = self.items.front() {
             let (of, more) = match item {
                 Item::Repeats { span, of } if !is_large(*span, of) => {
@@ -338,6 +399,7 @@ impl<P: Clone> Queue<P> {
             match self.pop(&mut permits) {
                 Some(Item::Repeats { span, of }) => {
                     let Some(record) = of.records.first() else { continue };
+                    repeats = true;
                     dense
                         .extend((span.from.0..span.next.0).map(|offset| Record { offset, ..record.clone() }));
                 }
@@ -347,7 +409,12 @@ impl<P: Clone> Queue<P> {
                 }
                 _ => break,
             }
+            self.unpack(0);
             self.settle_hole();
+        }
+        if repeats && codec == Codec::None {
+            // Repeats of what is not packed would take their full size in memory and on disk.
+            codec = Codec::Lz4;
         }
         let batch = build::batch(&dense, codec, epoch.0)?;
         Ok(Outgoing { batch, records: own, is_filler: false, permits })
@@ -373,7 +440,7 @@ impl<P: Clone> Queue<P> {
 
 fn size(piece: &Piece) -> usize {
     match piece {
-        Piece::Whole(batch) => batch.header().len(),
+        Piece::Whole(batch) | Piece::Packed { batch, .. } => batch.header().len(),
         Piece::Records(of) => of.records.iter().map(record_bytes).sum(),
         Piece::Void(_) | Piece::Hole(_) | Piece::Fillers(_) => 0,
     }
