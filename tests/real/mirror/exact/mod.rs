@@ -8,6 +8,7 @@ mod compaction;
 mod crowd;
 mod hanging;
 mod merging;
+mod old_formats;
 mod proof;
 mod raw;
 mod rights;
@@ -17,17 +18,44 @@ mod starts;
 mod stragglers;
 mod transactions;
 
-use lockstep_testkit::client::{Compared, Isolation, assert_identical_as};
+use std::thread;
+
+use lockstep_testkit::client::{Compared, Isolation, compare_as};
 
 use super::Ends;
+
+/// Partitions that are compared at once: a comparison mostly waits for its clients to start and to end.
+const AT_ONCE: usize = 8;
 
 /// What read_committed consumers see on the source is what consumers of both isolation levels see on the mirror:
 /// rolled-back records are none there. Log starts and ends are equal too.
 #[track_caller]
 fn assert_exact(ends: &Ends, topic: &str, partitions: i32) -> Compared {
-    let sides = [ends.from.as_str(), ends.to.as_str()];
-    let committed = assert_identical_as(Isolation::ReadCommitted, sides, topic, partitions);
-    let uncommitted = assert_identical_as(Isolation::ReadUncommitted, sides, topic, partitions);
-    assert_eq!(committed, uncommitted);
-    committed
+    let of = |partition, isolation| {
+        let sides = [(ends.from.as_str(), Isolation::ReadCommitted), (ends.to.as_str(), isolation)];
+        match compare_as(sides, topic, partition) {
+            Ok(Ok(equal)) => Ok(equal),
+            Ok(Err(difference)) => Err(format!("not identical as {isolation:?} reads it: {difference}")),
+            Err(cause) => Err(format!("could not compare {topic}:{partition}: {cause}")),
+        }
+    };
+    let compared = |partition| -> Result<Compared, String> {
+        let committed = of(partition, Isolation::ReadCommitted)?;
+        of(partition, Isolation::ReadUncommitted)?;
+        Ok(committed)
+    };
+    let mut all = Compared::default();
+    for some in (0..partitions).collect::<Vec<_>>().chunks(AT_ONCE) {
+        let found: Vec<_> = thread::scope(|scope| {
+            let compared = &compared;
+            let running: Vec<_> = some.iter().map(|&n| scope.spawn(move || compared(n))).collect();
+            running.into_iter().map(|each| each.join().unwrap()).collect()
+        });
+        for each in found {
+            let equal = each.unwrap_or_else(|what| panic!("{what}"));
+            all.records += equal.records;
+            all.bytes += equal.bytes;
+        }
+    }
+    all
 }
