@@ -95,6 +95,11 @@ impl TailReader<'_> {
         if let Some(at) = self.source_record_under(question, markers_from).await? {
             return Ok(Tail::OwnRepeat { at: DestOffset(at), shift: dest_end.0 - at });
         }
+        // Nothing but markers stands behind the source's end: it has lost no record, there are markers too many.
+        let source_end = question.source_end.0;
+        if (markers_from..dest_end.0).contains(&source_end) {
+            return Ok(Tail::OwnRepeat { at: DestOffset(source_end), shift: dest_end.0 - source_end });
+        }
         match data {
             Some(data) => self.compare(question, &data).await,
             None => Ok(Tail::NotComparable),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use lockstep_testkit::client::{Codec, Isolation, Record, Seed, Seen, Transactor, read_all, watermarks};
 use lockstep_testkit::{rounds, unique, wait_until_true};
 
+use super::assert_verified;
 use super::raw::{settings, size_bytes};
 use crate::mirror::rules::alter_topic;
 use crate::mirror::shapes::now_ms;
@@ -159,6 +160,7 @@ fn updates_of_ten_thousand_keys_cleaned_before_and_while_the_mirror_is_killed() 
     });
     stop(mirror, 0);
     assert_survivors_equal(&ends, &topic);
+    assert_verified(&ends, &topic);
     assert_eq!(watermarks(&ends.from, &topic, 0).unwrap(), watermarks(&ends.to, &topic, 0).unwrap());
 }
 
@@ -194,6 +196,7 @@ fn a_compacted_topic_of_transactions_with_what_the_cleaner_leaves_of_them() {
     let survivors = assert_survivors_equal(&ends, &topic);
     eprintln!("{survivors} records survive of {}", ends.written(&topic, 0));
     assert!(survivors < 1_000, "the cleaner has left holes");
+    assert_verified(&ends, &topic);
     assert_eq!(watermarks(&ends.from, &topic, 0).unwrap(), watermarks(&ends.to, &topic, 0).unwrap());
 }
 

@@ -6,6 +6,7 @@
 
 mod compaction;
 mod crowd;
+mod edges;
 mod hanging;
 mod merging;
 mod old_formats;
@@ -20,9 +21,11 @@ mod transactions;
 
 use std::thread;
 
+use lockstep_testkit::Exit;
 use lockstep_testkit::client::{Compared, Isolation, compare_as};
 
 use super::Ends;
+use super::compared::verify;
 
 /// Partitions that are compared at once: a comparison mostly waits for its clients to start and to end.
 const AT_ONCE: usize = 8;
@@ -58,4 +61,11 @@ fn assert_exact(ends: &Ends, topic: &str, partitions: i32) -> Compared {
         }
     }
     all
+}
+
+/// What `lockstep verify` says, too.
+#[track_caller]
+fn assert_verified(ends: &Ends, topic: &str) {
+    let finished = verify(ends, topic, &[]);
+    assert_eq!(finished.exit, Exit::Code(0), "{}{}", finished.stdout, finished.stderr);
 }
