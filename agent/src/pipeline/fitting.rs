@@ -112,6 +112,7 @@ mod tests {
             log_start: 0,
             diverging: None,
             leader_hint: None,
+            aborted: Vec::new(),
             records: Bytes::from(records),
         }]
     }

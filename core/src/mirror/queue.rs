@@ -491,25 +491,251 @@ fn first_of(batch: &FetchedBatch) -> Option<Rebuilt> {
 mod tests {
     use super::*;
     use crate::mirror::Millis;
-    use crate::mirror::testing::record;
+    use crate::mirror::testing::{large, packed, record, small};
+    use std::rc::Rc;
+
+    const WALL: i64 = 1_700_000_000_000;
+    const NOW: Now = Now { mono: Millis(0), wall: WallMillis(WALL) };
+
+    fn span(from: i64, next: i64) -> Span {
+        Span { from: SourceOffset(from), next: SourceOffset(next) }
+    }
+
+    fn queue(holes: Holes, pieces: Vec<Piece>) -> Queue<Rc<()>> {
+        let mut queue = Queue::new(holes);
+        queue.extend(pieces, Some(&Rc::new(())));
+        queue
+    }
+
+    fn wholes(batches: Vec<FetchedBatch>) -> Vec<Piece> {
+        batches.into_iter().map(Piece::Whole).collect()
+    }
+
+    fn rebuilt(records: Vec<Record>) -> Piece {
+        Piece::Records(Rebuilt { records, codec: Codec::None, epoch: LeaderEpoch(3) })
+    }
+
+    fn next(queue: &mut Queue<Rc<()>>) -> Outgoing<Rc<()>> {
+        assert!(matches!(queue.head(NOW), Head::Batch { .. }), "{:?}", queue.head(NOW));
+        queue.take_batch(NOW).unwrap().unwrap()
+    }
+
+    fn records(out: &Outgoing<Rc<()>>) -> Vec<Record> {
+        assert!(out.batch.view().checksum_holds());
+        decode(&out.batch.view(), Limits::default()).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    fn offsets(out: &Outgoing<Rc<()>>) -> (i64, i64) {
+        (out.batch.header().base_offset(), out.batch.header().next_offset())
+    }
+
+    // ── runs of markers ──
+
+    #[test]
+    fn markers_behind_each_other_are_one_run_whatever_they_stand_for() {
+        let pieces = vec![
+            Piece::Void(span(0, 2)),
+            Piece::Void(span(2, 3)),
+            Piece::Hole(span(3, 7)),
+            Piece::Void(span(7, 8)),
+            Piece::Whole(small(8, 1, WALL)),
+        ];
+        let mut queue = queue(Holes::Markers, pieces);
+        assert_eq!(queue.len(), 4, "voids are joined as they come");
+        assert_eq!(queue.head(NOW), Head::Markers);
+        assert_eq!(queue.take_markers(5), Some(span(0, 5)));
+        assert_eq!(queue.take_markers(5), Some(span(5, 8)));
+        assert_eq!(queue.take_markers(5), None, "data");
+        assert_eq!(offsets(&next(&mut queue)), (8, 9));
+        assert!(queue.is_empty() && queue.bytes() == 0);
+    }
+
+    #[test]
+    fn voids_of_two_answers_are_joined_only_if_they_touch() {
+        let mut queue = queue(Holes::Markers, vec![Piece::Void(span(0, 2))]);
+        queue.extend(vec![Piece::Void(span(2, 5))], Some(&Rc::new(())));
+        assert_eq!((queue.len(), queue.take_markers(100)), (1, Some(span(0, 5))));
+        queue.put_back(span(3, 5));
+        assert_eq!((queue.head(NOW), queue.take_markers(100)), (Head::Markers, Some(span(3, 5))));
+    }
 
     /// Two thinned batches: without joining the hole between them, its first part would become markers, which stay on
     /// the mirror's disk longer than repeats do.
     #[test]
     fn a_hole_over_two_batches_is_filled_by_the_record_behind_it() {
-        let hole = |from, next| Piece::Hole(Span { from: SourceOffset(from), next: SourceOffset(next) });
-        let records = |at| {
-            let (codec, epoch) = (Codec::None, LeaderEpoch(6));
-            Piece::Records(Rebuilt { records: vec![record(at, 1_000)], codec, epoch })
-        };
-        let mut queue: Queue<()> = Queue::new(Holes::Repeats);
-        queue.extend(vec![records(0), hole(1, 10), hole(10, 13)], Some(&()));
-        queue.extend(vec![hole(13, 14), records(14)], Some(&()));
-        let now = Now { mono: Millis(0), wall: WallMillis(2_000) };
-        assert_eq!(queue.head(now), Head::Batch { timestamp_ms: 1_000 });
-        let outgoing = queue.take_batch(now).unwrap().unwrap();
-        let header = outgoing.batch.header();
-        assert_eq!((header.base_offset(), header.next_offset(), outgoing.records), (0, 15, 2));
+        let first = vec![rebuilt(vec![record(0, WALL)]), Piece::Hole(span(1, 10)), Piece::Hole(span(10, 13))];
+        let mut queue = queue(Holes::Repeats, first);
+        queue.extend(vec![Piece::Hole(span(13, 14)), rebuilt(vec![record(14, WALL)])], Some(&Rc::new(())));
+        let out = next(&mut queue);
+        assert_eq!((offsets(&out), out.records), ((0, 15), 2));
+        assert!(queue.is_empty());
+    }
+
+    // ── merging ──
+
+    #[test]
+    fn small_batches_that_follow_each_other_become_one() {
+        let mut queue = queue(Holes::Markers, wholes((0..5).map(|at| small(at * 2, 2, WALL + at)).collect()));
+        let out = next(&mut queue);
+        let expected: Vec<_> = (0..10).map(|at| record(at, WALL + at / 2)).collect();
+        assert_eq!((records(&out), out.records), (expected, 10));
+        assert!(queue.is_empty() && queue.bytes() == 0);
+    }
+
+    #[test]
+    fn large_ones_gaps_markers_and_other_codecs_end_a_merge() {
+        let pieces = vec![
+            Piece::Whole(small(0, 1, WALL)),
+            Piece::Whole(small(1, 1, WALL)),
+            Piece::Whole(large(2, 1, WALL)),
+            Piece::Whole(small(3, 1, WALL)),
+            Piece::Whole(packed(4, 1, WALL, Codec::Gzip)),
+            Piece::Void(span(5, 6)),
+            Piece::Whole(packed(6, 1, WALL, Codec::Gzip)),
+        ];
+        let mut queue = queue(Holes::Markers, pieces);
+        let taken: Vec<_> = (0..4).map(|_| offsets(&next(&mut queue))).collect();
+        assert_eq!(taken, [(0, 2), (2, 3), (3, 4), (4, 5)]);
+        assert_eq!(queue.take_markers(9), Some(span(5, 6)));
+        assert_eq!(offsets(&next(&mut queue)), (6, 7));
+    }
+
+    #[test]
+    fn a_merged_batch_stays_bounded() {
+        let mut queue = queue(Holes::Markers, wholes((0..30).map(middling).collect()));
+        let one = middling(0).header().len();
+        let out = next(&mut queue);
+        assert!(out.batch.header().len() <= BUILT_BYTES_MAX, "{}", out.batch.header().len());
+        assert_eq!(out.records, (BUILT_BYTES_MAX / one) as u64, "as many as fit");
+        assert!(!queue.is_empty());
+    }
+
+    /// A record of 30 kB: still small.
+    fn middling(at: i64) -> FetchedBatch {
+        let value = Some(bytes::Bytes::from(vec![7; 30 << 10]));
+        build::batch(&[Record { value, ..record(at, WALL) }], Codec::None, 6).unwrap()
+    }
+
+    #[test]
+    fn permits_stay_until_the_last_batch_of_their_answer_is_out() {
+        let permits = [Rc::new(()), Rc::new(()), Rc::new(())];
+        let mut queue = Queue::new(Holes::Markers);
+        queue.extend(wholes(vec![small(0, 1, WALL), small(1, 1, WALL)]), Some(&permits[0]));
+        queue.extend(wholes(vec![small(2, 1, WALL)]), Some(&permits[1]));
+        queue.extend(wholes(vec![small(3, 1, WALL), large(4, 1, WALL)]), Some(&permits[2]));
+        let merged = next(&mut queue);
+        assert_eq!(offsets(&merged), (0, 4));
+        let held = |permit: &Rc<()>| Rc::strong_count(permit) > 1;
+        assert!(permits.iter().all(held));
+        drop(merged);
+        assert_eq!(permits.each_ref().map(held), [false, false, true], "one batch of the third still waits");
+        drop(next(&mut queue));
+        assert!(!permits.iter().any(held));
+    }
+
+    #[test]
+    fn batches_one_of_which_is_damaged_go_out_as_they_came() {
+        let mut bytes = bytes::BytesMut::from(&small(1, 1, WALL).bytes()[..]);
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        let damaged = FetchedBatch::parse(bytes.freeze()).unwrap();
+        let batches = vec![small(0, 1, WALL), damaged.clone(), small(2, 1, WALL), small(3, 1, WALL)];
+        let mut queue = queue(Holes::Markers, wholes(batches.clone()));
+        for batch in &batches {
+            assert_eq!(next(&mut queue).batch.bytes(), batch.bytes(), "untouched");
+        }
+        assert!(queue.is_empty() && queue.bytes() == 0);
+    }
+
+    // ── holes on compacted topics ──
+
+    #[test]
+    fn a_hole_is_filled_with_the_record_behind_it() {
+        let batch = small(3, 2, WALL);
+        let pieces = vec![Piece::Hole(span(0, 3)), Piece::Whole(batch.clone())];
+        let mut filled = queue(Holes::Repeats, pieces.clone());
+        assert!(matches!(filled.head(NOW), Head::Batch { timestamp_ms: WALL }));
+        let (hole, cost) = filled.cost_of_head().unwrap();
+        assert!(hole == span(0, 3) && matches!(cost.method, Method::Repeats { .. }), "{cost}");
+        let out = next(&mut filled);
+        let repeats: Vec<_> = (0..3).map(|offset| Record { offset, ..record(3, WALL) }).collect();
+        assert_eq!((records(&out), out.records), (repeats, 0), "repeats are none of the source's records");
+        assert_eq!(next(&mut filled).batch.bytes(), batch.bytes());
+        assert_eq!(queue(Holes::Markers, pieces).head(NOW), Head::Markers);
+    }
+
+    #[test]
+    fn holes_between_records_are_filled_in_the_same_batch() {
+        let pieces = vec![
+            rebuilt(vec![record(0, WALL)]),
+            Piece::Hole(span(1, 3)),
+            rebuilt(vec![record(3, WALL), record(4, WALL)]),
+            Piece::Hole(span(5, 6)),
+        ];
+        let mut queue = queue(Holes::Repeats, pieces);
+        let out = next(&mut queue);
+        let keys: Vec<_> =
+            records(&out).into_iter().map(|record| (record.offset, record.key.unwrap())).collect();
+        let expected = [(0, "k0"), (1, "k3"), (2, "k3"), (3, "k3"), (4, "k4")];
+        assert_eq!(keys, expected.map(|(at, key)| (at, bytes::Bytes::from(key))));
+        assert_eq!(out.records, 3);
+        assert_eq!(queue.head(NOW), Head::Markers, "nothing is behind the last hole yet");
+    }
+
+    #[test]
+    fn what_cannot_be_repeated_leaves_the_hole_to_markers() {
+        let keyless = Record { key: None, ..record(3, WALL) };
+        let value = Some(bytes::Bytes::from(vec![0; REPEATED_RECORD_BYTES_MAX]));
+        let big = Record { value, ..record(3, WALL) };
+        for record in [keyless, big] {
+            let hole = Piece::Hole(span(0, 3));
+            let behind = build::batch(std::slice::from_ref(&record), Codec::None, 6).unwrap();
+            for behind in [rebuilt(vec![record.clone()]), Piece::Whole(behind)] {
+                let mut queue = queue(Holes::Repeats, vec![hole.clone(), behind]);
+                assert_eq!(
+                    queue.head(NOW),
+                    Head::Markers,
+                    "a null key is refused there (87), a big one too dear"
+                );
+            }
+        }
+        let mut queue = queue(Holes::Repeats, vec![Piece::Hole(span(0, 3)), Piece::Void(span(3, 4))]);
+        assert_eq!(queue.head(NOW), Head::Markers);
+    }
+
+    #[test]
+    fn many_repeats_go_out_in_pieces_without_a_gap() {
+        let count = 250_000;
+        let pieces = vec![Piece::Hole(span(0, count)), Piece::Whole(small(count, 1, WALL))];
+        let mut queue = queue(Holes::Repeats, pieces);
+        let mut at = 0;
+        while at < count {
+            let out = next(&mut queue);
+            let (base, next) = offsets(&out);
+            assert!(base == at && next - base <= REPEATS_MAX, "{base}..{next} at {at}");
+            assert_eq!((out.records, out.batch.header().missing_records()), (0, 0));
+            let first = decode(&out.batch.view(), Limits::default()).unwrap().next().unwrap().unwrap();
+            assert_eq!(first, Record { offset: at, ..record(count, WALL) });
+            at = next;
+        }
+        assert_eq!((at, offsets(&next(&mut queue))), (count, (count, count + 1)));
+        assert!(queue.is_empty());
+    }
+
+    // ── late log starts ──
+
+    #[test]
+    fn fillers_are_told_from_data_and_reach_exactly_to_the_start() {
+        let count = 200_011;
+        let mut queue = queue(Holes::Markers, vec![Piece::Fillers(span(5, 5 + count))]);
+        assert!(matches!(queue.cost_of_head(), Some((_, Cost { method: Method::Fillers, .. }))));
+        let mut counts = Vec::new();
+        while !queue.is_empty() {
+            let out = next(&mut queue);
+            assert!(out.is_filler && out.records == 0 && build::is_filler(&out.batch));
+            counts.push(out.batch.header().record_count());
+        }
+        assert_eq!(counts, [100_000, 100_000, 10, 1]);
         assert!(queue.is_empty());
     }
 }
