@@ -246,7 +246,9 @@ fn odd_beside(piece: &Piece, there: &Stretch, end: i64) -> Result<Option<Tail>, 
             None
         }
         Piece::Void(span) => {
-            let record = there.records.range(span.from.0..span.next.0.min(end)).next();
+            // What the source says of offsets behind our end is of no interest (and no range).
+            let until = span.next.0.min(end).max(span.from.0);
+            let record = there.records.range(span.from.0..until).next();
             return Ok(record.map(|(at, _)| Tail::Different {
                 at: SourceOffset(*at),
                 difference: "a marker or a rolled-back record here, a record there".to_owned(),

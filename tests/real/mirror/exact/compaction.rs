@@ -180,7 +180,11 @@ fn a_compacted_topic_of_transactions_with_what_the_cleaner_leaves_of_them() {
                 Record::new(format!("{round} {record}")).key(key).at(start + round * CHUNK_MS)
             });
             each.write(&topic, records).unwrap();
-            if (round as usize + n) % 3 == 0 { each.abort().unwrap() } else { each.commit().unwrap() }
+            if (round as usize + n).is_multiple_of(3) {
+                each.abort().unwrap()
+            } else {
+                each.commit().unwrap()
+            }
         }
     }
     let before = size_bytes(&ends.from, &topic);

@@ -2,7 +2,21 @@
 //!
 //! | file | the promise |
 //! |---|---|
-//! | `transactions` | commits, aborts, markers, in every order they come (M11–M13, M16) |
+//! | `transactions` | commits, aborts and markers, in every order they come (M11, M12) |
+//! | `crowd` | twenty transactional producers while the mirror is killed; Kafka's own consumer agrees |
+//! | `hanging` | a transaction that nobody ends holds back its partition, and is named (M16) |
+//! | `compaction` | topics cleaned before and during mirroring; tombstones, null keys, size (M12, M14, M21) |
+//! | `starts` | late log starts, losses by expiry, holes above the budget (M9, M14) |
+//! | `stamps` | a source that stamps records itself keeps its timestamps (M17) |
+//! | `old_formats` | message formats v0 and v1 (M17) |
+//! | `merging` | floods of tiny batches become few (M17) |
+//! | `proof` | nothing is filled that was not proven a hole (M11) |
+//! | `stragglers` | markers of a dead mirror still land while another one starts (M8, M13) |
+//! | `slips` | lost answers, cut connections, second writers: no slip, or one that is said (M13, M18) |
+//! | `rights` | without the right to write markers, and with it while running (M15) |
+//! | `edges` | shapes between these |
+//!
+//! `raw` is what only this product's own client can do.
 
 mod compaction;
 mod crowd;
