@@ -95,6 +95,11 @@ impl TailReader<'_> {
         if let Some(at) = self.source_record_under(question, markers_from).await? {
             return Ok(Tail::OwnRepeat { at: DestOffset(at), shift: dest_end.0 - at });
         }
+        // Nothing but markers stands behind the source's end: it has lost no record, there are markers too many.
+        let source_end = question.source_end.0;
+        if (markers_from..dest_end.0).contains(&source_end) {
+            return Ok(Tail::OwnRepeat { at: DestOffset(source_end), shift: dest_end.0 - source_end });
+        }
         match data {
             Some(data) => self.compare(question, &data).await,
             None => Ok(Tail::NotComparable),
@@ -241,7 +246,9 @@ fn odd_beside(piece: &Piece, there: &Stretch, end: i64) -> Result<Option<Tail>, 
             None
         }
         Piece::Void(span) => {
-            let record = there.records.range(span.from.0..span.next.0.min(end)).next();
+            // What the source says of offsets behind our end is of no interest (and no range).
+            let until = span.next.0.min(end).max(span.from.0);
+            let record = there.records.range(span.from.0..until).next();
             return Ok(record.map(|(at, _)| Tail::Different {
                 at: SourceOffset(*at),
                 difference: "a marker or a rolled-back record here, a record there".to_owned(),

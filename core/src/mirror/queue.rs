@@ -559,6 +559,18 @@ mod tests {
         assert_eq!((queue.head(NOW), queue.take_markers(100)), (Head::Markers, Some(span(3, 5))));
     }
 
+    /// Two thinned batches: without joining the hole between them, its first part would become markers, which stay on
+    /// the mirror's disk longer than repeats do.
+    #[test]
+    fn a_hole_over_two_batches_is_filled_by_the_record_behind_it() {
+        let first = vec![rebuilt(vec![record(0, WALL)]), Piece::Hole(span(1, 10)), Piece::Hole(span(10, 13))];
+        let mut queue = queue(Holes::Repeats, first);
+        queue.extend(vec![Piece::Hole(span(13, 14)), rebuilt(vec![record(14, WALL)])], Some(&Rc::new(())));
+        let out = next(&mut queue);
+        assert_eq!((offsets(&out), out.records), ((0, 15), 2));
+        assert!(queue.is_empty());
+    }
+
     // ── merging ──
 
     #[test]
@@ -724,26 +736,6 @@ mod tests {
             counts.push(out.batch.header().record_count());
         }
         assert_eq!(counts, [100_000, 100_000, 10, 1]);
-        assert!(queue.is_empty());
-    }
-
-    /// Two thinned batches: without joining the hole between them, its first part would become markers, which stay on
-    /// the mirror's disk longer than repeats do.
-    #[test]
-    fn a_hole_over_two_batches_is_filled_by_the_record_behind_it() {
-        let hole = |from, next| Piece::Hole(Span { from: SourceOffset(from), next: SourceOffset(next) });
-        let records = |at| {
-            let (codec, epoch) = (Codec::None, LeaderEpoch(6));
-            Piece::Records(Rebuilt { records: vec![record(at, 1_000)], codec, epoch })
-        };
-        let mut queue: Queue<()> = Queue::new(Holes::Repeats);
-        queue.extend(vec![records(0), hole(1, 10), hole(10, 13)], Some(&()));
-        queue.extend(vec![hole(13, 14), records(14)], Some(&()));
-        let now = Now { mono: Millis(0), wall: WallMillis(2_000) };
-        assert_eq!(queue.head(now), Head::Batch { timestamp_ms: 1_000 });
-        let outgoing = queue.take_batch(now).unwrap().unwrap();
-        let header = outgoing.batch.header();
-        assert_eq!((header.base_offset(), header.next_offset(), outgoing.records), (0, 15, 2));
         assert!(queue.is_empty());
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use lockstep_testkit::client::{Codec, Isolation, Record, Seed, Seen, Transactor, read_all, watermarks};
 use lockstep_testkit::{rounds, unique, wait_until_true};
 
+use super::assert_verified;
 use super::raw::{settings, size_bytes};
 use crate::mirror::rules::alter_topic;
 use crate::mirror::shapes::now_ms;
@@ -159,6 +160,7 @@ fn updates_of_ten_thousand_keys_cleaned_before_and_while_the_mirror_is_killed() 
     });
     stop(mirror, 0);
     assert_survivors_equal(&ends, &topic);
+    assert_verified(&ends, &topic);
     assert_eq!(watermarks(&ends.from, &topic, 0).unwrap(), watermarks(&ends.to, &topic, 0).unwrap());
 }
 
@@ -178,7 +180,11 @@ fn a_compacted_topic_of_transactions_with_what_the_cleaner_leaves_of_them() {
                 Record::new(format!("{round} {record}")).key(key).at(start + round * CHUNK_MS)
             });
             each.write(&topic, records).unwrap();
-            if (round as usize + n) % 3 == 0 { each.abort().unwrap() } else { each.commit().unwrap() }
+            if (round as usize + n).is_multiple_of(3) {
+                each.abort().unwrap()
+            } else {
+                each.commit().unwrap()
+            }
         }
     }
     let before = size_bytes(&ends.from, &topic);
@@ -194,6 +200,7 @@ fn a_compacted_topic_of_transactions_with_what_the_cleaner_leaves_of_them() {
     let survivors = assert_survivors_equal(&ends, &topic);
     eprintln!("{survivors} records survive of {}", ends.written(&topic, 0));
     assert!(survivors < 1_000, "the cleaner has left holes");
+    assert_verified(&ends, &topic);
     assert_eq!(watermarks(&ends.from, &topic, 0).unwrap(), watermarks(&ends.to, &topic, 0).unwrap());
 }
 

@@ -6,6 +6,7 @@ use std::fs;
 use lockstep_testkit::client::{Codec, Isolation, Record, Seed};
 use lockstep_testkit::{Kafka, pair, unique, wait_until_true};
 
+use super::assert_verified;
 use crate::mirror::{Ends, PATIENCE};
 
 const GZIP: u8 = 1;
@@ -124,4 +125,5 @@ fn messages_in_formats_v0_and_v1_are_carried() {
     assert_eq!(ours[0].timestamp, -1, "format v0 knows no timestamps");
     assert_eq!((ours[330].timestamp, ours[330].text.as_str()), (AT, "NO_HEADERS\tkey 0\tV1 value 0"));
     assert_eq!(ends.held(&topic, 0), ends.written(&topic, 0));
+    assert_verified(&ends, &topic);
 }
