@@ -181,9 +181,9 @@ fn a_compacted_topic_of_transactions_with_what_the_cleaner_leaves_of_them() {
             });
             each.write(&topic, records).unwrap();
             if (round as usize + n).is_multiple_of(3) {
-                each.abort().unwrap()
+                each.abort().unwrap();
             } else {
-                each.commit().unwrap()
+                each.commit().unwrap();
             }
         }
     }
