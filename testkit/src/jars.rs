@@ -8,6 +8,9 @@ use crate::Error;
 /// The Kafka version of every test that does not ask for another.
 pub const KAFKA_VERSION: &str = "4.3.1";
 
+/// The Kafka that stands for old ones ([`crate::OldKafka`]): with ZooKeeper, and able to write message format v1.
+pub const OLD_KAFKA_VERSION: &str = "2.8.2";
+
 /// The folder with one folder per Kafka version: `LOCKSTEP_KAFKA_CACHE`, else `lockstep` in the user's cache folder.
 pub fn cache() -> Result<PathBuf, Error> {
     let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);

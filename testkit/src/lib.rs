@@ -20,7 +20,7 @@ pub mod proxy;
 pub mod stored;
 pub mod wait;
 
-pub use broker::Kafka;
+pub use broker::{Kafka, OldKafka};
 pub use error::Error;
 pub use hostile::Hostile;
 pub use leash::{Exit, Leash, Signal};

@@ -198,7 +198,7 @@ impl Builder {
     }
 }
 
-fn lost_a_port(log_tail: &str) -> bool {
+pub(super) fn lost_a_port(log_tail: &str) -> bool {
     log_tail.contains("Address already in use") || log_tail.contains("BindException")
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::acls;
 
 /// Where a node listens, all on the loopback address.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ports {
     pub(super) client: u16,
     /// Only on nodes that are controllers.

@@ -3,12 +3,13 @@
 //! For topics whose keys and values are text without line ends. A JVM of its own: some seconds.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
-use super::{Kafka, node};
-use crate::Error;
+use super::{Kafka, OldKafka, node};
 use crate::client::Isolation;
 use crate::leash::Leash;
+use crate::{Error, jars};
 
 const LIMIT: Duration = Duration::from_secs(120);
 /// It has read everything when nothing came for so long.
@@ -32,36 +33,54 @@ impl Kafka {
     /// When the tool fails, or prints a line of another kind.
     pub fn console_consumer(&self, topic: &str, isolation: Isolation) -> Result<Vec<Printed>, Error> {
         let first = self.nodes.first().ok_or_else(|| Error::Refused("a cluster without nodes".to_owned()))?;
-        let folder = self.folder();
-        let unique = fastrand::u32(..);
-        let (out, log) =
-            (folder.join(format!("console-{unique}.out")), folder.join(format!("console-{unique}.log")));
-        let mut command = node::java(first.libs());
-        command.push("org.apache.kafka.tools.consumer.ConsoleConsumer".to_owned());
-        let bootstrap = self.bootstrap();
-        command.extend(
-            ["--bootstrap-server", &bootstrap, "--topic", topic, "--from-beginning"].map(str::to_owned),
-        );
-        command.extend(["--isolation-level", isolation.name(), "--timeout-ms", IDLE_MS].map(str::to_owned));
-        for shown in ["partition", "offset", "timestamp", "headers", "key"] {
-            command.extend(["--formatter-property".to_owned(), format!("print.{shown}=true")]);
-        }
-        let exit = Leash::run(&command, &[], &out, &log)?.wait(LIMIT)?;
-        let read = |path: &std::path::Path| {
-            fs::read_to_string(path).map_err(Error::io(format!("read {}", path.display())))
-        };
-        // It ends with 1 after its idle time: only the count of what it read tells that it was well.
-        if !read(&log)?.contains("Processed a total of") {
-            return Err(Error::Died {
-                what: "kafka-console-consumer".to_owned(),
-                exit: exit.to_string(),
-                log_tail: node::tail(&log),
-            });
-        }
-        let mut printed = read(&out)?.lines().map(parse).collect::<Result<Vec<_>, _>>()?;
-        printed.sort();
-        Ok(printed)
+        run(first.libs(), self.folder(), &self.bootstrap(), topic, &["--isolation-level", isolation.name()])
     }
+}
+
+impl OldKafka {
+    /// As [`Kafka::console_consumer`], read_uncommitted and up to so many records: it does not wait for more. With the
+    /// tool of [`jars::KAFKA_VERSION`]: the old one prints in another way.
+    ///
+    /// # Errors
+    /// When the tool fails, or prints a line of another kind.
+    pub fn console_consumer(&self, topic: &str, records_max: usize) -> Result<Vec<Printed>, Error> {
+        let libs = jars::libs(jars::KAFKA_VERSION)?;
+        run(&libs, self.folder(), &self.bootstrap(), topic, &["--max-messages", &records_max.to_string()])
+    }
+}
+
+fn run(
+    libs: &Path,
+    folder: &Path,
+    bootstrap: &str,
+    topic: &str,
+    more: &[&str],
+) -> Result<Vec<Printed>, Error> {
+    let unique = fastrand::u32(..);
+    let (out, log) =
+        (folder.join(format!("console-{unique}.out")), folder.join(format!("console-{unique}.log")));
+    let mut command = node::java(libs);
+    command.push("org.apache.kafka.tools.consumer.ConsoleConsumer".to_owned());
+    command
+        .extend(["--bootstrap-server", bootstrap, "--topic", topic, "--from-beginning"].map(str::to_owned));
+    command.extend(["--timeout-ms", IDLE_MS].map(str::to_owned));
+    command.extend(more.iter().map(|&option| option.to_owned()));
+    for shown in ["partition", "offset", "timestamp", "headers", "key"] {
+        command.extend(["--formatter-property".to_owned(), format!("print.{shown}=true")]);
+    }
+    let exit = Leash::run(&command, &[], &out, &log)?.wait(LIMIT)?;
+    let read = |path: &Path| fs::read_to_string(path).map_err(Error::io(format!("read {}", path.display())));
+    // It ends with 1 after its idle time: only the count of what it read tells that it was well.
+    if !read(&log)?.contains("Processed a total of") {
+        return Err(Error::Died {
+            what: "kafka-console-consumer".to_owned(),
+            exit: exit.to_string(),
+            log_tail: node::tail(&log),
+        });
+    }
+    let mut printed = read(&out)?.lines().map(parse).collect::<Result<Vec<_>, _>>()?;
+    printed.sort();
+    Ok(printed)
 }
 
 /// `CreateTime:1700000000000\tPartition:3\tOffset:17\tNO_HEADERS\tkey\tvalue`.

@@ -1,5 +1,6 @@
 //! Real Kafka in KRaft mode: `Kafka::builder("source").brokers(3).config("a", "b").start()`.
 //! builder → slots → ports → config → format → node (a JVM on a leash) → ready (rdkafka sees every broker).
+//! `old` is the same with ZooKeeper, for one broker of a version from before KRaft.
 //! Nodes count from 1, as `node.id` does. Dropping a cluster kills it and removes its folder; a panicking thread keeps
 //! the folder and prints it.
 
@@ -9,6 +10,7 @@ mod config;
 mod console;
 mod format;
 mod node;
+mod old;
 mod ready;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use std::time::Duration;
 pub use acls::CLIENTS;
 pub use builder::{Builder, start_all};
 pub use console::Printed;
+pub use old::OldKafka;
 
 use crate::folder::Folder;
 use crate::proxy::Proxy;

@@ -13,6 +13,8 @@ use crate::{Error, Leash, Signal};
 
 /// As much of a log as a message quotes: a broker that cannot start says why, in several stack traces.
 const TAIL_BYTES: u64 = 20_000;
+/// Logs to standard error; named in `testkit/kafka/pom.xml`.
+const LOGGER: &str = "slf4j-simple-1.7.36.jar";
 
 #[derive(Debug)]
 pub(super) struct Node {
@@ -132,8 +134,8 @@ pub(super) fn java(libs: &Path) -> Vec<String> {
         ["defaultLogLevel=warn", "showDateTime=true", "dateTimeFormat=HH:mm:ss.SSS", "showThreadName=false"]
             .map(|option| format!("-Dorg.slf4j.simpleLogger.{option}")),
     );
-    // The JVM expands the star itself.
-    command.extend(["-cp".to_owned(), format!("{}/*", libs.display())]);
+    // The JVM expands the star itself. First in line: some versions bring other loggers, which nobody has configured.
+    command.extend(["-cp".to_owned(), format!("{0}/{LOGGER}:{0}/*", libs.display())]);
     command
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use lockstep_testkit::client::{Admin, Isolation, Record, Seed, read_all, watermarks};
-use lockstep_testkit::{Error, Kafka, pair, stored, unique, wait_until_true};
+use lockstep_testkit::{Error, Kafka, OldKafka, pair, stored, unique, wait_until_true};
 
 const SECONDS: Duration = Duration::from_secs(30);
 
@@ -111,4 +111,32 @@ fn a_broker_that_cannot_start_is_reported_with_its_log() {
         words.contains("node 1 of `broken` ended by itself") && words.contains("not a number"),
         "{words}"
     );
+}
+
+#[test]
+fn an_old_broker_that_cannot_start_is_reported_with_its_log() {
+    let broken = OldKafka::start("old-broken", &[("num.io.threads", "not a number")]);
+    let words = broken.unwrap_err().to_string();
+    assert!(
+        words.contains("node 1 of `old-broken` ended by itself") && words.contains("not a number"),
+        "{words}"
+    );
+}
+
+#[test]
+fn an_old_broker_leaves_nothing_behind() {
+    let old = OldKafka::start("old-gone", &[]).unwrap();
+    let folder = old.folder().to_owned();
+    Admin::of(&old.bootstrap()).unwrap().create("brief", 1, &[]).unwrap();
+    assert!(old.log_folder("brief", 0).is_dir() && jvms_below(&folder) == 2, "the broker and its ZooKeeper");
+    drop(old);
+    assert!(!folder.exists() && jvms_below(&folder) == 0);
+}
+
+/// Java processes that name a folder on their command line.
+fn jvms_below(folder: &Path) -> usize {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).into_owned());
+    lines.filter(|line| line.starts_with("java\0") && line.contains(&*folder.to_string_lossy())).count()
 }
