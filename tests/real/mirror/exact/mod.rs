@@ -9,6 +9,7 @@
 //! | `starts` | late log starts, losses by expiry, holes above the budget (M9, M14) |
 //! | `stamps` | a source that stamps records itself keeps its timestamps (M17) |
 //! | `old_formats` | message formats v0 and v1 (M17) |
+//! | `old_brokers` | Kafka 2.8 with ZooKeeper as a source: message format v1, transactions (M10, M12, M17) |
 //! | `merging` | floods of tiny batches become few (M17) |
 //! | `proof` | nothing is filled that was not proven a hole (M11) |
 //! | `stragglers` | markers of a dead mirror still land while another one starts (M8, M13) |
@@ -23,6 +24,7 @@ mod crowd;
 mod edges;
 mod hanging;
 mod merging;
+mod old_brokers;
 mod old_formats;
 mod proof;
 mod raw;
