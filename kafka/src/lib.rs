@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`dial`] | how a byte stream to a broker comes about: a trait, so that TLS and simulation can take its place |
 //! | [`connection`] | one ordered pipeline of requests with correlation ids, deadlines and poisoning |
+//! | [`security`], [`tls`], [`sasl`] | certificates, passwords, tokens, tickets; files read anew at every connection |
 //! | [`cluster`] | metadata, routing, one shared control connection per broker, reconnecting |
 //! | [`mod@fetch`], [`produce`] | the data path: raw batches in, raw batches out, never decoded, never copied |
 //! | [`admin`] | one file per remaining API |
@@ -29,8 +30,12 @@ mod fake;
 pub mod fetch;
 mod names;
 pub mod produce;
+pub mod sasl;
+pub mod secret;
+pub mod security;
 mod settings;
 mod shapes;
+pub mod tls;
 mod versions;
 
 pub use cluster::{Broker, Cluster, Metadata, PartitionMeta, Topic};
@@ -43,5 +48,9 @@ pub use fetch::{
     Isolation, fetch, fetch_once,
 };
 pub use produce::{PendingProduce, ProduceBatch, ProduceResult, submit_produce};
+pub use sasl::LoginFault;
+pub use secret::Secret;
+pub use security::Security;
 pub use settings::{HostPort, Settings};
+pub use tls::{NOTICES, TlsFault};
 pub use versions::{Api, Versions};

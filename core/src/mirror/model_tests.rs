@@ -40,9 +40,10 @@ fn data(age: impl Strategy<Value = Age> + 'static) -> impl Strategy<Value = Item
 /// Everything that takes an offset.
 fn everything<A: Strategy<Value = Age> + Clone + 'static>(age: A) -> impl Strategy<Value = Vec<Item>> {
     let outcome = prop_oneof![Just(Outcome::Committed), Just(Outcome::RolledBack)];
-    let transaction = (1..=3i32, age.clone(), outcome, any::<bool>()).prop_map(
-        |(records, age, outcome, interleaved)| Item::Transaction { records, age, outcome, interleaved },
-    );
+    let transaction =
+        (1..=3i32, age.clone(), outcome, any::<bool>()).prop_map(|(records, age, outcome, interleaved)| {
+            Item::Transaction { records, age, outcome, interleaved }
+        });
     let item = prop_oneof![
         4 => data(age.clone()),
         4 => transaction,

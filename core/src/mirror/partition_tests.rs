@@ -404,7 +404,10 @@ fn an_append_that_landed_too_far_is_noticed_while_draining_too() {
     stage.fetch(5, &[data(5, 1, YOUNG), data(6, 1, YOUNG)]);
     stage.answer(refused());
     stage.answer(at(9));
-    assert_eq!(stage.opens[0].1, Some(Displaced { from: DestOffset(6), at: DestOffset(6), landed: DestOffset(9) }));
+    assert_eq!(
+        stage.opens[0].1,
+        Some(Displaced { from: DestOffset(6), at: DestOffset(6), landed: DestOffset(9) })
+    );
 }
 
 #[test]

@@ -65,7 +65,13 @@ enum Asked {
 enum Body {
     Batch(MirroredBatch),
     /// So many markers, with the coordinator epochs behind this one. `taken`: of the run, so far.
-    Markers { above: i32, left: u32, taken: u32, run: MarkerRun, refused: bool },
+    Markers {
+        above: i32,
+        left: u32,
+        taken: u32,
+        run: MarkerRun,
+        refused: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -80,9 +86,19 @@ struct Request {
 enum Event {
     Chaos,
     Tick,
-    Look { life: u64, displaced: Option<Displaced>, look: Look },
-    Tell { life: u64, input: Input<Rc<()>> },
-    Fetch { life: u64, at: SourceOffset },
+    Look {
+        life: u64,
+        displaced: Option<Displaced>,
+        look: Look,
+    },
+    Tell {
+        life: u64,
+        input: Input<Rc<()>>,
+    },
+    Fetch {
+        life: u64,
+        at: SourceOffset,
+    },
     FetchAnswer {
         life: u64,
         at: SourceOffset,
@@ -90,11 +106,26 @@ enum Event {
         aborted: Vec<AbortedTransaction>,
         ends: SourceEnds,
     },
-    Land { request: u64 },
+    Land {
+        request: u64,
+    },
     /// Behind a run of markers, by whoever sent it.
-    ReadEnd { life: u64, run: MarkerRun, taken: u32, above: i32 },
-    AnswerAppend { life: u64, ticket: Ticket, answer: AppendAnswer },
-    AnswerMarkers { life: u64, ticket: Ticket, answer: MarkerAnswer },
+    ReadEnd {
+        life: u64,
+        run: MarkerRun,
+        taken: u32,
+        above: i32,
+    },
+    AnswerAppend {
+        life: u64,
+        ticket: Ticket,
+        answer: AppendAnswer,
+    },
+    AnswerMarkers {
+        life: u64,
+        ticket: Ticket,
+        answer: MarkerAnswer,
+    },
     /// The mirrors look at the destination's high watermark.
     Probe,
 }
@@ -336,7 +367,9 @@ impl World {
             }
             Action::Append(append) => self.send_batch(life, append),
             Action::Mark(run) => self.send_markers(life, run),
-            Action::Announce { from, cost } => self.tell(format!("mirror {life} announces {cost} from {from}")),
+            Action::Announce { from, cost } => {
+                self.tell(format!("mirror {life} announces {cost} from {from}"))
+            }
             Action::Lost(span) => panic!("nothing expires here: {span:?}"),
             Action::Receipt(receipt) => self.count_on(receipt.next.0, "a receipt"),
             Action::Opened { end } => {
@@ -371,7 +404,12 @@ impl World {
         self.tell(format!("mirror {life} sends {} markers for {} above {above}", run.count, run.from));
         let fewer = self.tape.once_in(8) && run.count > 1;
         let left = if fewer { 1 + self.tape.pick(run.count as usize - 1) as u32 } else { run.count };
-        self.send(life, run.ticket, Asked::Markers, Body::Markers { above, left, taken: 0, run, refused: false });
+        self.send(
+            life,
+            run.ticket,
+            Asked::Markers,
+            Body::Markers { above, left, taken: 0, run, refused: false },
+        );
     }
 
     fn send(&mut self, life: u64, ticket: Ticket, asked: Asked, body: Body) {

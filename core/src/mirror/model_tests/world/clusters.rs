@@ -133,9 +133,10 @@ impl World {
     fn belongs(&self, at: i64, record: &Record) -> bool {
         match self.source.log.get(at as usize) {
             Some(Truth::Record(original)) => record == original,
-            Some(Truth::Hole) if self.holes == Holes::Repeats => {
-                self.source.next_record(at).is_some_and(|next| Record { offset: at, ..next.clone() } == *record)
-            }
+            Some(Truth::Hole) if self.holes == Holes::Repeats => self
+                .source
+                .next_record(at)
+                .is_some_and(|next| Record { offset: at, ..next.clone() } == *record),
             _ => false,
         }
     }

@@ -151,8 +151,7 @@ impl Source {
             }
             Step::InTransaction { records, age, outcome } => {
                 let timestamp = timestamp(age);
-                let records: Vec<_> =
-                    (0..records).map(|i| record(base + i64::from(i), timestamp)).collect();
+                let records: Vec<_> = (0..records).map(|i| record(base + i64::from(i), timestamp)).collect();
                 let plain = Plain::of(records.clone());
                 self.push(Plain { attributes: TRANSACTIONAL, producer_id: WRITER, ..plain }.fetched());
                 self.log.extend(records.into_iter().map(|record| match outcome {
@@ -203,7 +202,11 @@ impl Source {
     }
 
     /// A read_committed answer of at most `batches` batches from `at` on, and where the last of them begins.
-    pub(super) fn answer(&self, at: i64, batches: usize) -> (BytesMut, Vec<AbortedTransaction>, BTreeMap<i64, usize>) {
+    pub(super) fn answer(
+        &self,
+        at: i64,
+        batches: usize,
+    ) -> (BytesMut, Vec<AbortedTransaction>, BTreeMap<i64, usize>) {
         let mut records = BytesMut::new();
         let mut starts = BTreeMap::new();
         let mut upper = at;
