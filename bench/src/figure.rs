@@ -74,6 +74,8 @@ pub(crate) enum Unit {
     Milliseconds,
     #[serde(rename = "% of a core")]
     PercentOfCore,
+    #[serde(rename = "% of the time")]
+    PercentOfTime,
     /// Ours over something else's, 1 being equal.
     #[serde(rename = "share")]
     Share,
@@ -89,6 +91,7 @@ impl Unit {
             Self::Seconds => "s",
             Self::Milliseconds => "ms",
             Self::PercentOfCore => "% of a core",
+            Self::PercentOfTime => "% of the time",
             Self::Share => "share",
         }
     }

@@ -35,6 +35,8 @@ pub(crate) struct SoFar {
     pub(crate) cpu_seconds: f64,
     pub(crate) resident_bytes: u64,
     pub(crate) peak_resident_bytes: u64,
+    /// How long its main thread was ready to run while others had the cores. A mirror works in that thread alone.
+    pub(crate) waited_seconds: f64,
     pub(crate) at: Instant,
 }
 
@@ -77,13 +79,17 @@ impl Metered {
         let stat = read(pid, "stat")?.as_deref().and_then(Stat::parse);
         let status = read(pid, "status")?.unwrap_or_default();
         let memory = (proc::resident_bytes(&status), proc::peak_resident_bytes(&status));
-        match (stat, memory) {
-            (Some(stat), (Some(resident_bytes), Some(peak_resident_bytes))) => Ok(SoFar {
-                cpu_seconds: stat.own_ticks as f64 / ticks_per_second,
-                resident_bytes,
-                peak_resident_bytes,
-                at: Instant::now(),
-            }),
+        let waited = read(pid, "schedstat")?.as_deref().and_then(proc::waited_for_a_core);
+        match (stat, memory, waited) {
+            (Some(stat), (Some(resident_bytes), Some(peak_resident_bytes)), Some(waited_seconds)) => {
+                Ok(SoFar {
+                    cpu_seconds: stat.own_ticks as f64 / ticks_per_second,
+                    resident_bytes,
+                    peak_resident_bytes,
+                    waited_seconds,
+                    at: Instant::now(),
+                })
+            }
             _ => Err(format!("`{}` has ended\n{}", self.line, self.last_words()).into()),
         }
     }
@@ -208,6 +214,7 @@ mod tests {
         let later = busy.so_far().unwrap();
         assert!(later.cpu_seconds > first.cpu_seconds && later.at > first.at, "{first:?} {later:?}");
         assert!(later.resident_bytes > 0 && later.peak_resident_bytes >= later.resident_bytes);
+        assert!(later.waited_seconds >= first.waited_seconds);
     }
 
     #[test]

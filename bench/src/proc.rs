@@ -1,4 +1,4 @@
-//! What Linux says of a process in `/proc/PID/stat` and `/proc/PID/status` (proc(5)). Parsing only; reads no file.
+//! What Linux says of a process in `/proc/PID/stat`, `status` and `schedstat` (proc(5)). Parsing only; reads no file.
 //! `None` means that the text is not of that form, or that the process has no such figure (any more).
 
 /// From `/proc/PID/stat`.
@@ -24,6 +24,13 @@ impl Stat {
             waited_children_ticks: field(16)? + field(17)?,
         })
     }
+}
+
+/// From `/proc/PID/schedstat`: how long the main thread could have run and no core was free, in seconds.
+pub(crate) fn waited_for_a_core(schedstat: &str) -> Option<f64> {
+    // Three numbers: time on a core, time waited for one (both in ns), and how often it ran.
+    let nanoseconds: u64 = schedstat.split_whitespace().nth(1)?.parse().ok()?;
+    Some(nanoseconds as f64 / 1e9)
 }
 
 /// The largest resident size so far, in bytes; `None` for a process that has ended.
@@ -58,6 +65,12 @@ mod tests {
         let text = "4242 (a) b (c) S 17 4242 4242 0 -1 4194560 100 200 0 0 11 12 313 14 20 0 1 0 999 1000 10";
         assert_eq!(Stat::parse(text), Some(Stat { parent: 17, own_ticks: 23, waited_children_ticks: 327 }));
         assert_eq!(Stat::parse("4242 (sh) S 17 4242"), None);
+    }
+
+    #[test]
+    fn the_wait_for_a_core_is_the_second_number() {
+        assert_eq!(waited_for_a_core("61000000 2500000000 1303\n"), Some(2.5));
+        assert_eq!(waited_for_a_core(""), None);
         assert_eq!(Stat::parse(""), None);
     }
 

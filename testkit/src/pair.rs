@@ -20,7 +20,12 @@ pub fn pair() -> &'static Pair {
     static PAIR: OnceLock<Result<Pair, String>> = OnceLock::new();
     let started = PAIR.get_or_init(|| {
         // Room for 5 MB records and then some.
-        let big = |name| Kafka::builder(name).config("message.max.bytes", "33554432");
+        let big = |name| {
+            Kafka::builder(name)
+                .config("message.max.bytes", "33554432")
+                // Cleaners that look often, so that tests of compaction need no brokers of their own.
+                .config("log.cleaner.backoff.ms", "500")
+        };
         match start_all([big("source"), big("destination")]) {
             Ok([source, destination]) => Ok(Pair { source, destination }),
             Err(cause) => Err(cause.to_string()),

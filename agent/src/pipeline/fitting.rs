@@ -112,6 +112,7 @@ mod tests {
             log_start: 0,
             diverging: None,
             leader_hint: None,
+            aborted: Vec::new(),
             records: Bytes::from(records),
         }]
     }
@@ -163,7 +164,8 @@ mod tests {
     fn small_batches_leave_the_limit_alone() {
         assert_eq!(after(&[&[1_000; 2_000]]), LIMIT);
         assert!(after(&[&[600_000, 600_000], &[1_000; 50], &[1_000; 50]]) < LIMIT, "not at once");
-        let calm: Vec<&[usize]> = std::iter::once(&[600_000, 600_000][..]).chain([&[1_000; 50][..]; 20]).collect();
+        let calm: Vec<&[usize]> =
+            std::iter::once(&[600_000, 600_000][..]).chain([&[1_000; 50][..]; 20]).collect();
         assert_eq!(after(&calm), LIMIT, "one large batch is forgotten in time");
     }
 

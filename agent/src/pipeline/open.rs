@@ -54,6 +54,8 @@ struct SourceReads {
     epoch: LeaderEpoch,
     start: SourceOffset,
     end: SourceOffset,
+    /// Nothing above it is decided yet (M16).
+    stable: SourceOffset,
 }
 
 impl Opener {
@@ -121,6 +123,7 @@ impl Opener {
             source_epoch: source.epoch,
             source_start: source.start,
             source_end: source.end,
+            source_stable: source.stable,
             tail,
         })
     }
@@ -219,11 +222,18 @@ fn of_link(producers: &[ProducerState], ours: ProducerIdentity) -> Option<Produc
 async fn read_source(connection: Connection, group: Group) -> Result<Reads<SourceReads>, Error> {
     let ends = index(log_ends(&connection, &group).await?);
     let starts = index(list_offsets(&connection, &group, At::Earliest).await?);
+    let stable = index(list_offsets(&connection, &group, At::LastStable).await?);
     let reads = group.into_iter().map(|(tp, epoch)| {
         let read = (|| {
             let end = end_under(entry(&ends, &tp, "source: OffsetForLeaderEpoch")?, epoch, "source")?;
             let start = *entry(&starts, &tp, "source: ListOffsets")?;
-            Ok(SourceReads { epoch, start: SourceOffset(start), end: SourceOffset(end) })
+            let stable = *entry(&stable, &tp, "source: ListOffsets")?;
+            Ok(SourceReads {
+                epoch,
+                start: SourceOffset(start),
+                end: SourceOffset(end),
+                stable: SourceOffset(stable),
+            })
         })();
         (tp, read)
     });

@@ -73,6 +73,7 @@ impl Fetcher {
             Some(open) if open.is_open() => open,
             slot => slot.insert(self.cluster.dedicated(self.node).await?),
         };
+        // The buffer that the connection keeps for its next answer lies within this, too.
         let mut permit = self.budget.reserve(job.limits.bytes_max.unsigned_abs() as usize).await;
         let answer = fetch(connection, session, &job.targets, job.limits).await?;
         permit.resize(answer.frame_bytes);

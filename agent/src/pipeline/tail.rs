@@ -2,7 +2,7 @@
 //! sides hold is equal, and the markers behind it cover nothing that the source shows its consumers.
 //! Reads a few batches per side; memory is reserved for them. Only what both sides still hold is compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use lockstep_batch::view::FetchedBatch;
 use lockstep_core::compare::difference;
 use lockstep_core::ids::{DestOffset, LeaderEpoch, ProducerIdentity, SourceOffset, TopicPartition};
 use lockstep_core::mirror::Trouble;
-use lockstep_core::mirror::align::{Piece, align};
+use lockstep_core::mirror::align::{Piece, align, unpack};
 use lockstep_core::mirror::opening::{Displaced, Tail};
 use lockstep_kafka::Cluster;
 use lockstep_kafka::fetch::{FetchLimits, FetchTarget, FetchedPartition, Isolation, fetch_once};
@@ -118,12 +118,7 @@ impl TailReader<'_> {
             };
             let aligned = align(answer.records, SourceOffset(at), answer.aborted);
             for piece in aligned.pieces {
-                let first = match piece {
-                    Piece::Whole(batch) => Some(batch.header().base_offset()),
-                    Piece::Records(of) => of.records.first().map(|record| record.offset),
-                    Piece::Void(_) | Piece::Hole(_) | Piece::Fillers(_) => None,
-                };
-                if let Some(first) = first {
+                if let Some(first) = first_record(&piece)? {
                     return Ok((first < end).then_some(first));
                 }
             }
@@ -156,20 +151,51 @@ impl TailReader<'_> {
         };
         for back in COMMON_BACK {
             let from = (dest_end.0 - back).max(dest_start.0).max(source_start.0);
-            let here = records_between(self.source, tp, from, dest_end.0).await?;
-            let there = records_between(self.dest, tp, from, dest_end.0).await?;
-            if let Some((offset, copied)) = there.iter().rev().find(|(offset, _)| here.contains_key(offset)) {
-                let at = SourceOffset(*offset);
-                return Ok(match difference(&here[offset], copied) {
-                    None => Tail::Equal { source_epoch },
-                    Some(difference) => Tail::Different { at, difference },
-                });
+            let here = stretch(self.source, tp, from, dest_end.0).await?.records;
+            let there = stretch(self.dest, tp, from, dest_end.0).await?;
+            let common =
+                there.records.iter().rev().find_map(|(at, copied)| Some((*at, here.get(at)?, copied)));
+            if let Some((at, original, copied)) = common {
+                if let Some(difference) = difference(original, copied) {
+                    return Ok(Tail::Different { at: SourceOffset(at), difference });
+                }
+                let odd = self.odd_above(tp, at + 1, dest_end.0, &there).await?;
+                return Ok(odd.unwrap_or(Tail::Equal { source_epoch }));
             }
             if from == dest_start.0.max(source_start.0) {
                 break;
             }
         }
         Ok(Tail::NotComparable)
+    }
+
+    /// Above the last record that both sides hold, what one side shows the other must not deny: a marker of ours over
+    /// a record that consumers of the source see is one too many, a record over a marker of the source is none of it.
+    async fn odd_above(
+        &self,
+        tp: &TopicPartition,
+        from: i64,
+        end: i64,
+        there: &Stretch,
+    ) -> Result<Option<Tail>, Trouble> {
+        let mut at = from;
+        while at < end {
+            let Some(answer) = fetch_at(self.source, tp, at, WALK_BYTES, Isolation::ReadCommitted).await?
+            else {
+                return Ok(None);
+            };
+            let aligned = align(answer.records, SourceOffset(at), answer.aborted);
+            for piece in aligned.pieces {
+                if let Some(odd) = odd_beside(&piece, there, end)? {
+                    return Ok(Some(odd));
+                }
+            }
+            if aligned.next.0 <= at {
+                return Ok(None);
+            }
+            at = aligned.next.0;
+        }
+        Ok(None)
     }
 
     /// Anything between two offsets of the destination that is not the link's.
@@ -196,6 +222,52 @@ impl TailReader<'_> {
         .await?;
         Ok(foreign)
     }
+}
+
+/// What of the destination cannot stand beside a piece of the source.
+fn odd_beside(piece: &Piece, there: &Stretch, end: i64) -> Result<Option<Tail>, Trouble> {
+    let marker_over = |mut offsets: std::ops::Range<i64>| offsets.find(|at| there.markers.contains(at));
+    let covered = match piece {
+        Piece::Whole(batch) => marker_over(batch.header().base_offset()..batch.header().next_offset()),
+        Piece::Records(of) => {
+            of.records.iter().map(|record| record.offset).find(|at| there.markers.contains(at))
+        }
+        Piece::Packed { batch, from } => {
+            for piece in unpack(batch, *from).map_err(|unreadable| Trouble::soon(unreadable.0))? {
+                if let Some(odd) = odd_beside(&piece, there, end)? {
+                    return Ok(Some(odd));
+                }
+            }
+            None
+        }
+        Piece::Void(span) => {
+            let record = there.records.range(span.from.0..span.next.0.min(end)).next();
+            return Ok(record.map(|(at, _)| Tail::Different {
+                at: SourceOffset(*at),
+                difference: "a marker or a rolled-back record here, a record there".to_owned(),
+            }));
+        }
+        // A record over a hole is a repeat, or one that the source has compacted away since.
+        Piece::Hole(_) | Piece::Fillers(_) => None,
+    };
+    Ok(covered.filter(|at| *at < end).map(|at| Tail::OwnRepeat { at: DestOffset(at), shift: end - at }))
+}
+
+/// The offset of the first record that consumers see.
+fn first_record(piece: &Piece) -> Result<Option<i64>, Trouble> {
+    Ok(match piece {
+        Piece::Whole(batch) => Some(batch.header().base_offset()),
+        Piece::Records(of) => of.records.first().map(|record| record.offset),
+        Piece::Packed { batch, from } => {
+            let pieces = unpack(batch, *from).map_err(|unreadable| Trouble::soon(unreadable.0))?;
+            let records = pieces.iter().filter_map(|piece| match piece {
+                Piece::Records(of) => of.records.first(),
+                _ => None,
+            });
+            records.map(|record| record.offset).next()
+        }
+        Piece::Void(_) | Piece::Hole(_) | Piece::Fillers(_) => None,
+    })
 }
 
 /// Records that the link's producer did not write. Foreign markers alone prove nothing: they are found by the offsets
@@ -247,18 +319,23 @@ pub async fn last_batch(
     Ok(last_data(cluster, tp, start, end).await?.data)
 }
 
-/// The records of a stretch of a log, those of control batches left out.
-async fn records_between(
-    cluster: &Cluster,
-    tp: &TopicPartition,
-    from: i64,
-    end: i64,
-) -> Result<BTreeMap<i64, Record>, Trouble> {
-    let mut found = BTreeMap::new();
+/// What stands between two offsets of a log.
+#[derive(Debug, Default)]
+struct Stretch {
+    records: BTreeMap<i64, Record>,
+    markers: BTreeSet<i64>,
+}
+
+async fn stretch(cluster: &Cluster, tp: &TopicPartition, from: i64, end: i64) -> Result<Stretch, Trouble> {
+    let mut found = Stretch::default();
     let mut fault = None;
     walk(cluster, tp, from, end, |entry| {
         let decoded = match entry {
-            Entry::Batch(batch) if batch.header().is_control() => Ok(Vec::new()),
+            Entry::Batch(batch) if batch.header().is_control() => {
+                let next = batch.header().next_offset().min(end);
+                found.markers.extend(batch.header().base_offset().max(from)..next);
+                Ok(Vec::new())
+            }
             Entry::Batch(batch) => records::decode(&batch.view(), Limits::default())
                 .and_then(Iterator::collect::<Result<Vec<_>, _>>)
                 .map_err(|error| error.to_string()),
@@ -267,9 +344,9 @@ async fn records_between(
         match decoded {
             Ok(records) => {
                 let wanted = records.into_iter().filter(|record| (from..end).contains(&record.offset));
-                found.extend(wanted.map(|record| (record.offset, record)));
-                while found.len() > COMMON_RECORDS_MAX {
-                    found.pop_first();
+                found.records.extend(wanted.map(|record| (record.offset, record)));
+                while found.records.len() > COMMON_RECORDS_MAX {
+                    found.records.pop_first();
                 }
                 ControlFlow::Continue(())
             }

@@ -8,6 +8,7 @@ use lockstep_testkit::client::{Admin, Record, Seed, Seeder};
 
 use super::{Found, samples};
 use crate::figure::{Figure, Unit};
+use crate::meter::{Metered, SoFar};
 use crate::mirror::{self, Leave};
 use crate::reader::{Reader, stamped};
 use crate::site::Site;
@@ -32,6 +33,14 @@ struct Ages {
     standby: Quantiles,
     /// How much later the same record was read at the standby.
     later: Quantiles,
+    mirror: Share,
+}
+
+/// What the mirror did meanwhile, in percent of the time.
+struct Share {
+    ran: f64,
+    /// Ready to run, and no core was free.
+    waited: f64,
 }
 
 struct Quantiles {
@@ -61,11 +70,17 @@ pub(super) fn run(site: &Site, settings: &Settings) -> Result<Found> {
                 none => none.insert(mirror::start(site, TOPICS, LINK, Leave::WhenTold)?),
             };
             watch.seen()?;
-            let ages = one_round(site, &seeder, &topic, rate)?;
-            running.must_run()?;
+            let ages = one_round(site, &seeder, running, &topic, rate)?;
             eprintln!(
-                "  {rate} records/s, round {number} of {}: p50 {:.2} ms, p99 {:.2} ms; direct {:.2} ms, {:.2} ms",
-                settings.rounds, ages.standby.p50, ages.standby.p99, ages.direct.p50, ages.direct.p99,
+                "  {rate} records/s, round {number} of {}: p50 {:.2} ms, p99 {:.2} ms; direct {:.2} ms, {:.2} ms; \
+                 mirror on a core {:.1} % of the time, waiting for one {:.1} %",
+                settings.rounds,
+                ages.standby.p50,
+                ages.standby.p99,
+                ages.direct.p50,
+                ages.direct.p99,
+                ages.mirror.ran,
+                ages.mirror.waited,
             );
             rounds.push(ages);
             topics.push(topic);
@@ -89,12 +104,13 @@ pub(super) fn run(site: &Site, settings: &Settings) -> Result<Found> {
     Ok(Found { facts, figures })
 }
 
-fn one_round(site: &Site, seeder: &Seeder, topic: &str, rate: u64) -> Result<Ages> {
+fn one_round(site: &Site, seeder: &Seeder, mirror: &Metered, topic: &str, rate: u64) -> Result<Ages> {
     let count = rate * (SECONDS + WARM_UP_SECONDS);
     let expected = usize::try_from(count)?;
     let epoch = Instant::now();
     let direct = Reader::begin(&site.source.bootstrap(), topic, expected, epoch)?;
     let standby = Reader::begin(&site.dest.bootstrap(), topic, expected, epoch)?;
+    let before = mirror.so_far()?;
     let start = Instant::now();
     let stream = (0..count).map(|number| {
         let due = start + Duration::from_nanos(number * 1_000_000_000 / rate);
@@ -108,8 +124,22 @@ fn one_round(site: &Site, seeder: &Seeder, topic: &str, rate: u64) -> Result<Age
         ages[warm_up..].iter().map(|age| age.as_secs_f64() * 1_000.0).collect()
     };
     let (direct, standby) = (milliseconds(direct.ages()?), milliseconds(standby.ages()?));
+    let share = share(&before, &mirror.so_far()?);
     let later = standby.iter().zip(&direct).map(|(standby, direct)| standby - direct).collect();
-    Ok(Ages { later: quantiles(later)?, direct: quantiles(direct)?, standby: quantiles(standby)? })
+    Ok(Ages {
+        later: quantiles(later)?,
+        direct: quantiles(direct)?,
+        standby: quantiles(standby)?,
+        mirror: share,
+    })
+}
+
+fn share(before: &SoFar, after: &SoFar) -> Share {
+    let percent = 100.0 / after.at.saturating_duration_since(before.at).as_secs_f64();
+    Share {
+        ran: percent * (after.cpu_seconds - before.cpu_seconds),
+        waited: percent * (after.waited_seconds - before.waited_seconds),
+    }
 }
 
 /// Nearest rank.
@@ -142,6 +172,18 @@ fn figures_of(rate: u64, expected: Option<f64>, rounds: &[Ages]) -> Result<Vec<F
         },
         new("later_p50", "the same record, later than direct: median", |ages| ages.later.p50)?,
         new("later_p99", "the same record, later than direct: p99", |ages| ages.later.p99)?,
+        Figure::new(
+            format!("age_mirror_ran_at_{rate}"),
+            format!("{rate} records/s: CPU of the mirror"),
+            Unit::PercentOfCore,
+            of(|ages| ages.mirror.ran)?,
+        ),
+        Figure::new(
+            format!("age_mirror_waited_at_{rate}"),
+            format!("{rate} records/s: the mirror ready to run, and no core free"),
+            Unit::PercentOfTime,
+            of(|ages| ages.mirror.waited)?,
+        ),
     ])
 }
 

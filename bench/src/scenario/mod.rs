@@ -7,6 +7,7 @@ mod idle;
 mod mirrormaker;
 mod new_topic;
 mod small;
+mod transactions;
 
 use crate::figure::{Figure, Samples};
 use crate::site::Site;
@@ -38,12 +39,18 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         what: "single-record batches, mirrored by a process that is behind",
         run: small::run,
     },
+    Scenario {
+        name: NAMES[6],
+        what: "transactional producers and a mirror beside them",
+        run: transactions::run,
+    },
     Scenario { name: NAMES[2], what: "a topic is created while the mirror runs", run: new_topic::run },
     Scenario { name: NAMES[3], what: "how old records are when they can be read", run: age::run },
     Scenario { name: NAMES[4], what: "a mirror that has caught up and waits", run: idle::run },
 ];
 
-pub(crate) const NAMES: [&str; 6] = ["backlog", "mirrormaker", "new-topic", "age", "idle", "small"];
+pub(crate) const NAMES: [&str; 7] =
+    ["backlog", "mirrormaker", "new-topic", "age", "idle", "small", "transactions"];
 
 const GB: f64 = 1e9;
 const MB: f64 = 1e6;

@@ -34,6 +34,9 @@ impl Span {
 pub enum Piece {
     /// A batch that goes out as it was fetched, under a new header (M4).
     Whole(FetchedBatch),
+    /// A batch that has to be taken apart (thinned by the cleaner, broker time, our end inside it): done when its turn
+    /// comes, since its records take more memory than was fetched. Its checksum was found right.
+    Packed { batch: FetchedBatch, from: SourceOffset },
     /// Records that need a batch of their own (M17).
     Records(Rebuilt),
     /// Offsets that never held a record for consumers: commit and abort markers, rolled-back records (M12).
@@ -88,6 +91,19 @@ pub fn align(records: Bytes, expected: SourceOffset, aborted: Vec<AbortedTransac
     aligned
 }
 
+/// Takes a [`Piece::Packed`] apart: its records from `from` on, as runs of consecutive offsets, and the holes.
+pub fn unpack(batch: &FetchedBatch, from: SourceOffset) -> Result<Vec<Piece>, Unreadable> {
+    let header = batch.header();
+    let codec = header.codec().map_err(unreadable)?;
+    let decoded = decode(&batch.view(), Limits::default()).map_err(unreadable)?;
+    let records: Vec<_> = decoded.collect::<Result<_, _>>().map_err(unreadable)?;
+    let mut aligned = Aligned::from(from);
+    aligned.take_records(records, codec, LeaderEpoch(header.leader_epoch()));
+    // Offsets behind the last surviving record are the batch's too.
+    aligned.hole_up_to(SourceOffset(header.next_offset()));
+    Ok(aligned.pieces)
+}
+
 impl Aligned {
     fn from(expected: SourceOffset) -> Self {
         Self { pieces: Vec::new(), next: expected, last_epoch: LeaderEpoch::UNKNOWN, refused: None }
@@ -124,18 +140,18 @@ impl Aligned {
                 self.pieces.push(Piece::Whole(batch));
                 self.next = next;
             }
+            Some(Obstacle::Empty { .. }) => {
+                trust(&batch)?;
+                self.hole_up_to(next);
+            }
             Some(Obstacle::UnknownCodec { code }) => {
                 return Err(unreadable(format!("compression codec {code} is not known")));
             }
             _ => {
                 trust(&batch)?;
-                let codec = header.codec().map_err(unreadable)?;
-                let epoch = LeaderEpoch(header.leader_epoch());
-                let decoded = decode(&batch.view(), Limits::default()).map_err(unreadable)?;
-                let records: Vec<_> = decoded.collect::<Result<_, _>>().map_err(unreadable)?;
-                self.take_records(records, codec, epoch);
-                // Offsets behind the last surviving record are the batch's too.
-                self.hole_up_to(next);
+                self.hole_up_to(base);
+                self.pieces.push(Piece::Packed { batch, from: self.next });
+                self.next = next;
             }
         }
         Ok(())
@@ -212,4 +228,190 @@ fn trust(batch: &FetchedBatch) -> Result<(), Unreadable> {
 #[allow(clippy::needless_pass_by_value, reason = "so that it serves map_err as it is")]
 fn unreadable(reason: impl std::fmt::Display) -> Unreadable {
     Unreadable(format!("{reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::testing::{Ends, Plain, batch, emptied, in_transaction, marker, record};
+    use bytes::BytesMut;
+
+    const LOG_APPEND_TIME: i16 = 0x08;
+    const CONTROL: i16 = 0x20;
+
+    fn answer(batches: &[FetchedBatch]) -> Bytes {
+        let mut bytes = BytesMut::new();
+        batches.iter().for_each(|batch| bytes.extend_from_slice(batch.bytes()));
+        bytes.freeze()
+    }
+
+    fn aborted(list: &[(i64, i64)]) -> Vec<AbortedTransaction> {
+        let of = |(producer_id, first_offset): &(i64, i64)| AbortedTransaction {
+            producer_id: *producer_id,
+            first_offset: *first_offset,
+        };
+        list.iter().map(of).collect()
+    }
+
+    /// The pieces, what is packed taken apart.
+    fn flat(aligned: &Aligned) -> Vec<Piece> {
+        let apart = |piece: &Piece| match piece {
+            Piece::Packed { batch, from } => unpack(batch, *from).unwrap(),
+            other => vec![other.clone()],
+        };
+        aligned.pieces.iter().flat_map(apart).collect()
+    }
+
+    /// Each piece as a word and its offsets; without a gap between them, or it fails.
+    fn told(aligned: &Aligned, expected: i64) -> Vec<String> {
+        let mut at = expected;
+        let mut words = Vec::new();
+        for piece in &flat(aligned) {
+            let (word, from, next) = match piece {
+                Piece::Whole(batch) => ("whole", batch.header().base_offset(), batch.header().next_offset()),
+                Piece::Records(of) => {
+                    let offsets: Vec<_> = of.records.iter().map(|record| record.offset).collect();
+                    assert!(offsets.windows(2).all(|two| two[1] == two[0] + 1), "{offsets:?}");
+                    ("records", offsets[0], offsets[offsets.len() - 1] + 1)
+                }
+                Piece::Void(span) => ("void", span.from.0, span.next.0),
+                Piece::Hole(span) => ("hole", span.from.0, span.next.0),
+                Piece::Packed { .. } => unreachable!("taken apart"),
+                Piece::Fillers(span) => ("fillers", span.from.0, span.next.0),
+            };
+            assert!(from == at && next > from, "{word} {from}..{next} at {at}");
+            words.push(format!("{word} {from}..{next}"));
+            at = next;
+        }
+        assert_eq!(aligned.next, SourceOffset(at));
+        words
+    }
+
+    fn taken(batches: &[FetchedBatch], expected: i64, list: &[(i64, i64)]) -> (Vec<String>, Aligned) {
+        let aligned = align(answer(batches), SourceOffset(expected), aborted(list));
+        (told(&aligned, expected), aligned)
+    }
+
+    fn thinned(kept: &[i64], last_offset: i64) -> FetchedBatch {
+        Plain { last_offset, ..Plain::of(kept.iter().map(|at| record(*at)).collect()) }.fetched()
+    }
+
+    #[test]
+    fn an_empty_answer_proves_nothing() {
+        let aligned = align(Bytes::new(), SourceOffset(5), Vec::new());
+        assert!(aligned.pieces.is_empty() && aligned.refused.is_none());
+        assert_eq!((aligned.next, aligned.last_epoch), (SourceOffset(5), LeaderEpoch::UNKNOWN));
+    }
+
+    #[test]
+    fn holes_before_inside_and_behind_a_thinned_batch_are_told_from_its_records() {
+        let mut late = Plain::of(vec![record(14), record(15), record(18)]);
+        (late.base_offset, late.last_offset) = (12, 20);
+        let (told, aligned) = taken(&[late.fetched(), batch(25..27)], 10, &[]);
+        assert_eq!(
+            told,
+            [
+                "hole 10..12",
+                "hole 12..14",
+                "records 14..16",
+                "hole 16..18",
+                "records 18..19",
+                "hole 19..21",
+                "hole 21..25",
+                "whole 25..27"
+            ]
+        );
+        let Piece::Records(first) = &flat(&aligned)[2] else { panic!("records") };
+        assert_eq!(first.records, [record(14), record(15)]);
+    }
+
+    #[test]
+    fn a_hole_is_proven_by_the_next_batch_only() {
+        assert_eq!(taken(&[batch(5..7)], 0, &[]).0, ["hole 0..5", "whole 5..7"]);
+        assert_eq!(taken(&[emptied(3..9)], 0, &[]).0, ["hole 0..9"]);
+    }
+
+    #[test]
+    fn markers_emptied_ones_too_and_rolled_back_records_are_void() {
+        let emptied_marker = Plain { attributes: CONTROL, records: Vec::new(), ..Plain::of(vec![record(6)]) };
+        let log = [
+            in_transaction(4, 0..2),
+            batch(2..3),
+            in_transaction(4, 3..5),
+            marker(4, 5, Ends::Abort),
+            emptied_marker.fetched(),
+            in_transaction(4, 7..8),
+            marker(4, 8, Ends::Commit),
+        ];
+        let (told, _) = taken(&log, 0, &[(4, 0)]);
+        let expected =
+            ["void 0..2", "whole 2..3", "void 3..5", "void 5..6", "void 6..7", "whole 7..8", "void 8..9"];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn a_transaction_begun_before_the_position_is_void_from_there_on() {
+        let log = [in_transaction(4, 50..53), marker(4, 53, Ends::Abort), in_transaction(4, 54..55)];
+        assert_eq!(taken(&log, 51, &[(4, 10)]).0, ["void 51..53", "void 53..54", "whole 54..55"]);
+    }
+
+    /// Story: the batch before the position is skipped, and with it the marker that ends a rolled-back transaction.
+    #[test]
+    fn what_lies_before_the_position_still_decides_fates() {
+        let log = [marker(4, 9, Ends::Abort), in_transaction(4, 10..12)];
+        assert_eq!(taken(&log, 10, &[(4, 5)]).0, ["whole 10..12"]);
+    }
+
+    #[test]
+    fn inside_a_batch_the_rest_of_its_records_is_taken() {
+        let (told, aligned) = taken(&[batch(0..5), batch(5..6)], 3, &[]);
+        assert_eq!(told, ["records 3..5", "whole 5..6"]);
+        let Piece::Records(rest) = &flat(&aligned)[0] else { panic!("records") };
+        assert_eq!(rest.records, [record(3), record(4)]);
+        assert!(taken(&[batch(0..5)], 5, &[]).0.is_empty(), "all of it lies before the position");
+    }
+
+    #[test]
+    fn the_brokers_time_becomes_the_records_own() {
+        let mut plain = Plain::of(vec![record(0), record(1)]);
+        plain.attributes = LOG_APPEND_TIME;
+        let (told, aligned) = taken(&[plain.fetched()], 0, &[]);
+        assert_eq!(told, ["records 0..2"]);
+        let Piece::Records(of) = &flat(&aligned)[0] else { panic!("records") };
+        let appended = record(1).timestamp;
+        assert!(of.records.iter().all(|record| record.timestamp == appended), "{:?}", of.records);
+    }
+
+    #[test]
+    fn what_decides_or_is_dropped_is_not_trusted_damaged() {
+        let damage = |batch: &FetchedBatch| {
+            let mut bytes = BytesMut::from(&batch.bytes()[..]);
+            let last = bytes.len() - 1;
+            bytes[last] ^= 0x40;
+            FetchedBatch::parse(bytes.freeze()).unwrap()
+        };
+        let refused = [
+            (damage(&marker(4, 2, Ends::Commit)), &[][..]),
+            (damage(&in_transaction(4, 2..4)), &[(4, 2)][..]),
+            (damage(&thinned(&[2, 4], 4)), &[][..]),
+        ];
+        for (damaged, list) in refused {
+            let (told, aligned) = taken(&[batch(0..2), damaged], 0, list);
+            assert_eq!(told, ["whole 0..2"], "what lies before it is taken");
+            assert_eq!(aligned.refused, Some(unreadable("the checksum of the batch at 2 is wrong")));
+        }
+        // The destination looks at this one's checksum itself (M4).
+        assert_eq!(taken(&[damage(&batch(0..2))], 0, &[]).0, ["whole 0..2"]);
+    }
+
+    #[test]
+    fn the_epoch_is_the_last_batchs_and_a_codec_of_the_future_is_refused() {
+        let (_, aligned) = taken(&[batch(0..2)], 0, &[]);
+        assert_eq!(aligned.last_epoch, LeaderEpoch(3));
+        let mut plain = Plain::of(vec![record(2)]);
+        plain.attributes = 7;
+        let (told, aligned) = taken(&[batch(0..2), plain.fetched()], 0, &[]);
+        assert_eq!(told, ["whole 0..2"]);
+        assert!(aligned.refused.is_some_and(|what| what.0.contains("codec 7")));
+    }
 }

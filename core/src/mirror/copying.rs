@@ -163,7 +163,11 @@ impl<P: Clone> Copying<P> {
             coordinator_epoch: position.coordinator_epoch,
             known: position.known,
             alignment: Alignment::Assumed,
-            footing: position.footing,
+            footing: match position.footing {
+                // Nothing is known of before.
+                Footing::AsBefore => Footing::Remembered,
+                footing => footing,
+            },
             markers_are_safe: position.footing == Footing::StoodStill,
             end_known_at: now.mono,
             announced: position.end.origin(),
@@ -189,8 +193,9 @@ impl<P: Clone> Copying<P> {
         }
         let fresh = Self::new(position, self.filling, self.window.next_ticket(), now);
         let markers_are_safe = self.markers_are_safe || fresh.markers_are_safe;
+        let footing = if position.footing == Footing::AsBefore { self.footing } else { fresh.footing };
         let Self { queue, fetch_at, last_epoch, announced, wall, .. } = self;
-        Some(Self { queue, fetch_at, last_epoch, announced, wall, markers_are_safe, ..fresh })
+        Some(Self { queue, fetch_at, last_epoch, announced, wall, footing, markers_are_safe, ..fresh })
     }
 
     /// Whether there is room for another fetch answer: bytes that have no receipt yet, and pieces.
@@ -295,6 +300,7 @@ impl<P: Clone> Copying<P> {
             next,
             content: Content::Markers(MarkersBy::Link),
             bytes: 0,
+            // They carry the broker's clock of when they are written: not before now. An answer can be late.
             last_timestamp_ms: now.wall.0,
             // What stood there is not written: its memory is free.
             permits: Vec::new(),
@@ -331,12 +337,17 @@ impl<P: Clone> Copying<P> {
     }
 
     /// Whether somebody's earlier requests may still land where the head of the queue belongs, and the broker's
-    /// memory of us would not tell: before old data, which make the broker forget us (M6), and before markers.
+    /// memory of us would not tell: before old data, which make the broker forget us (M6), before markers, and before
+    /// records that fill a hole, which a dead owner may have begun to fill with markers.
     fn needs_standstill(&self, head: Head, guard: Guard, now: Now) -> bool {
         match head {
             Head::Nothing => false,
             Head::Markers => !self.markers_are_safe,
-            Head::Batch { .. } => self.footing == Footing::Remembered && is_old(head, guard, now),
+            Head::Batch { .. } => {
+                let fills = self.queue.cost_of_head().is_some();
+                (fills && !self.markers_are_safe)
+                    || (self.footing == Footing::Remembered && is_old(head, guard, now))
+            }
         }
     }
 
@@ -383,7 +394,7 @@ impl<P: Clone> Copying<P> {
             }
             failed @ MarkerAnswer::Failed(_) => failed,
         };
-        let meaning = settle_markers(&mut self.window, ticket, answer, now.wall);
+        let meaning = settle_markers(&mut self.window, ticket, answer);
         if let Meaning::PartlyWritten { left } = &meaning {
             self.send_at = left.from.mirrored();
             self.queue.put_back(*left);

@@ -30,6 +30,8 @@ pub mod align;
 mod answers;
 pub mod copying;
 pub mod cost;
+#[cfg(test)]
+mod filling_tests;
 pub mod guard;
 pub mod identity;
 pub mod markers;

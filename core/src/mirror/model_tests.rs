@@ -37,16 +37,23 @@ fn data(age: impl Strategy<Value = Age> + 'static) -> impl Strategy<Value = Item
     (1..=3i32, any::<bool>(), age).prop_map(|(records, packed, age)| Item::Data { records, packed, age })
 }
 
+fn transaction<A: Strategy<Value = Age> + 'static>(age: A) -> impl Strategy<Value = Item> {
+    let outcome = prop_oneof![Just(Outcome::Committed), Just(Outcome::RolledBack)];
+    (1..=3i32, age, outcome, any::<bool>()).prop_map(|(records, age, outcome, interleaved)| {
+        Item::Transaction { records, age, outcome, interleaved }
+    })
+}
+
+/// Data and transactions: no offset without a batch.
+fn dense<A: Strategy<Value = Age> + Clone + 'static>(age: A) -> impl Strategy<Value = Vec<Item>> {
+    prop::collection::vec(prop_oneof![data(age.clone()), transaction(age)], 1..16)
+}
+
 /// Everything that takes an offset.
 fn everything<A: Strategy<Value = Age> + Clone + 'static>(age: A) -> impl Strategy<Value = Vec<Item>> {
-    let outcome = prop_oneof![Just(Outcome::Committed), Just(Outcome::RolledBack)];
-    let transaction =
-        (1..=3i32, age.clone(), outcome, any::<bool>()).prop_map(|(records, age, outcome, interleaved)| {
-            Item::Transaction { records, age, outcome, interleaved }
-        });
     let item = prop_oneof![
         4 => data(age.clone()),
-        4 => transaction,
+        4 => transaction(age.clone()),
         2 => (1..=4i32).prop_map(|offsets| Item::Gap { offsets }),
         1 => age.prop_map(|age| Item::Thinned { age }),
         1 => (1..=3i32).prop_map(|offsets| Item::Emptied { offsets }),
@@ -95,6 +102,7 @@ fn gives_permits_back(world: World) -> Result<(), TestCaseError> {
 fn stays_equal(script: Script) -> Result<(), TestCaseError> {
     let mut world = World::new(script);
     world.run();
+    prop_assert!(!world.counted_on_too_much, "{}", told(&world));
     prop_assert!(world.misplaced.is_none(), "{}", told(&world));
     prop_assert!(world.verdicts.is_empty(), "stopped without a reason{}", told(&world));
     prop_assert!(world.is_equal(), "not equal after the healing{}", told(&world));
@@ -106,6 +114,7 @@ fn stays_equal(script: Script) -> Result<(), TestCaseError> {
 fn stays_equal_or_says_so(script: Script) -> Result<(), TestCaseError> {
     let mut world = World::new(script);
     world.run();
+    prop_assert!(!world.counted_on_too_much, "{}", told(&world));
     let says_so = |verdict: &Verdict| matches!(verdict, Verdict::Slipped { .. } | Verdict::Diverged(_));
     if let Some(misplaced) = world.misplaced {
         let may_be = misplaced.what == Astray::Marker || misplaced.forgets > 0 || world.has_markers();
@@ -200,15 +209,17 @@ proptest! {
 
     /// Markers carry no sequence: of two owners both may write them (M13).
     #[test]
-    fn two_mirrors_on_transactions_stay_equal_or_say_so(
+    fn two_mirrors_on_everything_new_stay_equal_or_say_so(
         script in script(everything(Just(Age::Young)), Just(Age::Young), Crowd::Two, DAY_MS)
     ) {
         stays_equal_or_says_so(script)?;
     }
 
+    /// Without holes: a repeat of an old batch that lands in a hole of the source looks like a record that the
+    /// source's cleaner has removed since.
     #[test]
-    fn two_mirrors_on_everything_stay_equal_or_say_so(
-        script in script(everything(any_age()), any_age(), Crowd::Two, 40_000)
+    fn two_mirrors_on_transactions_stay_equal_or_say_so(
+        script in script(dense(any_age()), any_age(), Crowd::Two, 40_000)
     ) {
         stays_equal_or_says_so(script)?;
     }

@@ -27,6 +27,8 @@ pub struct Facts {
     pub source_start: SourceOffset,
     /// The source's log end under its current leader epoch, read after the destination's.
     pub source_end: SourceOffset,
+    /// The source's last stable offset, read with its end: nothing from there on can have been copied yet.
+    pub source_stable: SourceOffset,
     pub tail: Tail,
 }
 
@@ -113,6 +115,9 @@ pub enum Footing {
     Remembered,
     /// It stood still, or nobody else can move it: nothing is on its way any more.
     StoodStill,
+    /// We wrote last and it is where we left it: on whatever it rested before. A second may have passed since then,
+    /// which is no standstill.
+    AsBefore,
 }
 
 /// Where and how to continue.
@@ -154,16 +159,30 @@ pub fn judge(
     if let Some(verdict) = verdict_of(facts, ours) {
         return Judgement::Stop(verdict);
     }
-    let young = facts.producer.is_some_and(|p| guard.is_young(p.last_timestamp_ms, now.wall));
+    // Known by markers alone: what an earlier owner has on its way may carry any sequence, even the one that comes
+    // behind our first append.
+    let remembered =
+        facts.producer.is_some_and(|p| p.last_sequence >= 0 && guard.is_young(p.last_timestamp_ms, now.wall));
     let footing = match ownership {
         Ownership::UnknownUnguarded => Footing::StoodStill,
-        _ if young => Footing::Remembered,
+        Ownership::Ours { end } if end == facts.dest_end => Footing::AsBefore,
+        _ if remembered => Footing::Remembered,
         _ => Footing::StoodStill,
     };
     if footing == Footing::StoodStill
         && let Some(wait) = stand_still(facts.dest_end, ownership, watching, asked_at, now.mono)
     {
         return wait;
+    }
+    if facts.source_stable < facts.dest_end.origin() {
+        return Judgement::Wait {
+            milliseconds: 500,
+            why: format!(
+                "the destination's log ends at {}, the source is stable up to {} only: what stands above cannot be judged yet",
+                facts.dest_end, facts.source_stable
+            ),
+            watching,
+        };
     }
     if facts.dest_high_watermark < facts.dest_end {
         return Judgement::Wait {
@@ -242,10 +261,8 @@ fn stand_still(
     asked_at: Millis,
     now: Millis,
 ) -> Option<Judgement> {
-    match ownership {
-        Ownership::JustCreated if end == DestOffset(0) => return None,
-        Ownership::Ours { end: ours } if end == ours => return None,
-        _ => {}
+    if ownership == Ownership::JustCreated && end == DestOffset(0) {
+        return None;
     }
     let watching = match watching {
         Some(seen) if seen.end == end && asked_at.since(seen.since) >= STANDSTILL_MS => return None,
@@ -307,6 +324,7 @@ mod tests {
             source_epoch: LeaderEpoch(5),
             source_start: SourceOffset(0),
             source_end: SourceOffset(end + 10),
+            source_stable: SourceOffset(end + 10),
             tail: Tail::Equal { source_epoch: LeaderEpoch(4) },
         }
     }
@@ -339,6 +357,7 @@ mod tests {
         old.dest_end = DestOffset(120);
         old.dest_high_watermark = DestOffset(120);
         old.source_end = SourceOffset(200);
+        old.source_stable = SourceOffset(200);
         let Judgement::Wait { watching, why, .. } = look(&old, watching, 3_000) else { panic!("it moved") };
         assert!(why.contains("another mirror"), "{why}");
         assert!(matches!(look(&old, watching, 4_999), Judgement::Wait { .. }));
@@ -379,6 +398,23 @@ mod tests {
         assert_eq!(position.footing, Footing::Remembered);
     }
 
+    /// Story: three old records were written and the broker forgot the producer; a marker made it known again, but no
+    /// longer its sequence. The owner's next append, with sequence 3, was on its way when it was killed. The next
+    /// owner found a young producer and went on at once, with 0 to 2: then the late one was just what came next.
+    #[test]
+    fn an_end_whose_producer_is_known_by_markers_alone_has_to_stand_still() {
+        let mut f = facts(100);
+        f.producer = f.producer.map(|p| ProducerOnPartition { last_sequence: -1, ..p });
+        let Judgement::Wait { watching, .. } = look(&f, Ownership::Unknown, None, 0) else {
+            panic!("should wait")
+        };
+        let Judgement::GoOn(position) = look(&f, Ownership::Unknown, watching, 2_000) else {
+            panic!("stood still")
+        };
+        assert_eq!((position.footing, position.next_sequence), (Footing::StoodStill, 0));
+        assert_eq!(position.known, Some(WALL - 1000));
+    }
+
     #[test]
     fn nobody_waits_for_a_topic_it_has_just_created() {
         let mut new = facts(0);
@@ -415,6 +451,17 @@ mod tests {
         assert!(matches!(judged(&f), Judgement::Wait { watching: None, .. }));
     }
 
+    /// Story: two owners wrote one marker too many above an open transaction. Its record was not to be seen yet, so
+    /// nothing spoke against that end; then it was committed, and the mirror counted on a marker in its place.
+    #[test]
+    fn an_end_above_what_is_stable_on_the_source_cannot_be_judged_yet() {
+        let mut f = facts(100);
+        f.source_stable = SourceOffset(99);
+        assert!(matches!(judged(&f), Judgement::Wait { .. }));
+        f.source_stable = SourceOffset(100);
+        assert!(matches!(judged(&f), Judgement::GoOn(_)));
+    }
+
     #[test]
     fn verdicts_carry_their_evidence() {
         let mut f = facts(100);
@@ -441,6 +488,7 @@ mod tests {
         assert_eq!(late(&f), None);
         f.source_start = SourceOffset(150);
         f.source_end = SourceOffset(200);
+        f.source_stable = SourceOffset(200);
         f.tail = Tail::NotComparable;
         let start = SourceOffset(150);
         assert_eq!(late(&f), Some(StartsLate { start, dest_is_empty: false, is_loss: true }));

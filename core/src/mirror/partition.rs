@@ -61,6 +61,8 @@ pub struct Partition<P> {
     suspicion: Option<Verdict>,
     /// The source's log start was seen behind our end once: only a second look makes us fill up to it.
     late_start_seen: bool,
+    /// Losses below have been said.
+    lost_up_to: SourceOffset,
     /// The name of the next append: none is given twice.
     next_ticket: Ticket,
 }
@@ -90,6 +92,7 @@ impl<P: Clone> Partition<P> {
             copied_epoch: LeaderEpoch::UNKNOWN,
             suspicion: None,
             late_start_seen: false,
+            lost_up_to: SourceOffset(0),
             next_ticket: Ticket(0),
         }
     }
@@ -213,8 +216,10 @@ impl<P: Clone> Partition<P> {
         let fresh = || {
             let mut copying = Copying::new(position, self.settings.filling, self.next_ticket, now);
             if let Some(late) = position.starts_late {
-                if late.is_loss {
-                    out.push(Action::Lost(Span { from: position.end.origin(), next: late.start }));
+                let from = position.end.origin().max(self.lost_up_to);
+                if late.is_loss && from < late.start {
+                    out.push(Action::Lost(Span { from, next: late.start }));
+                    self.lost_up_to = late.start;
                 }
                 copying.fill_up_to(late.start, late.dest_is_empty);
             }
@@ -330,7 +335,7 @@ impl<P: Clone> Partition<P> {
                 Meaning::Stale => {}
             },
             State::Draining { window, then } => {
-                note_displaced(settle_markers(window, ticket, answer, now.wall), then);
+                note_displaced(settle_markers(window, ticket, answer), then);
             }
             State::Opening(_) | State::Stopped(_) => {}
         }

@@ -1,5 +1,6 @@
 //! The state machine of one partition, behaviour by behaviour, against a destination that acts as a broker does.
-//! Each test says what is fetched, what lands, what is answered, and looks at what comes out.
+//! Each test says what is fetched, what lands, what is answered, and looks at what comes out. Data are here, what
+//! takes an offset without being data in `filling_tests`.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -7,10 +8,10 @@ use std::rc::Rc;
 use bytes::{Bytes, BytesMut};
 use lockstep_batch::view::FetchedBatch;
 
-use super::copying::{Append, AppendAnswer, Content, Filling};
+use super::copying::{Append, AppendAnswer, Filling};
 use super::cost::{AlignmentBudget, Cost};
 use super::guard::{Guard, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
-use super::markers::{MarkerAnswer, MarkerRun};
+use super::markers::MarkerRun;
 use super::opening::{Displaced, Facts, Ownership, Tail};
 use super::partition::{Action, FetchPosition, Input, Partition, Phase, Settings, SourceEnds};
 use super::queue::Holes;
@@ -19,37 +20,41 @@ use super::verdict::{Divergence, Verdict};
 use super::window::Ticket;
 use super::{Millis, Now, Trouble, WallMillis};
 use crate::ids::{DestOffset, LeaderEpoch, ProducerIdentity, SourceOffset, TopicId};
+use crate::transactions::AbortedTransaction;
 use crate::verify::testing::{Ends, marker};
 
-const OURS: ProducerIdentity = ProducerIdentity { id: 7, epoch: 3 };
-const WALL: i64 = 1_700_000_000_000;
-const YOUNG: i64 = WALL - 1_000;
-const OLD: i64 = WALL - 2 * PRODUCER_ID_EXPIRATION_MS_DEFAULT;
+pub(super) const OURS: ProducerIdentity = ProducerIdentity { id: 7, epoch: 3 };
+pub(super) const WALL: i64 = 1_700_000_000_000;
+pub(super) const YOUNG: i64 = WALL - 1_000;
+pub(super) const OLD: i64 = WALL - 2 * PRODUCER_ID_EXPIRATION_MS_DEFAULT;
 const SOURCE_ID: TopicId = TopicId([1; 16]);
 const BUFFER_BYTES_MAX: usize = 500_000;
 
 /// One partition, the destination it writes to, and what it has asked for.
-struct Stage {
-    machine: Partition<Rc<()>>,
-    dest: DestLog,
-    clock: u64,
-    permit: Rc<()>,
-    appends: VecDeque<Append>,
-    runs: VecDeque<MarkerRun>,
-    announced: Vec<(SourceOffset, Cost)>,
+pub(super) struct Stage {
+    pub(super) machine: Partition<Rc<()>>,
+    pub(super) dest: DestLog,
+    pub(super) clock: u64,
+    pub(super) permit: Rc<()>,
+    pub(super) appends: VecDeque<Append>,
+    pub(super) runs: VecDeque<MarkerRun>,
+    pub(super) announced: Vec<(SourceOffset, Cost)>,
     /// From, next.
-    lost: Vec<(i64, i64)>,
+    pub(super) lost: Vec<(i64, i64)>,
     /// From, next.
-    receipts: Vec<(i64, i64)>,
-    opens: Vec<(Millis, Option<Displaced>)>,
-    opened: Vec<i64>,
-    stopped: Option<Verdict>,
+    pub(super) receipts: Vec<(i64, i64)>,
+    pub(super) opens: Vec<(Millis, Option<Displaced>)>,
+    pub(super) opened: Vec<i64>,
+    pub(super) stopped: Option<Verdict>,
 }
 
 impl Stage {
-    fn unopened(ownership: Ownership) -> Self {
+    pub(super) fn unopened(ownership: Ownership) -> Self {
+        Self::filling(ownership, Filling { holes: Holes::Markers, budget: AlignmentBudget::default() })
+    }
+
+    pub(super) fn filling(ownership: Ownership, filling: Filling) -> Self {
         let guard = Guard::new(PRODUCER_ID_EXPIRATION_MS_DEFAULT);
-        let filling = Filling { holes: Holes::Markers, budget: AlignmentBudget::default() };
         let settings = Settings { identity: OURS, guard, filling, buffered_bytes_max: BUFFER_BYTES_MAX };
         Self {
             machine: Partition::new(settings, SOURCE_ID, ownership),
@@ -68,14 +73,14 @@ impl Stage {
     }
 
     /// Copying from offset 0 into a topic that was just created.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut stage = Self::unopened(Ownership::JustCreated);
         stage.look();
         stage
     }
 
     /// Copying behind five batches of one record, pipelining allowed.
-    fn in_full_swing() -> Self {
+    pub(super) fn in_full_swing() -> Self {
         let mut stage = Self::new();
         stage.fetch(0, &(0..5).map(|base| data(base, 1, YOUNG)).collect::<Vec<_>>());
         while !stage.appends.is_empty() {
@@ -85,7 +90,7 @@ impl Stage {
         stage
     }
 
-    fn handle(&mut self, input: Input<Rc<()>>) {
+    pub(super) fn handle(&mut self, input: Input<Rc<()>>) {
         let wall = WallMillis(WALL + i64::try_from(self.clock).unwrap());
         let mut actions = Vec::new();
         self.machine.handle(input, Now { mono: Millis(self.clock), wall }, &mut actions);
@@ -103,7 +108,7 @@ impl Stage {
         }
     }
 
-    fn facts(&self) -> Facts {
+    pub(super) fn facts(&self) -> Facts {
         let end = self.dest.end();
         Facts {
             producer: self.dest.producer(OURS.epoch),
@@ -113,39 +118,44 @@ impl Stage {
             source_id: SOURCE_ID,
             source_epoch: LeaderEpoch(6),
             source_start: SourceOffset(0),
-            source_end: SourceOffset(1_000),
+            source_end: SourceOffset(end.max(1_000)),
+            source_stable: SourceOffset(end.max(1_000)),
             tail: if end == 0 { Tail::Empty } else { Tail::Equal { source_epoch: LeaderEpoch(6) } },
         }
     }
 
     /// Answers what was asked for, at the moment it was asked for, from the destination as it is.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         let facts = self.facts();
         self.look_and_see(facts);
     }
 
-    fn look_and_see(&mut self, facts: Facts) {
+    pub(super) fn look_and_see(&mut self, facts: Facts) {
         if let Some((at, _)) = self.opens.pop() {
             self.clock = self.clock.max(at.0);
         }
         self.handle(Input::Facts(Box::new(facts)));
     }
 
-    fn fetch(&mut self, at: i64, batches: &[FetchedBatch]) {
+    pub(super) fn fetch(&mut self, at: i64, batches: &[FetchedBatch]) {
         let mut records = BytesMut::new();
         batches.iter().for_each(|batch| records.extend_from_slice(batch.bytes()));
         self.fetch_raw(at, records.freeze());
     }
 
-    fn fetch_raw(&mut self, at: i64, records: Bytes) {
+    pub(super) fn fetch_raw(&mut self, at: i64, records: Bytes) {
+        self.fetch_with(at, records, Vec::new());
+    }
+
+    pub(super) fn fetch_with(&mut self, at: i64, records: Bytes, aborted: Vec<AbortedTransaction>) {
         let end = SourceOffset(1_000);
         let ends = SourceEnds { log_start: SourceOffset(0), high_watermark: end, last_stable: end };
         let permit = Rc::clone(&self.permit);
-        self.handle(Input::Fetched { at: SourceOffset(at), records, aborted: Vec::new(), ends, permit });
+        self.handle(Input::Fetched { at: SourceOffset(at), records, aborted, ends, permit });
     }
 
     /// The oldest append lands and is answered.
-    fn land(&mut self) {
+    pub(super) fn land(&mut self) {
         let append = self.appends.pop_front().expect("an append is out");
         let answer = match self.dest.append(&append.batch) {
             Answer::Base(base) => AppendAnswer::Acknowledged { base: DestOffset(base) },
@@ -155,37 +165,37 @@ impl Stage {
     }
 
     /// The oldest append is answered so, whatever became of it.
-    fn answer(&mut self, answer: AppendAnswer) -> Append {
+    pub(super) fn answer(&mut self, answer: AppendAnswer) -> Append {
         let append = self.appends.pop_front().expect("an append is out");
         self.handle(Input::Appended { ticket: append.ticket, answer });
         append
     }
 
-    fn expected(&self) -> Vec<i64> {
+    pub(super) fn expected(&self) -> Vec<i64> {
         self.appends.iter().map(|append| append.expect.0).collect()
     }
 
-    fn wanted(&self) -> Option<i64> {
+    pub(super) fn wanted(&self) -> Option<i64> {
         self.machine.wants().map(|FetchPosition { offset, .. }| offset.0)
     }
 
     /// Nothing is held back once the machine is gone.
-    fn permits_come_back(self) {
+    pub(super) fn permits_come_back(self) {
         let Self { machine, permit, .. } = self;
         drop(machine);
         assert_eq!(Rc::strong_count(&permit), 1);
     }
 }
 
-fn data(base: i64, records: i32, timestamp: i64) -> FetchedBatch {
+pub(super) fn data(base: i64, records: i32, timestamp: i64) -> FetchedBatch {
     large(base, records, timestamp)
 }
 
-fn at(base: i64) -> AppendAnswer {
+pub(super) fn at(base: i64) -> AppendAnswer {
     AppendAnswer::Acknowledged { base: DestOffset(base) }
 }
 
-fn refused() -> AppendAnswer {
+pub(super) fn refused() -> AppendAnswer {
     AppendAnswer::Failed(Trouble::soon("refused"))
 }
 

@@ -10,7 +10,7 @@ use lockstep_batch::header::Codec;
 use lockstep_batch::records::{Limits, Record, decode};
 use lockstep_batch::view::FetchedBatch;
 
-use super::align::{Piece, Rebuilt, Span, Unreadable};
+use super::align::{Piece, Rebuilt, Span, Unreadable, unpack};
 use super::cost::{Cost, Method};
 use super::{Now, WallMillis};
 use crate::ids::{LeaderEpoch, SourceOffset};
@@ -25,6 +25,8 @@ const BUILT_BYTES_MAX: usize = 512 << 10;
 const REPEATS_MAX: i64 = 100_000;
 /// Above this size markers are the cheaper filling.
 const REPEATED_RECORD_BYTES_MAX: usize = 16 << 10;
+/// Records in a filler batch: 80 kB at most, since every partition may be at it at once.
+const FILLER_SIZES: [u32; 6] = [100_000, 10_000, 1_000, 100, 10, 1];
 /// What a record takes beside key, value and headers.
 const RECORD_OVERHEAD_BYTES: usize = 16;
 
@@ -65,6 +67,8 @@ pub(super) struct Queue<P> {
     answers: u64,
     /// So many batches at the head are not merged.
     as_they_are: usize,
+    /// One of each size, while fillers are being written.
+    fillers: Vec<FetchedBatch>,
 }
 
 /// What comes next.
@@ -98,7 +102,7 @@ impl<P> Outgoing<P> {
 
 impl<P: Clone> Queue<P> {
     pub(super) fn new(holes: Holes) -> Self {
-        Self { items: VecDeque::new(), bytes: 0, holes, answers: 0, as_they_are: 0 }
+        Self { items: VecDeque::new(), bytes: 0, holes, answers: 0, as_they_are: 0, fillers: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -119,8 +123,11 @@ impl<P: Clone> Queue<P> {
         self.answers += 1;
         for piece in pieces {
             self.bytes += size(&piece);
-            if let (Some(Queued { item: Item::Piece(Piece::Void(last)), .. }), Piece::Void(span)) =
-                (self.items.back_mut(), &piece)
+            // A batch that the cleaner has thinned out ends in a hole and the next one begins with one: taken as one,
+            // it has a record behind it.
+            if let Some(Queued { item: Item::Piece(last), .. }) = self.items.back_mut()
+                && let (Piece::Void(last), Piece::Void(span)) | (Piece::Hole(last), Piece::Hole(span)) =
+                    (last, &piece)
                 && last.next == span.from
             {
                 last.next = span.next;
@@ -136,12 +143,14 @@ impl<P: Clone> Queue<P> {
         self.items.push_front(Queued { item: Item::Piece(Piece::Void(span)), permit: None, answer: 0 });
     }
 
-    /// What comes next; decides how a hole at the head is filled.
+    /// What comes next; takes it apart if it is packed, and decides how a hole at the head is filled.
     pub(super) fn head(&mut self, now: Now) -> Head {
+        self.unpack(0);
         self.settle_hole();
         match self.items.front().map(|queued| &queued.item) {
             None => Head::Nothing,
-            Some(Item::Piece(Piece::Whole(batch))) => {
+            // Packed: it cannot be unpacked, which `take_batch` will say.
+            Some(Item::Piece(Piece::Whole(batch) | Piece::Packed { batch, .. })) => {
                 Head::Batch { timestamp_ms: batch.header().max_timestamp() }
             }
             Some(Item::Piece(Piece::Records(of)) | Item::Repeats { of, .. }) => {
@@ -161,16 +170,53 @@ impl<P: Clone> Queue<P> {
                 let record_bytes = of.records.first().map_or(0, record_bytes) as u64;
                 Some((*span, Cost::of(*span, Method::Repeats { record_bytes })))
             }
-            Item::Piece(Piece::Whole(_) | Piece::Records(_) | Piece::Void(_)) => None,
+            Item::Piece(Piece::Whole(_) | Piece::Packed { .. } | Piece::Records(_) | Piece::Void(_)) => None,
+        }
+    }
+
+    /// Replaces a packed piece, at the head or right behind it, by what is in it. One that cannot be unpacked stays.
+    fn unpack(&mut self, index: usize) {
+        let Some(Queued { item: Item::Piece(Piece::Packed { batch, from }), permit, answer }) =
+            self.items.get(index)
+        else {
+            return;
+        };
+        let Ok(pieces) = unpack(batch, *from) else { return };
+        let (permit, answer) = (permit.clone(), *answer);
+        let before: Vec<_> = self.items.drain(..=index).collect();
+        for piece in pieces.into_iter().rev() {
+            self.bytes += size(&piece);
+            let permit = permit.clone();
+            self.items.push_front(Queued { item: Item::Piece(piece), permit, answer });
+        }
+        for queued in before.into_iter().rev() {
+            match queued.item {
+                Item::Piece(Piece::Packed { batch, .. }) => self.bytes -= batch.header().len(),
+                Item::Piece(Piece::Hole(hole)) if self.begin_earlier(hole) => {}
+                item => self.items.push_front(Queued { item, ..queued }),
+            }
+        }
+    }
+
+    /// Joins a hole with the one at the head, if it ends where that begins.
+    fn begin_earlier(&mut self, hole: Span) -> bool {
+        match self.items.front_mut() {
+            Some(Queued { item: Item::Piece(Piece::Hole(first)), .. }) if first.from == hole.next => {
+                first.from = hole.from;
+                true
+            }
+            _ => false,
         }
     }
 
     /// A hole at the head becomes repeats of the record behind it, or an affair of markers.
     fn settle_hole(&mut self) {
-        let Some(Queued { item: Item::Piece(Piece::Hole(span)), .. }) = self.items.front() else { return };
-        if self.holes == Holes::Markers {
+        let is_hole = matches!(self.items.front(), Some(Queued { item: Item::Piece(Piece::Hole(_)), .. }));
+        if !is_hole || self.holes == Holes::Markers {
             return;
         }
+        self.unpack(1);
+        let Some(Queued { item: Item::Piece(Piece::Hole(span)), .. }) = self.items.front() else { return };
         let span = *span;
         let behind = self.items.get(1).and_then(|queued| match &queued.item {
             Item::Piece(Piece::Records(of)) => {
@@ -219,6 +265,13 @@ impl<P: Clone> Queue<P> {
                 (at, self.take_records(permits))
             }
             Item::Repeats { span, .. } => (span.from, self.take_records(permits)),
+            Item::Piece(Piece::Packed { batch, from }) => {
+                let fault = unpack(batch, *from).err();
+                return Some(Err((
+                    *from,
+                    fault.unwrap_or_else(|| Unreadable("it cannot be unpacked".into())),
+                )));
+            }
             Item::Piece(Piece::Void(_) | Piece::Hole(_)) => return None,
         };
         Some(built.map_err(|error| (at, Unreadable(error.to_string()))))
@@ -298,15 +351,26 @@ impl<P: Clone> Queue<P> {
         Some(item)
     }
 
+    /// A batch of the largest size that fits; made once for each size, so that a long row of them costs no memory.
     fn take_fillers(&mut self, permits: Vec<P>, now: WallMillis) -> Result<Outgoing<P>, BuildError> {
         let Some(Queued { item: Item::Piece(Piece::Fillers(span)), .. }) = self.items.front_mut() else {
             return Err(BuildError::NoRecord);
         };
-        let count = u32::try_from(span.offsets()).unwrap_or(u32::MAX).min(build::FILLER_RECORDS_MAX);
-        let batch = build::filler(span.from.0, count, now.0)?;
-        span.from = span.from.plus(i64::from(count));
+        let left = span.offsets();
+        let size = FILLER_SIZES.into_iter().find(|size| u64::from(*size) <= left).unwrap_or(1);
+        let batch = match self.fillers.iter().find(|batch| batch.header().record_count() == size as i32) {
+            Some(made) => made.clone(),
+            None => {
+                // Where they stand is said by the append: a filler names no offset of its own.
+                let made = build::filler(0, size, now.0)?;
+                self.fillers.push(made.clone());
+                made
+            }
+        };
+        span.from = span.from.plus(i64::from(size));
         if span.from >= span.next {
             self.items.pop_front();
+            self.fillers.clear();
         }
         Ok(Outgoing { batch, records: 0, is_filler: true, permits })
     }
@@ -318,7 +382,7 @@ impl<P: Clone> Queue<P> {
             return Ok(large);
         }
         let (mut dense, mut bytes, mut own) = (Vec::<Record>::new(), 0, 0u64);
-        let (mut codec, mut epoch) = (Codec::None, LeaderEpoch::UNKNOWN);
+        let (mut codec, mut epoch, mut repeats) = (Codec::None, LeaderEpoch::UNKNOWN, false);
         while let Some(Queued { item, .. }) = self.items.front() {
             let (of, more) = match item {
                 Item::Repeats { span, of } if !is_large(*span, of) => {
@@ -335,6 +399,7 @@ impl<P: Clone> Queue<P> {
             match self.pop(&mut permits) {
                 Some(Item::Repeats { span, of }) => {
                     let Some(record) = of.records.first() else { continue };
+                    repeats = true;
                     dense
                         .extend((span.from.0..span.next.0).map(|offset| Record { offset, ..record.clone() }));
                 }
@@ -344,7 +409,12 @@ impl<P: Clone> Queue<P> {
                 }
                 _ => break,
             }
+            self.unpack(0);
             self.settle_hole();
+        }
+        if repeats && codec == Codec::None {
+            // Repeats of what is not packed would take their full size in memory and on disk.
+            codec = Codec::Lz4;
         }
         let batch = build::batch(&dense, codec, epoch.0)?;
         Ok(Outgoing { batch, records: own, is_filler: false, permits })
@@ -370,7 +440,7 @@ impl<P: Clone> Queue<P> {
 
 fn size(piece: &Piece) -> usize {
     match piece {
-        Piece::Whole(batch) => batch.header().len(),
+        Piece::Whole(batch) | Piece::Packed { batch, .. } => batch.header().len(),
         Piece::Records(of) => of.records.iter().map(record_bytes).sum(),
         Piece::Void(_) | Piece::Hole(_) | Piece::Fillers(_) => 0,
     }
@@ -415,4 +485,245 @@ fn first_of(batch: &FetchedBatch) -> Option<Rebuilt> {
     let record = decode(&batch.view(), Limits::default()).ok()?.next()?.ok()?;
     let codec = batch.header().codec().ok()?;
     Some(Rebuilt { records: vec![record], codec, epoch: LeaderEpoch(batch.header().leader_epoch()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mirror::Millis;
+    use crate::mirror::testing::{large, packed, record, small};
+    use std::rc::Rc;
+
+    const WALL: i64 = 1_700_000_000_000;
+    const NOW: Now = Now { mono: Millis(0), wall: WallMillis(WALL) };
+
+    fn span(from: i64, next: i64) -> Span {
+        Span { from: SourceOffset(from), next: SourceOffset(next) }
+    }
+
+    fn queue(holes: Holes, pieces: Vec<Piece>) -> Queue<Rc<()>> {
+        let mut queue = Queue::new(holes);
+        queue.extend(pieces, Some(&Rc::new(())));
+        queue
+    }
+
+    fn wholes(batches: Vec<FetchedBatch>) -> Vec<Piece> {
+        batches.into_iter().map(Piece::Whole).collect()
+    }
+
+    fn rebuilt(records: Vec<Record>) -> Piece {
+        Piece::Records(Rebuilt { records, codec: Codec::None, epoch: LeaderEpoch(3) })
+    }
+
+    fn next(queue: &mut Queue<Rc<()>>) -> Outgoing<Rc<()>> {
+        assert!(matches!(queue.head(NOW), Head::Batch { .. }), "{:?}", queue.head(NOW));
+        queue.take_batch(NOW).unwrap().unwrap()
+    }
+
+    fn records(out: &Outgoing<Rc<()>>) -> Vec<Record> {
+        assert!(out.batch.view().checksum_holds());
+        decode(&out.batch.view(), Limits::default()).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    fn offsets(out: &Outgoing<Rc<()>>) -> (i64, i64) {
+        (out.batch.header().base_offset(), out.batch.header().next_offset())
+    }
+
+    // ── runs of markers ──
+
+    #[test]
+    fn markers_behind_each_other_are_one_run_whatever_they_stand_for() {
+        let pieces = vec![
+            Piece::Void(span(0, 2)),
+            Piece::Void(span(2, 3)),
+            Piece::Hole(span(3, 7)),
+            Piece::Void(span(7, 8)),
+            Piece::Whole(small(8, 1, WALL)),
+        ];
+        let mut queue = queue(Holes::Markers, pieces);
+        assert_eq!(queue.len(), 4, "voids are joined as they come");
+        assert_eq!(queue.head(NOW), Head::Markers);
+        assert_eq!(queue.take_markers(5), Some(span(0, 5)));
+        assert_eq!(queue.take_markers(5), Some(span(5, 8)));
+        assert_eq!(queue.take_markers(5), None, "data");
+        assert_eq!(offsets(&next(&mut queue)), (8, 9));
+        assert!(queue.is_empty() && queue.bytes() == 0);
+    }
+
+    #[test]
+    fn voids_of_two_answers_are_joined_only_if_they_touch() {
+        let mut queue = queue(Holes::Markers, vec![Piece::Void(span(0, 2))]);
+        queue.extend(vec![Piece::Void(span(2, 5))], Some(&Rc::new(())));
+        assert_eq!((queue.len(), queue.take_markers(100)), (1, Some(span(0, 5))));
+        queue.put_back(span(3, 5));
+        assert_eq!((queue.head(NOW), queue.take_markers(100)), (Head::Markers, Some(span(3, 5))));
+    }
+
+    // ── merging ──
+
+    #[test]
+    fn small_batches_that_follow_each_other_become_one() {
+        let mut queue = queue(Holes::Markers, wholes((0..5).map(|at| small(at * 2, 2, WALL + at)).collect()));
+        let out = next(&mut queue);
+        let expected: Vec<_> = (0..10).map(|at| record(at, WALL + at / 2)).collect();
+        assert_eq!((records(&out), out.records), (expected, 10));
+        assert!(queue.is_empty() && queue.bytes() == 0);
+    }
+
+    #[test]
+    fn large_ones_gaps_markers_and_other_codecs_end_a_merge() {
+        let pieces = vec![
+            Piece::Whole(small(0, 1, WALL)),
+            Piece::Whole(small(1, 1, WALL)),
+            Piece::Whole(large(2, 1, WALL)),
+            Piece::Whole(small(3, 1, WALL)),
+            Piece::Whole(packed(4, 1, WALL, Codec::Gzip)),
+            Piece::Void(span(5, 6)),
+            Piece::Whole(packed(6, 1, WALL, Codec::Gzip)),
+        ];
+        let mut queue = queue(Holes::Markers, pieces);
+        let taken: Vec<_> = (0..4).map(|_| offsets(&next(&mut queue))).collect();
+        assert_eq!(taken, [(0, 2), (2, 3), (3, 4), (4, 5)]);
+        assert_eq!(queue.take_markers(9), Some(span(5, 6)));
+        assert_eq!(offsets(&next(&mut queue)), (6, 7));
+    }
+
+    #[test]
+    fn a_merged_batch_stays_bounded() {
+        let mut queue = queue(Holes::Markers, wholes((0..30).map(middling).collect()));
+        let one = middling(0).header().len();
+        let out = next(&mut queue);
+        assert!(out.batch.header().len() <= BUILT_BYTES_MAX, "{}", out.batch.header().len());
+        assert_eq!(out.records, (BUILT_BYTES_MAX / one) as u64, "as many as fit");
+        assert!(!queue.is_empty());
+    }
+
+    /// A record of 30 kB: still small.
+    fn middling(at: i64) -> FetchedBatch {
+        let value = Some(bytes::Bytes::from(vec![7; 30 << 10]));
+        build::batch(&[Record { value, ..record(at, WALL) }], Codec::None, 6).unwrap()
+    }
+
+    #[test]
+    fn permits_stay_until_the_last_batch_of_their_answer_is_out() {
+        let permits = [Rc::new(()), Rc::new(()), Rc::new(())];
+        let mut queue = Queue::new(Holes::Markers);
+        queue.extend(wholes(vec![small(0, 1, WALL), small(1, 1, WALL)]), Some(&permits[0]));
+        queue.extend(wholes(vec![small(2, 1, WALL)]), Some(&permits[1]));
+        queue.extend(wholes(vec![small(3, 1, WALL), large(4, 1, WALL)]), Some(&permits[2]));
+        let merged = next(&mut queue);
+        assert_eq!(offsets(&merged), (0, 4));
+        let held = |permit: &Rc<()>| Rc::strong_count(permit) > 1;
+        assert!(permits.iter().all(held));
+        drop(merged);
+        assert_eq!(permits.each_ref().map(held), [false, false, true], "one batch of the third still waits");
+        drop(next(&mut queue));
+        assert!(!permits.iter().any(held));
+    }
+
+    #[test]
+    fn batches_one_of_which_is_damaged_go_out_as_they_came() {
+        let mut bytes = bytes::BytesMut::from(&small(1, 1, WALL).bytes()[..]);
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        let damaged = FetchedBatch::parse(bytes.freeze()).unwrap();
+        let batches = vec![small(0, 1, WALL), damaged.clone(), small(2, 1, WALL), small(3, 1, WALL)];
+        let mut queue = queue(Holes::Markers, wholes(batches.clone()));
+        for batch in &batches {
+            assert_eq!(next(&mut queue).batch.bytes(), batch.bytes(), "untouched");
+        }
+        assert!(queue.is_empty() && queue.bytes() == 0);
+    }
+
+    // ── holes on compacted topics ──
+
+    #[test]
+    fn a_hole_is_filled_with_the_record_behind_it() {
+        let batch = small(3, 2, WALL);
+        let pieces = vec![Piece::Hole(span(0, 3)), Piece::Whole(batch.clone())];
+        let mut filled = queue(Holes::Repeats, pieces.clone());
+        assert!(matches!(filled.head(NOW), Head::Batch { timestamp_ms: WALL }));
+        let (hole, cost) = filled.cost_of_head().unwrap();
+        assert!(hole == span(0, 3) && matches!(cost.method, Method::Repeats { .. }), "{cost}");
+        let out = next(&mut filled);
+        let repeats: Vec<_> = (0..3).map(|offset| Record { offset, ..record(3, WALL) }).collect();
+        assert_eq!((records(&out), out.records), (repeats, 0), "repeats are none of the source's records");
+        assert_eq!(next(&mut filled).batch.bytes(), batch.bytes());
+        assert_eq!(queue(Holes::Markers, pieces).head(NOW), Head::Markers);
+    }
+
+    #[test]
+    fn holes_between_records_are_filled_in_the_same_batch() {
+        let pieces = vec![
+            rebuilt(vec![record(0, WALL)]),
+            Piece::Hole(span(1, 3)),
+            rebuilt(vec![record(3, WALL), record(4, WALL)]),
+            Piece::Hole(span(5, 6)),
+        ];
+        let mut queue = queue(Holes::Repeats, pieces);
+        let out = next(&mut queue);
+        let keys: Vec<_> =
+            records(&out).into_iter().map(|record| (record.offset, record.key.unwrap())).collect();
+        let expected = [(0, "k0"), (1, "k3"), (2, "k3"), (3, "k3"), (4, "k4")];
+        assert_eq!(keys, expected.map(|(at, key)| (at, bytes::Bytes::from(key))));
+        assert_eq!(out.records, 3);
+        assert_eq!(queue.head(NOW), Head::Markers, "nothing is behind the last hole yet");
+    }
+
+    #[test]
+    fn what_cannot_be_repeated_leaves_the_hole_to_markers() {
+        let keyless = Record { key: None, ..record(3, WALL) };
+        let value = Some(bytes::Bytes::from(vec![0; REPEATED_RECORD_BYTES_MAX]));
+        let big = Record { value, ..record(3, WALL) };
+        for record in [keyless, big] {
+            let hole = Piece::Hole(span(0, 3));
+            let behind = build::batch(std::slice::from_ref(&record), Codec::None, 6).unwrap();
+            for behind in [rebuilt(vec![record.clone()]), Piece::Whole(behind)] {
+                let mut queue = queue(Holes::Repeats, vec![hole.clone(), behind]);
+                assert_eq!(
+                    queue.head(NOW),
+                    Head::Markers,
+                    "a null key is refused there (87), a big one too dear"
+                );
+            }
+        }
+        let mut queue = queue(Holes::Repeats, vec![Piece::Hole(span(0, 3)), Piece::Void(span(3, 4))]);
+        assert_eq!(queue.head(NOW), Head::Markers);
+    }
+
+    #[test]
+    fn many_repeats_go_out_in_pieces_without_a_gap() {
+        let count = 250_000;
+        let pieces = vec![Piece::Hole(span(0, count)), Piece::Whole(small(count, 1, WALL))];
+        let mut queue = queue(Holes::Repeats, pieces);
+        let mut at = 0;
+        while at < count {
+            let out = next(&mut queue);
+            let (base, next) = offsets(&out);
+            assert!(base == at && next - base <= REPEATS_MAX, "{base}..{next} at {at}");
+            assert_eq!((out.records, out.batch.header().missing_records()), (0, 0));
+            let first = decode(&out.batch.view(), Limits::default()).unwrap().next().unwrap().unwrap();
+            assert_eq!(first, Record { offset: at, ..record(count, WALL) });
+            at = next;
+        }
+        assert_eq!((at, offsets(&next(&mut queue))), (count, (count, count + 1)));
+        assert!(queue.is_empty());
+    }
+
+    // ── late log starts ──
+
+    #[test]
+    fn fillers_are_told_from_data_and_reach_exactly_to_the_start() {
+        let count = 200_011;
+        let mut queue = queue(Holes::Markers, vec![Piece::Fillers(span(5, 5 + count))]);
+        assert!(matches!(queue.cost_of_head(), Some((_, Cost { method: Method::Fillers, .. }))));
+        let mut counts = Vec::new();
+        while !queue.is_empty() {
+            let out = next(&mut queue);
+            assert!(out.is_filler && out.records == 0 && build::is_filler(&out.batch));
+            counts.push(out.batch.header().record_count());
+        }
+        assert_eq!(counts, [100_000, 100_000, 10, 1]);
+        assert!(queue.is_empty());
+    }
 }

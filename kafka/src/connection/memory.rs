@@ -1,6 +1,6 @@
 //! The memory of large answers, used again: fresh memory costs a page fault for every 4 KiB that the kernel fills.
 //! Promises: memory comes back only when the last slice of its frame is gone; at most one buffer of a connection lies
-//! unused, never one larger than its largest answer and an eighth, and none once only small answers come.
+//! unused, never one above 16 MiB, and none that forty answers in a row had no use for.
 //! Never zeroes, never shrinks what is in use. When the connection ends its memory goes with the last frame.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -11,8 +11,10 @@ use bytes::Bytes;
 pub(super) const LARGE_BYTES: usize = 128 << 10;
 /// A buffer serves answers down to this part of its size: what a small one holds must not be counted as huge.
 const FILLED_AT_LEAST: usize = 4;
-/// So many small answers in a row, and nobody misses the buffer. About ten seconds of an idle long poll.
-const SMALL_ANSWERS_MAX: u32 = 40;
+/// Larger ones (single huge batches) are rare; they go at once.
+const SPARE_BYTES_MAX: usize = 16 << 20;
+/// So many answers in a row that did without, and nobody misses the buffer. About ten seconds of an idle long poll.
+const UNUSED_MAX: u32 = 40;
 
 /// An answer, from its correlation id on.
 #[derive(Debug)]
@@ -26,7 +28,8 @@ pub(super) struct Frame {
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     spare: Arc<Spare>,
-    small_in_a_row: u32,
+    /// Answers that had no use for the spare buffer, in a row.
+    unused: u32,
 }
 
 #[derive(Debug, Default)]
@@ -35,13 +38,16 @@ struct Spare(Mutex<Option<Vec<u8>>>);
 impl Memory {
     /// An empty buffer with room for `length` bytes: the spare one if it suits, or a new one, not yet backed.
     pub(super) fn take(&mut self, length: usize) -> Vec<u8> {
-        self.small_in_a_row = 0;
         let mut spare = self.spare.lock();
         match spare.take() {
-            Some(buffer) if suits(&buffer, length) => buffer,
+            Some(buffer) if suits(&buffer, length) => {
+                self.unused = 0;
+                buffer
+            }
             other => {
-                // Too small a one will not suit the next answer either.
-                *spare = other.filter(|buffer| buffer.capacity() > length);
+                *spare = other;
+                drop(spare);
+                self.not_needed();
                 // A little more than needed: answers differ by a few records, and what is not written to costs nothing.
                 Vec::with_capacity(length + length / 8)
             }
@@ -55,11 +61,12 @@ impl Memory {
         Frame { bytes, held_bytes }
     }
 
-    /// An answer came that needs none of it.
+    /// An answer came that has no use for the spare buffer.
     pub(super) fn not_needed(&mut self) {
-        self.small_in_a_row = self.small_in_a_row.saturating_add(1);
-        if self.small_in_a_row == SMALL_ANSWERS_MAX {
-            self.spare.lock().take();
+        let mut spare = self.spare.lock();
+        self.unused = if spare.is_some() { self.unused + 1 } else { 0 };
+        if self.unused == UNUSED_MAX {
+            spare.take();
         }
     }
 }
@@ -90,6 +97,9 @@ impl AsRef<[u8]> for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         let Some(home) = self.home.upgrade() else { return };
+        if self.buffer.capacity() > SPARE_BYTES_MAX {
+            return;
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         let mut spare = home.lock();
@@ -160,13 +170,27 @@ mod tests {
     }
 
     #[test]
-    fn small_answers_alone_give_it_back_to_the_system() {
+    fn a_huge_buffer_is_not_kept() {
+        let mut memory = Memory::default();
+        drop(frame(&mut memory, SPARE_BYTES_MAX + 1));
+        assert_eq!(spare_bytes(&memory), None);
+    }
+
+    #[test]
+    fn what_answers_have_no_use_for_goes_back_to_the_system() {
         let mut memory = Memory::default();
         drop(frame(&mut memory, 1 << 20));
-        (1..SMALL_ANSWERS_MAX).for_each(|_| memory.not_needed());
-        assert!(spare_bytes(&memory).is_some());
+        (1..UNUSED_MAX).for_each(|_| memory.not_needed());
+        drop(frame(&mut memory, 1 << 20));
+        (1..UNUSED_MAX).for_each(|_| memory.not_needed());
+        assert!(spare_bytes(&memory).is_some(), "it was used meanwhile");
         memory.not_needed();
         assert_eq!(spare_bytes(&memory), None);
+        // Large answers that are far smaller than it do not keep it either.
+        drop(frame(&mut memory, 8 << 20));
+        let small: Vec<_> = (0..UNUSED_MAX + 1).map(|_| frame(&mut memory, LARGE_BYTES)).collect();
+        assert_eq!(spare_bytes(&memory), None);
+        assert!(small.iter().all(|frame| frame.held_bytes < 2 * LARGE_BYTES));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod acls;
 mod builder;
 mod config;
+mod console;
 mod format;
 mod node;
 mod ready;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 pub use acls::CLIENTS;
 pub use builder::{Builder, start_all};
+pub use console::Printed;
 
 use crate::folder::Folder;
 use crate::proxy::Proxy;

@@ -45,14 +45,24 @@ pub fn compare(
     partition: i32,
     isolation: Isolation,
 ) -> Result<Result<Compared, Difference>, Error> {
+    compare_as([(source, isolation), (destination, isolation)], topic, partition)
+}
+
+/// As [`compare`], each side (source, destination) with an isolation of its own: rolled-back records are none on a
+/// mirror, whoever reads it.
+fn compare_as(
+    [(source, read_source), (destination, read_destination)]: [(&str, Isolation); 2],
+    topic: &str,
+    partition: i32,
+) -> Result<Result<Compared, Difference>, Error> {
     let differs = |what: String| Ok(Err(Difference { place: format!("{topic}:{partition}"), what }));
     let ours = watermarks(source, topic, partition)?;
     let theirs = watermarks(destination, topic, partition)?;
     if ours != theirs {
         return differs(watermarks_in_words(&ours, &theirs));
     }
-    let mut left = Reader::open(source, topic, partition, ours.clone(), isolation)?;
-    let mut right = Reader::open(destination, topic, partition, ours, isolation)?;
+    let mut left = Reader::open(source, topic, partition, ours.clone(), read_source)?;
+    let mut right = Reader::open(destination, topic, partition, ours, read_destination)?;
     let mut equal = Compared::default();
     loop {
         match (left.next_record()?, right.next_record()?) {
@@ -80,9 +90,25 @@ pub fn compare(
 /// With the first difference in words, or when a side could not be read.
 #[track_caller]
 pub fn assert_identical(source: &str, destination: &str, topic: &str, partitions: i32) -> Compared {
+    assert_identical_as(Isolation::ReadCommitted, [source, destination], topic, partitions)
+}
+
+/// As [`assert_identical`], with what consumers of `isolation` see on the destination. On the source it is what
+/// read_committed consumers see.
+///
+/// # Panics
+/// As [`assert_identical`].
+#[track_caller]
+pub fn assert_identical_as(
+    isolation: Isolation,
+    [source, destination]: [&str; 2],
+    topic: &str,
+    partitions: i32,
+) -> Compared {
     let mut all = Compared::default();
     for partition in 0..partitions {
-        match compare(source, destination, topic, partition, Isolation::ReadCommitted) {
+        let sides = [(source, Isolation::ReadCommitted), (destination, isolation)];
+        match compare_as(sides, topic, partition) {
             Ok(Ok(equal)) => {
                 all.records += equal.records;
                 all.bytes += equal.bytes;

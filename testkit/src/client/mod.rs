@@ -7,6 +7,7 @@ mod block_on;
 mod compare;
 mod read;
 mod seed;
+mod transact;
 
 use std::time::Duration;
 
@@ -14,9 +15,10 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::BaseConsumer;
 
 pub use admin::Admin;
-pub use compare::{Compared, Difference, assert_identical, compare};
+pub use compare::{Compared, Difference, assert_identical, assert_identical_as, compare};
 pub use read::{Isolation, Reader, Seen, read_all, watermarks};
 pub use seed::{Codec, Record, Seed, Seeder};
+pub use transact::Transactor;
 
 use crate::Error;
 

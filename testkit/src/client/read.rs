@@ -24,7 +24,7 @@ pub enum Isolation {
 }
 
 impl Isolation {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ReadCommitted => "read_committed",
             Self::ReadUncommitted => "read_uncommitted",

@@ -197,7 +197,7 @@ impl Seeder {
         let before = self.producer.context().acknowledged.load(Ordering::Acquire);
         let mut sent = 0;
         for record in records {
-            self.send(topic, &record)?;
+            send(&self.producer, topic, &record, self.patience)?;
             sent += 1;
             if sent % 1_000 == 0 {
                 self.producer.poll(Duration::ZERO);
@@ -215,33 +215,39 @@ impl Seeder {
             Err(Error::Refused(format!("{}: {acknowledged} of {sent} records acknowledged", what())))
         }
     }
+}
 
-    fn send(&self, topic: &str, record: &Record) -> Result<(), Error> {
-        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-        for (key, value) in &record.headers {
-            headers = headers.insert(Header { key, value: value.as_ref() });
-        }
-        let mut message = BaseRecord::<[u8], [u8]>::to(topic).partition(record.partition);
-        message.key = record.key.as_deref();
-        message.payload = record.value.as_deref();
-        message.timestamp = record.timestamp;
-        if !record.headers.is_empty() {
-            message = message.headers(headers);
-        }
-        let deadline = std::time::Instant::now() + self.patience;
-        loop {
-            match self.producer.send(message) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again))
-                    if std::time::Instant::now() < deadline =>
-                {
-                    self.producer.poll(Duration::from_millis(20));
-                    message = again;
-                }
-                Err((source, _)) => {
-                    let what = format!("write to {topic}:{} at {}", record.partition, self.bootstrap);
-                    return Err(Error::Client { what, source });
-                }
+/// Hands one record to librdkafka; waits up to `patience` for room in its queue.
+pub(super) fn send(
+    producer: &BaseProducer<Deliveries>,
+    topic: &str,
+    record: &Record,
+    patience: Duration,
+) -> Result<(), Error> {
+    let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+    for (key, value) in &record.headers {
+        headers = headers.insert(Header { key, value: value.as_ref() });
+    }
+    let mut message = BaseRecord::<[u8], [u8]>::to(topic).partition(record.partition);
+    message.key = record.key.as_deref();
+    message.payload = record.value.as_deref();
+    message.timestamp = record.timestamp;
+    if !record.headers.is_empty() {
+        message = message.headers(headers);
+    }
+    let deadline = std::time::Instant::now() + patience;
+    loop {
+        match producer.send(message) {
+            Ok(()) => return Ok(()),
+            Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again))
+                if std::time::Instant::now() < deadline =>
+            {
+                producer.poll(Duration::from_millis(20));
+                message = again;
+            }
+            Err((source, _)) => {
+                let what = format!("write to {topic}:{}", record.partition);
+                return Err(Error::Client { what, source });
             }
         }
     }
@@ -249,7 +255,7 @@ impl Seeder {
 
 /// Counts acknowledgements and keeps the first refusal.
 #[derive(Default)]
-struct Deliveries {
+pub(super) struct Deliveries {
     acknowledged: AtomicU64,
     failure: Arc<Mutex<Option<KafkaError>>>,
 }

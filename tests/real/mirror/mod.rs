@@ -15,11 +15,13 @@
 //! | `network` | lines that are cut, slow, lossy, narrow, half closed |
 //! | `hostile` | servers that lie in place of a broker |
 //! | `rules` | rules that no other file shows: identity, settings, transactions |
+//! | `exact` | everything that takes an offset: transactions, compaction, expired heads, old formats (a folder) |
 //! | `compared` | what `lockstep verify` says, and that it never says identical without proof |
 
 mod brokers;
 mod compared;
 mod damage;
+mod exact;
 mod growth;
 mod hostile;
 mod identity;

@@ -1,12 +1,7 @@
-//! What stops a partition: each verdict with its evidence, and never more than the partition concerned (M9, M16,
-//! M18). Data on the destination are kept in every case.
+//! What stops a partition: each verdict with its evidence, and never more than the partition concerned (M9, M18). Data on the destination are kept in every case.
 
-use std::time::Duration;
-
-use lockstep_testkit::client::{Admin, Codec, Record, Seed, assert_identical, watermarks};
+use lockstep_testkit::client::{Admin, Record, Seed, assert_identical, watermarks};
 use lockstep_testkit::{Exit, Kafka, pair, unique};
-use rdkafka::config::ClientConfig;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::Value;
 
 use super::{Ends, PATIENCE, said, stop, wait_for};
@@ -19,24 +14,6 @@ fn verdict(stdout: &str, partition: i32) -> Value {
     let of_partition = |v: &Value| v["partition"]["partition"] == partition;
     let stopped = said(stdout, "stopped").into_iter().find(of_partition);
     stopped.unwrap_or_else(|| panic!("no verdict for partition {partition}: {stdout}"))["partition"].clone()
-}
-
-/// A transaction of five records: committed, or left open.
-fn transaction(bootstrap: &str, topic: &str, partition: i32) -> BaseProducer {
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .set("transactional.id", unique("tx"))
-        .create()
-        .unwrap();
-    producer.init_transactions(PATIENCE).unwrap();
-    producer.begin_transaction().unwrap();
-    for n in 0..5 {
-        let value = format!("in a transaction {n}");
-        let record = BaseRecord::<(), str>::to(topic).partition(partition).payload(&value);
-        producer.send(record).map_err(|(cause, _)| cause).unwrap();
-    }
-    producer.flush(PATIENCE).unwrap();
-    producer
 }
 
 #[test]
@@ -137,89 +114,4 @@ fn m9_a_topic_recreated_at_the_source_has_diverged_by_its_id() {
     assert!(reason.contains("deleted and created again"), "{reason}");
     stop(mirror, 5);
     assert_eq!(watermarks(&ends.to, &topic, 0).unwrap(), 0..100, "the mirror's data are kept");
-}
-
-#[test]
-fn m9_records_that_expired_before_they_were_copied_are_a_loss_with_its_range() {
-    let ends = Ends::shared();
-    let topic = unique("expired");
-    ends.create(&topic, 2, &[]);
-    Seed::to(&ends.from).write(&topic, plain(100, 0).chain(plain(100, 1))).unwrap();
-    ends.mirror_all(&topic);
-    Seed::to(&ends.from).write(&topic, plain(100, 0).chain(plain(100, 1))).unwrap();
-    Admin::of(&ends.from).unwrap().delete_records(&topic, 0, 150).unwrap();
-    let finished = ends.mirror_to_the_end(&topic, &[]);
-    assert_eq!(finished.exit, Exit::Code(5), "{}", finished.stdout);
-    let stopped = verdict(&finished.stdout, 0);
-    assert_eq!(stopped["verdict"], "unsupported", "{stopped}");
-    let reason = stopped["reason"].as_str().unwrap();
-    assert!(
-        reason.contains("LOST") && reason.contains("offset 100") && reason.contains("offset 150"),
-        "{reason}"
-    );
-    assert_eq!(ends.held(&topic, 1), 200, "the other partition went on");
-}
-
-#[test]
-fn a_log_that_does_not_start_at_zero_is_unsupported_and_others_go_on() {
-    let ends = Ends::shared();
-    let topic = unique("late-start");
-    ends.create(&topic, 2, &[]);
-    Seed::to(&ends.from).write(&topic, plain(100, 0).chain(plain(100, 1))).unwrap();
-    Admin::of(&ends.from).unwrap().delete_records(&topic, 0, 30).unwrap();
-    let finished = ends.mirror_to_the_end(&topic, &[]);
-    assert_eq!(finished.exit, Exit::Code(5), "{}", finished.stdout);
-    let stopped = verdict(&finished.stdout, 0);
-    assert!(stopped["reason"].as_str().unwrap().contains("log starts at offset 30"), "{stopped}");
-    assert_eq!((ends.held(&topic, 0), ends.held(&topic, 1)), (0, 100));
-}
-
-#[test]
-fn m16_nothing_undecided_is_copied_and_a_transaction_stops_its_partition_at_its_first_offset() {
-    let ends = Ends::shared();
-    let topic = unique("transactions");
-    ends.create(&topic, 2, &[]);
-    let seeder = Seed::to(&ends.from).codec(Codec::Lz4).open().unwrap();
-    seeder.write(&topic, plain(100, 0)).unwrap();
-    let producer = transaction(&ends.from, &topic, 0);
-    seeder.write(&topic, plain(20, 0).chain(plain(50, 1))).unwrap();
-    let mirror = ends.mirror(&topic);
-    lockstep_testkit::wait_until_true("what is decided to be copied", PATIENCE, || {
-        ends.held(&topic, 0) == 100 && ends.held(&topic, 1) == 50
-    });
-    // Open: not copied, not unsupported, only waiting; and what waits counts as exposure.
-    wait_for(&mirror, "progress", |v| v["exposure"]["records"].as_u64() >= Some(25));
-    assert_eq!(said(&mirror.stdout(), "stopped").len(), 0, "{}", mirror.stdout());
-    producer.commit_transaction(PATIENCE).unwrap();
-    let stopped = wait_for(&mirror, "stopped", |v| v["partition"]["partition"] == 0);
-    let reason = stopped["partition"]["reason"].as_str().unwrap();
-    assert!(reason.contains("unsupported at offset 100") && reason.contains("transaction"), "{reason}");
-    std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(ends.held(&topic, 0), 100, "nothing was written past it");
-    stop(mirror, 5);
-}
-
-#[test]
-fn a_transaction_marker_stops_its_partition_without_a_slip() {
-    let ends = Ends::shared();
-    let topic = unique("aborted");
-    ends.create(&topic, 1, &[]);
-    Seed::to(&ends.from).write(&topic, plain(10, 0)).unwrap();
-    transaction(&ends.from, &topic, 0).abort_transaction(PATIENCE).unwrap();
-    Seed::to(&ends.from).write(&topic, plain(10, 0)).unwrap();
-    let finished = ends.mirror_to_the_end(&topic, &[]);
-    let stopped = verdict(&finished.stdout, 0);
-    assert_eq!(stopped["replicated_offset"], 10, "{stopped}");
-    assert_eq!(ends.held(&topic, 0), 10);
-}
-
-#[test]
-fn log_append_time_is_unsupported_rather_than_restamped() {
-    let ends = Ends::shared();
-    let topic = unique("append-time");
-    ends.create(&topic, 1, &[("message.timestamp.type", "LogAppendTime")]);
-    Seed::to(&ends.from).write(&topic, plain(10, 0)).unwrap();
-    let finished = ends.mirror_to_the_end(&topic, &[]);
-    assert_eq!(finished.exit, Exit::Code(5), "{}", finished.stdout);
-    assert!(verdict(&finished.stdout, 0)["reason"].as_str().unwrap().contains("LogAppendTime"));
 }

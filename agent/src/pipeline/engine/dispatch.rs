@@ -29,20 +29,21 @@ const OPEN_ROUND_MAX: usize = 500;
 impl Engine {
     /// Hands out whatever work has become possible.
     pub(super) fn dispatch(&mut self) {
-        if !self.stopping {
-            let now = self.now();
-            self.dispatch_openings(now.mono);
-            self.dispatch_probe(now.mono);
-            self.dispatch_fetches(now.mono);
-            self.dispatch_retention(now);
-            self.dispatch_hanging(now.mono);
-            self.dispatch_compaction(now.mono);
-        }
+        // What is here goes out before more is asked for: somebody waits for it.
         for desk in self.sink_desks.values_mut() {
             desk.dispatch();
         }
         for desk in self.marker_desks.values_mut() {
             desk.dispatch();
+        }
+        if !self.stopping {
+            let now = self.now();
+            self.dispatch_fetches(now.mono);
+            self.dispatch_openings(now.mono);
+            self.dispatch_probe(now.mono);
+            self.dispatch_retention(now);
+            self.dispatch_hanging(now.mono);
+            self.dispatch_compaction(now.mono);
         }
     }
 

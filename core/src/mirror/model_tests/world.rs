@@ -1,9 +1,10 @@
 //! The simulated world: virtual time, the mirrors and their connections, and what befalls them. The source is in
-//! `source`, what lands on the destination in `clusters`, the reading of facts in `looks`. Promises: the same script
-//! gives the same story, told line by line, and no mirror ever counts on what is not where it belongs. Tests only.
+//! `source`, what lands on the destination in `clusters`, the mirrors in `mirrors`, their reading of facts in `looks`.
+//! Promises: the same script gives the same story, told line by line. Tests only.
 
 mod clusters;
 mod looks;
+mod mirrors;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,25 +17,24 @@ use looks::Look;
 use source::Source;
 
 use super::script::{Crowd, Script, Tape};
-use crate::ids::{DestOffset, ProducerIdentity, SourceOffset, TopicId};
-use crate::mirror::copying::{Append, AppendAnswer, Filling};
-use crate::mirror::cost::AlignmentBudget;
-use crate::mirror::guard::{Guard, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
+use crate::ids::{DestOffset, ProducerIdentity, SourceOffset};
+use crate::mirror::copying::AppendAnswer;
+use crate::mirror::guard::PRODUCER_ID_EXPIRATION_MS_DEFAULT;
 use crate::mirror::markers::{MarkerAnswer, MarkerRun};
 use crate::mirror::opening::{Displaced, Ownership};
-use crate::mirror::partition::{Action, Input, Partition, Phase, Settings, SourceEnds};
+use crate::mirror::partition::{Input, Partition, Phase, SourceEnds};
 use crate::mirror::queue::Holes;
 use crate::mirror::testing::{DestLog, Slot};
 use crate::mirror::verdict::Verdict;
 use crate::mirror::window::Ticket;
-use crate::mirror::{Millis, Now, Trouble, WallMillis};
+use crate::mirror::{Millis, Now, WallMillis};
 use crate::transactions::AbortedTransaction;
 
 const OURS: ProducerIdentity = ProducerIdentity { id: 7, epoch: 3 };
 const WALL_START: i64 = 1_700_000_000_000;
 const TWO_DAYS_MS: i64 = 2 * PRODUCER_ID_EXPIRATION_MS_DEFAULT;
 /// How long after its connection broke a request may still land.
-const LIMBO_MS: u64 = 600;
+const LIMBO_MS: u64 = 1_900;
 const TICK_MS: u64 = 100;
 const PROBE_MS: u64 = 700;
 /// After the tape has run out, everything has to be equal within this time.
@@ -181,6 +181,8 @@ pub(super) struct World {
     /// How often the destination has forgotten the producer.
     forgets: u32,
     pub(super) misplaced: Option<Misplaced>,
+    /// A receipt or an opening was for more than what stands where it belongs.
+    pub(super) counted_on_too_much: bool,
     /// A marker stands where the source had nothing stable yet, and rightly so in the end.
     pub(super) ran_ahead: bool,
     pub(super) verdicts: Vec<Verdict>,
@@ -206,6 +208,7 @@ impl World {
             damaged: BTreeSet::new(),
             forgets: 0,
             misplaced: None,
+            counted_on_too_much: false,
             ran_ahead: false,
             verdicts: Vec::new(),
             story: Vec::new(),
@@ -333,176 +336,6 @@ impl World {
 
     fn mirror(&mut self, life: u64) -> Option<&mut Mirror> {
         self.mirrors.iter_mut().flatten().find(|mirror| mirror.life == life)
-    }
-
-    // ── the mirrors' side ──
-
-    fn feed(&mut self, life: u64, input: Input<Rc<()>>) {
-        let now = self.now();
-        let Some(mirror) = self.mirror(life) else { return };
-        let mut actions = Vec::new();
-        mirror.machine.handle(input, now, &mut actions);
-        for action in actions {
-            self.act(life, action);
-        }
-        let Some(mirror) = self.mirror(life) else { return };
-        if !mirror.fetching
-            && let Some(position) = mirror.machine.wants()
-        {
-            mirror.fetching = true;
-            self.soon(Event::Fetch { life, at: position.offset });
-        }
-    }
-
-    fn act(&mut self, life: u64, action: Action<Rc<()>>) {
-        match action {
-            Action::Open { at, displaced } => {
-                if self.tape.once_in(16) {
-                    let input = Input::OpenFailed(Trouble::soon("no answer"));
-                    self.at(at.0, Event::Tell { life, input });
-                    return;
-                }
-                let delay = self.tape.delay();
-                self.at(at.0.max(self.clock) + delay, Event::Look { life, displaced, look: Look::Producer });
-            }
-            Action::Append(append) => self.send_batch(life, append),
-            Action::Mark(run) => self.send_markers(life, run),
-            Action::Announce { from, cost } => {
-                self.tell(format!("mirror {life} announces {cost} from {from}"))
-            }
-            Action::Lost(span) => panic!("nothing expires here: {span:?}"),
-            Action::Receipt(receipt) => self.count_on(receipt.next.0, "a receipt"),
-            Action::Opened { end } => {
-                self.tell(format!("mirror {life} goes on at {end}"));
-                self.count_on(end.0, "an opening");
-            }
-            Action::Stopped(verdict) => {
-                self.tell(format!("mirror {life} stops: {verdict}"));
-                self.verdicts.push(verdict);
-            }
-        }
-    }
-
-    /// Whatever befalls, no mirror counts on more than what stands where it belongs.
-    fn count_on(&self, end: i64, who: &str) {
-        let right = self.misplaced.map_or(self.dest.end(), |m| m.at);
-        assert!(end <= right, "{who} counts on {end}, right is {right}\n{}", self.story.join("\n"));
-    }
-
-    fn send_batch(&mut self, life: u64, append: Append) {
-        self.tell(format!(
-            "mirror {life} sends {} records for {} with sequence {}",
-            append.batch.record_count(),
-            append.expect,
-            append.batch.stamp().base_sequence
-        ));
-        self.send(life, append.ticket, Asked::Append, Body::Batch(append.batch));
-    }
-
-    fn send_markers(&mut self, life: u64, run: MarkerRun) {
-        let above = run.above_coordinator_epoch;
-        self.tell(format!("mirror {life} sends {} markers for {} above {above}", run.count, run.from));
-        let fewer = self.tape.once_in(8) && run.count > 1;
-        let left = if fewer { 1 + self.tape.pick(run.count as usize - 1) as u32 } else { run.count };
-        self.send(
-            life,
-            run.ticket,
-            Asked::Markers,
-            Body::Markers { above, left, taken: 0, run, refused: false },
-        );
-    }
-
-    fn send(&mut self, life: u64, ticket: Ticket, asked: Asked, body: Body) {
-        let delay = self.tape.delay();
-        let clock = self.clock;
-        let Some(mirror) = self.mirror(life) else { return };
-        let landing = (clock + delay).max(mirror.last_landing);
-        mirror.last_landing = landing;
-        let connection = mirror.connection;
-        mirror.unanswered.insert(ticket, asked);
-        let name = self.name();
-        self.requests.insert(name, Request { body, connection, asker: Some((life, ticket)) });
-        self.at(landing, Event::Land { request: name });
-    }
-
-    fn start(&mut self, slot: usize, ownership: Ownership) {
-        let life = self.name();
-        let connection = self.name();
-        let settings = Settings {
-            identity: OURS,
-            guard: Guard::new(self.expiration_ms),
-            filling: Filling { holes: self.holes, budget: AlignmentBudget::default() },
-            buffered_bytes_max: 900,
-        };
-        let machine = Partition::new(settings, TopicId([1; 16]), ownership);
-        self.mirrors[slot] = Some(Mirror {
-            life,
-            machine,
-            fetching: false,
-            connection,
-            last_landing: 0,
-            unanswered: BTreeMap::new(),
-        });
-        self.tell(format!("mirror {life} starts ({ownership:?})"));
-        self.soon(Event::Look { life, displaced: None, look: Look::Producer });
-    }
-
-    fn kill(&mut self, slot: usize) {
-        let Some(mirror) = self.mirrors[slot].take() else { return };
-        self.tell(format!("mirror {} is killed", mirror.life));
-        self.leave_in_limbo(mirror.connection);
-    }
-
-    fn break_connection(&mut self, slot: usize) {
-        let fresh = self.name();
-        let Some(mirror) = &mut self.mirrors[slot] else { return };
-        let (life, broken) = (mirror.life, std::mem::replace(&mut mirror.connection, fresh));
-        mirror.last_landing = 0;
-        let unanswered = std::mem::take(&mut mirror.unanswered);
-        self.tell(format!("mirror {life} loses its connection"));
-        self.leave_in_limbo(broken);
-        for (ticket, asked) in unanswered {
-            let trouble = Trouble::soon("connection lost");
-            let input = match asked {
-                Asked::Append => Input::Appended { ticket, answer: AppendAnswer::Failed(trouble) },
-                Asked::Markers => Input::Marked { ticket, answer: MarkerAnswer::Failed(trouble) },
-            };
-            self.feed(life, input);
-        }
-    }
-
-    /// Of what was on its way over a connection that is no more, a prefix still lands.
-    fn leave_in_limbo(&mut self, connection: u64) {
-        let on_its_way: Vec<u64> =
-            self.requests.iter().filter(|(_, r)| r.connection == connection).map(|(name, _)| *name).collect();
-        let mut landing = self.clock;
-        let mut reaches = true;
-        for name in on_its_way {
-            let Some(mut request) = self.requests.remove(&name) else { continue };
-            reaches = reaches && self.tape.pick(4) != 0;
-            if !reaches {
-                continue;
-            }
-            request.asker = None;
-            // Of a run of markers any prefix, each at its own moment.
-            let pieces = match &mut request.body {
-                Body::Markers { left, .. } => {
-                    let pieces = 1 + self.tape.pick(*left as usize);
-                    *left = 1;
-                    pieces
-                }
-                Body::Batch(_) => 1,
-            };
-            for _ in 0..pieces {
-                landing = (landing + self.tape.delay()).min(self.clock + LIMBO_MS);
-                let late = self.name();
-                self.requests.insert(late, request.clone());
-                self.at(landing, Event::Land { request: late });
-                if let Body::Markers { above, .. } = &mut request.body {
-                    *above += 1;
-                }
-            }
-        }
     }
 
     // ── the world's moods ──

@@ -6,13 +6,14 @@ use super::{Astray, Body, Event, Misplaced, Request, TWO_DAYS_MS, World};
 use crate::ids::{DestOffset, SourceOffset};
 use crate::mirror::Trouble;
 use crate::mirror::copying::AppendAnswer;
-use crate::mirror::markers::{MarkerAnswer, MarkerRun};
+use crate::mirror::markers::{MarkerAnswer, MarkerRun, SequenceBehind};
 use crate::mirror::partition::SourceEnds;
 use crate::mirror::queue::Holes;
 use crate::mirror::testing::{Answer, Slot};
 use lockstep_batch::records::Record;
 
 use super::super::script::Age;
+use super::OURS;
 
 impl World {
     /// All but the last batch, which comes when everything is quiet.
@@ -99,9 +100,15 @@ impl World {
     pub(super) fn read_end(&mut self, life: u64, run: MarkerRun, taken: u32, above: i32) {
         let end = DestOffset(self.dest.end());
         self.tell(format!("behind {taken} markers from {} on mirror {life} reads the end {end}", run.from));
-        let answer = match self.tape.once_in(16) {
-            true => MarkerAnswer::Failed(Trouble::soon("the end could not be read")),
-            false => MarkerAnswer::Written { count: taken, end, coordinator_epoch: above },
+        let known = self.dest.producer(OURS.epoch);
+        let answer = match known.filter(|_| !self.tape.once_in(16)) {
+            None => {
+                MarkerAnswer::Failed(Trouble::soon("the end could not be read, or nobody knows us there"))
+            }
+            Some(known) => {
+                let sequence = SequenceBehind::After(known.last_sequence);
+                MarkerAnswer::Written { count: taken, end, coordinator_epoch: above, sequence }
+            }
         };
         self.soon(Event::AnswerMarkers { life, ticket: run.ticket, answer });
     }

@@ -53,6 +53,7 @@ impl World {
             source_epoch: LeaderEpoch(0),
             source_start: SourceOffset(0),
             source_end: SourceOffset(self.source.end()),
+            source_stable: SourceOffset(self.source.last_stable()),
             tail: Tail::Empty,
         }
     }
@@ -71,13 +72,6 @@ impl World {
             Slot::Record(record) => Some(record),
             Slot::Marker => None,
         };
-        let markers_from = (0..end).rev().find(|at| copied(*at).is_some()).map_or(0, |at| at + 1);
-        let visible = |at: &i64| {
-            *at < self.source.last_stable() && matches!(self.source.log[*at as usize], Truth::Record(_))
-        };
-        if let Some(at) = (markers_from..end.min(self.source.end())).find(visible) {
-            return Tail::OwnRepeat { at: DestOffset(at), shift: end - at };
-        }
         if end > self.source.end() {
             return Tail::NotComparable;
         }
@@ -85,10 +79,22 @@ impl World {
             (Truth::Record(here) | Truth::RolledBack(here), Some(there)) => Some((at, here == there)),
             _ => None,
         };
-        match (0..end).rev().find_map(both) {
-            None => Tail::NotComparable,
-            Some((_, true)) => Tail::Equal { source_epoch: LeaderEpoch(0) },
-            Some((at, false)) => Tail::Different { at: SourceOffset(at), difference: "the record".into() },
+        let common = (0..end).rev().find_map(both);
+        if let Some((at, false)) = common {
+            return Tail::Different { at: SourceOffset(at), difference: "the record".into() };
         }
+        // Above the last record that both sides hold: what one side shows there, the other must not deny.
+        for at in common.map_or(0, |(at, _)| at + 1)..end {
+            match (&self.source.log[at as usize], copied(at)) {
+                (Truth::Record(_), None) => {
+                    return Tail::OwnRepeat { at: DestOffset(at), shift: end - at };
+                }
+                (Truth::Control, Some(_)) => {
+                    return Tail::Different { at: SourceOffset(at), difference: "a marker there".into() };
+                }
+                _ => {}
+            }
+        }
+        common.map_or(Tail::NotComparable, |_| Tail::Equal { source_epoch: LeaderEpoch(0) })
     }
 }

@@ -146,14 +146,14 @@ impl Source {
             Step::Data { records, packed: is_packed, age } => {
                 let codec = if is_packed { Codec::Snappy } else { Codec::None };
                 let timestamp = timestamp(age);
-                self.push(packed(base, records, timestamp, codec));
+                self.push(&packed(base, records, timestamp, codec));
                 self.log.extend((0..records).map(|i| Truth::Record(record(base + i64::from(i), timestamp))));
             }
             Step::InTransaction { records, age, outcome } => {
                 let timestamp = timestamp(age);
                 let records: Vec<_> = (0..records).map(|i| record(base + i64::from(i), timestamp)).collect();
                 let plain = Plain::of(records.clone());
-                self.push(Plain { attributes: TRANSACTIONAL, producer_id: WRITER, ..plain }.fetched());
+                self.push(&Plain { attributes: TRANSACTIONAL, producer_id: WRITER, ..plain }.fetched());
                 self.log.extend(records.into_iter().map(|record| match outcome {
                     Outcome::Committed => Truth::Record(record),
                     Outcome::RolledBack => Truth::RolledBack(record),
@@ -170,32 +170,32 @@ impl Source {
                         Ends::Abort
                     }
                 };
-                self.push(marker(WRITER, base, ends));
+                self.push(&marker(WRITER, base, ends));
                 self.log.push(Truth::Control);
             }
             Step::EmptiedMarker => {
                 let emptied = Plain { records: Vec::new(), ..Plain::of(vec![record(base, 0)]) };
-                self.push(Plain { attributes: TRANSACTIONAL | CONTROL, ..emptied }.fetched());
+                self.push(&Plain { attributes: TRANSACTIONAL | CONTROL, ..emptied }.fetched());
                 self.log.push(Truth::Control);
             }
             Step::Gap { offsets } => self.log.extend((0..offsets).map(|_| Truth::Hole)),
             Step::Emptied { offsets } => {
                 let last_offset = base + i64::from(offsets) - 1;
                 let emptied = Plain::of(vec![record(base, 0)]);
-                self.push(Plain { records: Vec::new(), last_offset, ..emptied }.fetched());
+                self.push(&Plain { records: Vec::new(), last_offset, ..emptied }.fetched());
                 self.log.extend((0..offsets).map(|_| Truth::Hole));
             }
             Step::Thinned { age } => {
                 let timestamp = timestamp(age);
                 let left = [record(base, timestamp), record(base + 2, timestamp)];
-                self.push(Plain { last_offset: base + 3, ..Plain::of(left.to_vec()) }.fetched());
+                self.push(&Plain { last_offset: base + 3, ..Plain::of(left.to_vec()) }.fetched());
                 let [first, third] = left.map(Truth::Record);
                 self.log.extend([first, Truth::Hole, third, Truth::Hole]);
             }
         }
     }
 
-    fn push(&mut self, batch: FetchedBatch) {
+    fn push(&mut self, batch: &FetchedBatch) {
         let header = *batch.header();
         let (base, next) = (header.base_offset(), header.next_offset());
         self.entries.push(Entry { base, next, bytes: batch.bytes().clone() });

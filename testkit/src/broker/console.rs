@@ -1,0 +1,88 @@
+//! Kafka's own console consumer, as an operator runs it: what it prints of a topic, as partition, offset and value.
+//! For topics whose values are text without tabs and line ends. A JVM of its own: some seconds.
+
+use std::fs;
+use std::time::Duration;
+
+use super::{Kafka, node};
+use crate::Error;
+use crate::client::Isolation;
+use crate::leash::Leash;
+
+const LIMIT: Duration = Duration::from_secs(120);
+/// It has read everything when nothing came for so long.
+const IDLE_MS: &str = "8000";
+
+/// One line of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Printed {
+    pub partition: i32,
+    pub offset: i64,
+    pub value: String,
+}
+
+impl Kafka {
+    /// Everything that `kafka-console-consumer --from-beginning` prints of a topic, by partition and offset.
+    ///
+    /// # Errors
+    /// When the tool fails, or prints a line of another kind.
+    pub fn console_consumer(&self, topic: &str, isolation: Isolation) -> Result<Vec<Printed>, Error> {
+        let first = self.nodes.first().ok_or_else(|| Error::Refused("a cluster without nodes".to_owned()))?;
+        let folder = self.folder();
+        let unique = fastrand::u32(..);
+        let (out, log) =
+            (folder.join(format!("console-{unique}.out")), folder.join(format!("console-{unique}.log")));
+        let mut command = node::java(first.libs());
+        command.push("org.apache.kafka.tools.consumer.ConsoleConsumer".to_owned());
+        let bootstrap = self.bootstrap();
+        command.extend(
+            ["--bootstrap-server", &bootstrap, "--topic", topic, "--from-beginning"].map(str::to_owned),
+        );
+        command.extend(["--isolation-level", isolation.name(), "--timeout-ms", IDLE_MS].map(str::to_owned));
+        for shown in ["print.partition=true", "print.offset=true"] {
+            command.extend(["--formatter-property", shown].map(str::to_owned));
+        }
+        let exit = Leash::run(&command, &[], &out, &log)?.wait(LIMIT)?;
+        let read = |path: &std::path::Path| {
+            fs::read_to_string(path).map_err(Error::io(format!("read {}", path.display())))
+        };
+        // It ends with 1 after its idle time: only the count of what it read tells that it was well.
+        if !read(&log)?.contains("Processed a total of") {
+            return Err(Error::Died {
+                what: "kafka-console-consumer".to_owned(),
+                exit: exit.to_string(),
+                log_tail: node::tail(&log),
+            });
+        }
+        let mut printed = read(&out)?.lines().map(parse).collect::<Result<Vec<_>, _>>()?;
+        printed.sort();
+        Ok(printed)
+    }
+}
+
+/// `Partition:3\tOffset:17\tvalue`.
+fn parse(line: &str) -> Result<Printed, Error> {
+    let mut fields = line.splitn(3, '\t');
+    let partition = fields.next().and_then(|field| field.strip_prefix("Partition:")?.parse().ok());
+    let offset = fields.next().and_then(|field| field.strip_prefix("Offset:")?.parse().ok());
+    match (partition, offset, fields.next()) {
+        (Some(partition), Some(offset), Some(value)) => {
+            Ok(Printed { partition, offset, value: value.to_owned() })
+        }
+        _ => Err(Error::Refused(format!("kafka-console-consumer printed {line:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_whole_and_others_are_refused() {
+        let printed = Printed { partition: 3, offset: 17, value: "a value: 1".to_owned() };
+        assert_eq!(parse("Partition:3\tOffset:17\ta value: 1").unwrap(), printed);
+        for odd in ["a value", "Partition:x\tOffset:17\tv", "Partition:3\tOffset:17"] {
+            assert!(parse(odd).unwrap_err().to_string().contains(odd.split('\t').next().unwrap()));
+        }
+    }
+}
