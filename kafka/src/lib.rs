@@ -29,6 +29,7 @@ pub mod error;
 mod fake;
 pub mod fetch;
 mod names;
+mod permission;
 pub mod produce;
 pub mod sasl;
 pub mod secret;
@@ -47,6 +48,7 @@ pub use fetch::{
     AbortedTransaction, Diverging, FetchAnswer, FetchLimits, FetchSession, FetchTarget, FetchedPartition,
     Isolation, fetch, fetch_once,
 };
+pub use permission::{MissingPermission, Resource};
 pub use produce::{PendingProduce, ProduceBatch, ProduceResult, submit_produce};
 pub use sasl::LoginFault;
 pub use secret::Secret;

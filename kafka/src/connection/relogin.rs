@@ -58,7 +58,10 @@ impl Keeper {
                 renewed = self.renew(started + lifetime) => renewed,
             };
             match renewed {
-                Ok(Session::Ends(next)) => lifetime = next,
+                Ok(Session::Ends(next)) => {
+                    tracing::debug!(peer = %self.pipe.peer, "session renewed");
+                    lifetime = next;
+                }
                 Ok(Session::Unlimited) => return,
                 Err(loss) => return self.pipe.lose(loss),
             }
