@@ -22,13 +22,13 @@ pub enum Error {
     #[error("`{given}` is not a broker address: {why}")]
     Address { given: String, why: &'static str },
     /// No connection came about.
-    #[error("cannot connect to {address}: {fault}")]
+    #[error("cannot connect to {address}: {fault}{}", cited(fault.page()))]
     Connect { address: HostPort, fault: ConnectFault },
     /// None of the addresses led to a usable broker; each with its own cause, in the order tried.
     #[error("no broker could be asked: {}", list(tried))]
     NoBroker { tried: Arc<[Error]> },
     /// The connection ended before the answer. Whether the broker acted is unknown.
-    #[error("lost the connection to {peer}: {cause}")]
+    #[error("lost the connection to {peer}: {cause}{}", cited(cause.page()))]
     Closed { peer: HostPort, cause: Arc<Loss> },
     /// No answer within the deadline; the connection is closed, because the answer could still come and order matters.
     /// Whether the broker acted is unknown.
@@ -176,12 +176,7 @@ impl Error {
         match self {
             Self::Connect { fault, .. } => fault.page(),
             Self::NoBroker { tried } => tried.iter().find_map(Self::page),
-            Self::Closed { cause, .. } => match &**cause {
-                Loss::Tls(fault) => Some(fault.code()),
-                Loss::Login(fault) => Some(fault.code()),
-                Loss::SpeaksTls => Some(Code::SpeaksTls),
-                _ => None,
-            },
+            Self::Closed { cause, .. } => cause.page(),
             Self::Refused { code, .. } if code.is_missing_permission() => Some(Code::PermissionMissing),
             _ => None,
         }
@@ -199,6 +194,17 @@ impl ConnectFault {
             Self::WantsLogin => Code::SaslDemanded,
             _ => return None,
         })
+    }
+}
+
+impl Loss {
+    fn page(&self) -> Option<Code> {
+        match self {
+            Self::Tls(fault) => Some(fault.code()),
+            Self::Login(fault) => Some(fault.code()),
+            Self::SpeaksTls => Some(Code::SpeaksTls),
+            _ => None,
+        }
     }
 }
 
@@ -226,6 +232,10 @@ impl From<io::Error> for Loss {
             kind => Self::Io { kind, detail: error.to_string() },
         }
     }
+}
+
+fn cited(page: Option<Code>) -> String {
+    page.map_or_else(String::new, |code| format!(" ({code})"))
 }
 
 fn list(tried: &[Error]) -> String {

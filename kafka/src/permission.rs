@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use lockstep_core::code::Code;
+
 use crate::code::ErrorCode;
 use crate::error::Error;
 use crate::settings::Settings;
@@ -75,6 +77,18 @@ fn operation(api: Api, resource: &Resource) -> &'static str {
     }
 }
 
+impl MissingPermission {
+    /// What to put behind the words of a refusal, on the same line; empty for codes about something else.
+    #[must_use]
+    pub fn aside(settings: &Settings, api: Api, code: ErrorCode, name: &str) -> String {
+        Self::new(settings, api, code, name).map_or_else(String::new, |missing| {
+            let words = missing.to_string().replace("\n  ", "; ");
+            let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+            format!(" ({}: {words})", Code::PermissionMissing)
+        })
+    }
+}
+
 impl fmt::Display for MissingPermission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { principal, operation, resource, bootstrap } = self;
@@ -115,5 +129,11 @@ mod tests {
         );
         let other = MissingPermission::new(&settings, Api::Fetch, ErrorCode::CORRUPT_MESSAGE, "orders");
         assert_eq!(other, None);
+        let aside =
+            MissingPermission::aside(&settings, Api::Fetch, ErrorCode::TOPIC_AUTHORIZATION_FAILED, "orders");
+        assert!(
+            aside.starts_with(" (L-103: needs Read on Topic orders for User:ANONYMOUS; grant kafka-acls "),
+            "{aside}"
+        );
     }
 }

@@ -25,7 +25,9 @@ fn faults(pages: &[Text], codes: &[String]) -> Vec<Fault> {
                 }
                 let found: Vec<_> = PARTS.iter().map(|part| page.text.find(part)).collect();
                 if found.iter().any(Option::is_none) || !found.is_sorted() {
-                    faults.push(page.fault(0, "say the cause, what to check, what to do, under these headings"));
+                    faults.push(
+                        page.fault(0, "say the cause, what to check, what to do, under these headings"),
+                    );
                 }
             }
         }

@@ -36,7 +36,7 @@ const TABLE: &[Row] = &[
             "tokio",
             "tokio-rustls",
             "tracing",
-            "uuid", // topic ids, as kafka-protocol spells them
+            "uuid",      // topic ids, as kafka-protocol spells them
             "x509-cert", // until when a certificate is valid, and whose it is
             "zeroize",
         ],

@@ -24,7 +24,8 @@ struct File {
 /// # Errors
 /// The file cannot be read, is no YAML, or has faults: all of them.
 pub(super) fn security(path: &Path) -> Result<Security, Failure> {
-    let unusable = |what: String| Failure::coded(Code::SecuritySettings, format!("{}: {what}", path.display()));
+    let unusable =
+        |what: String| Failure::coded(Code::SecuritySettings, format!("{}: {what}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| unusable(format!("cannot be read: {error}")))?;
     let options = serde_saphyr::options! { with_snippet: false };
     let file: File =
@@ -53,10 +54,13 @@ mod tests {
 
     #[test]
     fn every_fault_is_listed_with_its_key_and_no_secret() {
-        let text = "security:\n  protocol: sasl_ssl\n  sasl: { mechanism: PLAIN, usrname: x, password: hunter2 }\n";
+        let text =
+            "security:\n  protocol: sasl_ssl\n  sasl: { mechanism: PLAIN, usrname: x, password: hunter2 }\n";
         let words = said(text);
         assert!(words.starts_with("error[L-101]: ") && words.contains(": 4 faults\n"), "{words}");
-        for key in ["ssl.truststore: is missing", "sasl.usrname", "sasl.username", "sasl.password: write { file"] {
+        for key in
+            ["ssl.truststore: is missing", "sasl.usrname", "sasl.username", "sasl.password: write { file"]
+        {
             assert!(words.contains(&format!("\n  security.{key}")), "{key} in {words}");
         }
         assert!(words.ends_with("page    docs/errors/L-101.md") && !words.contains("hunter2"), "{words}");

@@ -17,10 +17,16 @@ use crate::secret::{self, Secret};
 /// Where tokens come from.
 pub(crate) enum Tokens {
     Given(SecretSpec),
-    Endpoint { endpoint: Endpoint, last: tokio::sync::Mutex<Option<Fetched>> },
+    Endpoint(Box<Shared>),
 }
 
-pub(crate) struct Fetched {
+/// An endpoint and its last token.
+pub(crate) struct Shared {
+    endpoint: Endpoint,
+    last: tokio::sync::Mutex<Option<Fetched>>,
+}
+
+struct Fetched {
     token: Secret,
     renew_at: Instant,
 }
@@ -35,7 +41,7 @@ impl Tokens {
             }
             TokenSpec::Endpoint(endpoint) => {
                 let endpoint = Endpoint::resolve(endpoint)?;
-                Ok(Self::Endpoint { endpoint, last: tokio::sync::Mutex::default() })
+                Ok(Self::Endpoint(Box::new(Shared { endpoint, last: tokio::sync::Mutex::default() })))
             }
         }
     }
@@ -44,8 +50,8 @@ impl Tokens {
     pub(super) async fn get(&self) -> Result<Secret, LoginFault> {
         match self {
             Self::Given(spec) => given(spec).map_err(|detail| LoginFault::TokenUnavailable { detail }),
-            Self::Endpoint { endpoint, last } => {
-                let mut last = last.lock().await;
+            Self::Endpoint(shared) => {
+                let mut last = shared.last.lock().await;
                 if let Some(fetched) = &*last
                     && Instant::now() < fetched.renew_at
                 {
@@ -53,7 +59,7 @@ impl Tokens {
                 }
                 *last = None;
                 let asked = Instant::now();
-                let (token, lifetime) = endpoint.fetch().await?;
+                let (token, lifetime) = shared.endpoint.fetch().await?;
                 // Without a lifetime every login asks.
                 let renew_at = asked + lifetime.unwrap_or_default() * 4 / 5;
                 *last = Some(Fetched { token: token.clone(), renew_at });
@@ -66,7 +72,7 @@ impl Tokens {
     pub(super) fn subject(&self) -> Option<String> {
         let token = match self {
             Self::Given(spec) => given(spec).ok()?,
-            Self::Endpoint { last, .. } => last.try_lock().ok()?.as_ref()?.token.clone(),
+            Self::Endpoint(shared) => shared.last.try_lock().ok()?.as_ref()?.token.clone(),
         };
         claims(&token)?.get("sub")?.as_str().map(str::to_owned)
     }

@@ -177,7 +177,8 @@ impl Builder {
                 fs::remove_dir_all(&home).map_err(Error::io(format!("clear {}", home.display())))?;
             }
             let node = Node::new([&self.name, &cluster_id], *id, *ports, home, libs.to_owned());
-            let node = node.with_jvm(self.realm.as_ref().map(|realm| realm.jvm_options()).unwrap_or_default());
+            let node =
+                node.with_jvm(self.realm.as_ref().map(|realm| realm.jvm_options()).unwrap_or_default());
             format::format(&node, bootstrap_records)?;
             let properties = layout.properties(*id, &node.data());
             let path = node.properties();
@@ -195,14 +196,13 @@ impl Builder {
         let mut proxies = Vec::new();
         let mut all = BTreeMap::new();
         for id in 1..=self.brokers {
-            let mut chosen =
-                Ports {
-                    client: ports::free()?,
-                    controller: None,
-                    proxied: None,
-                    internal: None,
-                    secured: self.realm.as_ref().map(|_| SecuredPorts::choose()).transpose()?,
-                };
+            let mut chosen = Ports {
+                client: ports::free()?,
+                controller: None,
+                proxied: None,
+                internal: None,
+                secured: self.realm.as_ref().map(|_| SecuredPorts::choose()).transpose()?,
+            };
             if id <= self.controllers {
                 chosen.controller = Some(ports::free()?);
             }

@@ -49,7 +49,8 @@ impl Layout {
             for (key, value) in secured::properties(realm) {
                 set(&key, value);
             }
-            let protocols = "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:SASL_PLAINTEXT,INTERNAL:SASL_PLAINTEXT";
+            let protocols =
+                "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:SASL_PLAINTEXT,INTERNAL:SASL_PLAINTEXT";
             set("listener.security.protocol.map", format!("{protocols}{}", secured::protocols(realm)));
         }
         set("node.id", id.to_string());
@@ -136,7 +137,8 @@ mod tests {
 
     #[test]
     fn a_proxied_controller_and_a_plain_broker() {
-        let first = Ports { client: 1, controller: Some(2), proxied: Some((3, 4)), internal: None, secured: None };
+        let first =
+            Ports { client: 1, controller: Some(2), proxied: Some((3, 4)), internal: None, secured: None };
         let second = Ports { client: 5, controller: None, proxied: None, internal: Some(6), secured: None };
         let layout = Layout {
             realm: None,

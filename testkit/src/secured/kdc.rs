@@ -92,7 +92,8 @@ impl Kdc {
 
     pub fn resume(&self) -> Result<(), Error> {
         let log = self.folder.join("kdc.out");
-        let leash = Leash::run(&tool(&["krb5kdc", "-n", "-r", REALM]), &self.server_environment(), &log, &log)?;
+        let leash =
+            Leash::run(&tool(&["krb5kdc", "-n", "-r", REALM]), &self.server_environment(), &log, &log)?;
         *self.running.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(leash);
         wait_until_true("the KDC to listen", LIMIT, || {
             TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok()
@@ -114,10 +115,7 @@ impl Kdc {
 
     fn server_environment(&self) -> Vec<(String, String)> {
         let at = |name: &str| self.folder.join(name).display().to_string();
-        vec![
-            ("KRB5_CONFIG".to_owned(), at("krb5.conf")),
-            ("KRB5_KDC_PROFILE".to_owned(), at("kdc.conf")),
-        ]
+        vec![("KRB5_CONFIG".to_owned(), at("krb5.conf")), ("KRB5_KDC_PROFILE".to_owned(), at("kdc.conf"))]
     }
 
     fn client_lines(&self, more: &str) -> String {

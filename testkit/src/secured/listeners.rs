@@ -68,7 +68,9 @@ pub(crate) fn protocols(realm: &Realm) -> String {
 
 /// The lines for a broker of this realm.
 pub(crate) fn properties(realm: &Realm) -> Vec<(String, String)> {
-    let scram = |name: &str| (format!("listener.name.scram.{name}.sasl.jaas.config"), module("scram.ScramLoginModule", ""));
+    let scram = |name: &str| {
+        (format!("listener.name.scram.{name}.sasl.jaas.config"), module("scram.ScramLoginModule", ""))
+    };
     let users: String =
         [CLIENT, LIMITED].iter().map(|(user, password)| format!(" user_{user}=\"{password}\"")).collect();
     let mut lines: Vec<(String, String)> = [
@@ -86,7 +88,10 @@ pub(crate) fn properties(realm: &Realm) -> Vec<(String, String)> {
         ("listener.name.scram.scram-sha-256.connections.max.reauth.ms", SESSION_MS.to_string()),
         ("listener.name.scram.plain.sasl.jaas.config", module("plain.PlainLoginModule", &users)),
         ("listener.name.oauth.sasl.enabled.mechanisms", "OAUTHBEARER".to_owned()),
-        ("listener.name.oauth.oauthbearer.sasl.jaas.config", module("oauthbearer.OAuthBearerLoginModule", "")),
+        (
+            "listener.name.oauth.oauthbearer.sasl.jaas.config",
+            module("oauthbearer.OAuthBearerLoginModule", ""),
+        ),
         (
             "listener.name.oauth.oauthbearer.sasl.server.callback.handler.class",
             "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler".to_owned(),

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use kdc::Kdc;
-pub use pair::{SecuredPair, secured_pair};
 pub use listeners::{Listener, SESSION_MS};
 pub(crate) use listeners::{SecuredPorts, properties, protocols};
+pub use pair::{SecuredPair, secured_pair};
 pub use pki::{Authority, Issued, Pki};
 pub use tokens::Tokens;
 

@@ -42,9 +42,9 @@ impl SecuredPair {
         let [source, destination] = start_all([of("secured-source"), of("secured-destination")])?;
         std::thread::scope(|scope| {
             let granting = [&source, &destination].map(|kafka| scope.spawn(|| grant_everything(kafka)));
-            granting.into_iter().try_for_each(|thread| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
+            granting
+                .into_iter()
+                .try_for_each(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })?;
         Ok(Self { source, destination, realm })
     }
@@ -54,5 +54,6 @@ impl SecuredPair {
 fn grant_everything(kafka: &Kafka) -> Result<(), crate::Error> {
     let principal = format!("User:{}", CLIENT.0);
     let who = ["--add", "--allow-principal", &principal, "--operation", "All"];
-    kafka.acls(&[&who[..], &["--cluster", "--topic", "*", "--group", "*", "--transactional-id", "*"]].concat())
+    kafka
+        .acls(&[&who[..], &["--cluster", "--topic", "*", "--group", "*", "--transactional-id", "*"]].concat())
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 
 use crate::Error;
@@ -68,7 +68,7 @@ impl Pki {
     }
 }
 
-fn failed(cause: rcgen::Error) -> Error {
+fn failed(cause: impl std::fmt::Display) -> Error {
     Error::Refused(format!("a certificate could not be made: {cause}"))
 }
 

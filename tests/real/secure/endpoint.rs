@@ -33,7 +33,12 @@ pub(super) fn start(realm: &Arc<Realm>, basic: &'static str, lifetime: Duration)
             let (status, body) = if known {
                 let token = realm.tokens.issue(CLIENT.0, lifetime);
                 let seconds = lifetime.as_secs();
-                ("200 OK", format!("{{\"access_token\":\"{token}\",\"token_type\":\"Bearer\",\"expires_in\":{seconds}}}"))
+                (
+                    "200 OK",
+                    format!(
+                        "{{\"access_token\":\"{token}\",\"token_type\":\"Bearer\",\"expires_in\":{seconds}}}"
+                    ),
+                )
             } else {
                 ("401 Unauthorized", "{\"error\":\"invalid_client\"}".to_owned())
             };

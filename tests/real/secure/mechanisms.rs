@@ -54,9 +54,8 @@ fn plain_over_tls() {
 
 #[test]
 fn scram_with_both_hashes() {
-    let ways = |realm: &Realm| {
-        (password(realm, "SCRAM-SHA-256", CLIENT), password(realm, "SCRAM-SHA-512", CLIENT))
-    };
+    let ways =
+        |realm: &Realm| (password(realm, "SCRAM-SHA-256", CLIENT), password(realm, "SCRAM-SHA-512", CLIENT));
     Scene::new("scram", ways).must_work();
 }
 

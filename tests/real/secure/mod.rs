@@ -151,9 +151,10 @@ impl Scene {
     fn arguments(&self, verb: &str, more: &[&str]) -> Vec<String> {
         let realm = &self.pair.realm;
         let (from, to) = (self.from.bootstrap(&self.pair.source), self.to.bootstrap(&self.pair.destination));
-        let mut all: Vec<String> = [verb, "--from", &from, "--to", &to, "--topics", &self.topic, "-o", "json"]
-            .map(str::to_owned)
-            .into();
+        let mut all: Vec<String> =
+            [verb, "--from", &from, "--to", &to, "--topics", &self.topic, "-o", "json"]
+                .map(str::to_owned)
+                .into();
         all.extend(self.from.flag(realm, "--from-config"));
         all.extend(self.to.flag(realm, "--to-config"));
         all.extend(more.iter().map(|&each| each.to_owned()));
@@ -189,7 +190,10 @@ impl Scene {
     /// Compares with librdkafka; how many records.
     fn identical(&self) -> usize {
         let (source, destination) = (&self.pair.source, &self.pair.destination);
-        usize::try_from(assert_identical(&source.bootstrap(), &destination.bootstrap(), &self.topic, 3).records).unwrap()
+        usize::try_from(
+            assert_identical(&source.bootstrap(), &destination.bootstrap(), &self.topic, 3).records,
+        )
+        .unwrap()
     }
 }
 

@@ -44,15 +44,19 @@ fn refused_with(
 
 #[test]
 fn certificates() {
-    refused("wrong-ca", "L-112", "unknown", |realm| {
+    refused("wrong-ca", "L-112", "not in the truststore", |realm| {
         let mut way = tls(realm);
         way.yaml = way.yaml.replace(&shown(&realm.pki.ours.file), &shown(&realm.pki.stranger.file));
         way
     });
-    refused("expired", "L-113", "outside its time", |realm| {
-        Way { listener: Some(Listener::Expired), ..tls(realm) }
+    refused("expired", "L-113", "outside its time", |realm| Way {
+        listener: Some(Listener::Expired),
+        ..tls(realm)
     });
-    refused("no-certificate", "L-115", "keystore", |realm| Way { listener: Some(Listener::Mtls), ..tls(realm) });
+    refused("no-certificate", "L-115", "keystore", |realm| Way {
+        listener: Some(Listener::Mtls),
+        ..tls(realm)
+    });
     refused("stranger", "L-116", "does not accept", |realm| {
         let stranger = realm.pki.client(&unique("stranger"), CLIENT.0, &realm.pki.stranger, YEAR);
         mtls_as(realm, &stranger.unwrap())
@@ -62,16 +66,21 @@ fn certificates() {
 #[test]
 fn host_names() {
     let scene = Scene::new("host", |realm| (tls(realm), Way::plain()));
-    let address = scene.pair.source.secured_bootstrap(Listener::Tls).unwrap().replace("localhost", "127.0.0.1");
+    let address =
+        scene.pair.source.secured_bootstrap(Listener::Tls).unwrap().replace("localhost", "127.0.0.1");
     let mirror = |yaml: &str| {
-        let config = shown(&scene.pair.realm.write(&unique("config"), &format!("security:\n{yaml}")).unwrap());
+        let config =
+            shown(&scene.pair.realm.write(&unique("config"), &format!("security:\n{yaml}")).unwrap());
         let to = scene.pair.destination.bootstrap();
         let arguments = ["mirror", "--from", &address, "--to", &to, "--topics", &scene.topic, "--dry-run"];
         let arguments = [&arguments[..], &["--from-config", &config]].concat();
         lockstep_testkit::Lockstep::run(&arguments, super::PATIENCE).unwrap()
     };
     let finished = mirror(&scene.from.yaml);
-    assert!(finished.stderr.contains("error[L-114]") && finished.stderr.contains("it is for"), "{finished:?}");
+    assert!(
+        finished.stderr.contains("error[L-114]") && finished.stderr.contains("it is for"),
+        "{finished:?}"
+    );
     assert!(finished.stderr.contains("not for 127.0.0.1"), "{finished:?}");
     let lax = scene.from.yaml.replace(" }\n", ", verify_hostname: false }\n");
     assert_eq!(mirror(&lax).exit, Exit::Code(0), "switched off explicitly");
@@ -88,7 +97,10 @@ fn wrong_ports() {
         way.yaml = format!("  protocol: sasl_plaintext\n{}", &way.yaml[at..]);
         Way { listener: None, ..way }
     });
-    refused("no-sasl", "L-123", "demands SASL", |realm| Way { listener: Some(Listener::Scram), ..tls(realm) });
+    refused("no-sasl", "L-123", "demands SASL", |realm| Way {
+        listener: Some(Listener::Scram),
+        ..tls(realm)
+    });
 }
 
 #[test]
@@ -97,8 +109,9 @@ fn passwords() {
         refused("password", "L-120", CLIENT.0, |realm| password(realm, mechanism, (CLIENT.0, PLANTED)));
     }
     refused("user", "L-120", "nobody", |realm| password(realm, "SCRAM-SHA-256", ("nobody", PLANTED)));
-    let said = refused("mechanism", "L-121", "SCRAM-SHA-512", |realm| {
-        Way { listener: Some(Listener::Scram), ..token(realm, CLIENT.0, Duration::from_secs(600)) }
+    let said = refused("mechanism", "L-121", "SCRAM-SHA-512", |realm| Way {
+        listener: Some(Listener::Scram),
+        ..token(realm, CLIENT.0, Duration::from_secs(600))
     });
     assert!(said.contains("it offers") && said.contains("PLAIN"), "{said}");
     refused("inline", "L-101", "security.sasl.password", |realm| {
@@ -127,7 +140,10 @@ fn tokens() {
     });
     let endpoint = |realm: &Realm, url: &str| {
         let secret = shown(&secret(realm, PLANTED));
-        oauth(realm, &format!("token_endpoint_url: \"{url}\", client_id: x, client_secret: {{ file: {secret} }}"))
+        oauth(
+            realm,
+            &format!("token_endpoint_url: \"{url}\", client_id: x, client_secret: {{ file: {secret} }}"),
+        )
     };
     let server = super::endpoint::start(&secured_pair().realm, "bm8=", Duration::from_secs(1));
     refused("endpoint-refuses", "L-125", "status 401 (invalid_client)", |realm| endpoint(realm, &server.url));
@@ -139,18 +155,23 @@ fn kerberos_without_a_key_and_with_a_wrong_clock() {
     let pair = secured_pair();
     let Some(kdc) = pair.realm.kdc() else { return };
     let nobody = kdc.environment("nobody");
-    refused_with("no-keytab", "L-127", "Kerberos", &nobody, |realm| {
-        Way { env: Vec::new(), ..kerberos(realm).unwrap() }
+    refused_with("no-keytab", "L-127", "Kerberos", &nobody, |realm| Way {
+        env: Vec::new(),
+        ..kerberos(realm).unwrap()
     });
     let fake_time = Path::new("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1");
     if !fake_time.is_file() {
-        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "no faketime: `./dev setup` installs it");
+        assert!(
+            std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+            "no faketime: `./dev setup` installs it"
+        );
         return;
     }
     let mut skewed = kdc.environment_with_own_clock(CLIENT.0).unwrap();
     skewed.push(("LD_PRELOAD".to_owned(), shown(fake_time)));
     skewed.push(("FAKETIME".to_owned(), "+2h".to_owned()));
-    refused_with("skew", "L-128", "clocks differ", &skewed, |realm| {
-        Way { env: Vec::new(), ..kerberos(realm).unwrap() }
+    refused_with("skew", "L-128", "clocks differ", &skewed, |realm| Way {
+        env: Vec::new(),
+        ..kerberos(realm).unwrap()
     });
 }
