@@ -20,6 +20,8 @@ use crate::versions::Api;
 
 /// More messages than any mechanism needs.
 const ROUNDS_MAX: usize = 10;
+/// A longer session is as good as this one; sums of times stay within bounds.
+const LIFETIME_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// From the dialogue's start to the first message, where a token or ticket has to be fetched.
 const BEGIN_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -89,7 +91,7 @@ pub(super) async fn log_in(
             Next::Finished => {
                 return Ok(match u64::try_from(answer.session_lifetime_ms) {
                     Ok(0) | Err(_) => Session::Unlimited,
-                    Ok(milliseconds) => Session::Ends(Duration::from_millis(milliseconds)),
+                    Ok(milliseconds) => Session::Ends(Duration::from_millis(milliseconds).min(LIFETIME_MAX)),
                 });
             }
         }

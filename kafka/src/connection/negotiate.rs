@@ -53,8 +53,8 @@ async fn log_in_if_due(connection: &Connection, settings: &Settings) -> Result<(
     let at = connection.peer();
     let patience = settings.connect_timeout;
     let exchange = begin(login, &at.host).await.map_err(|fault| failed(at, fault))?;
-    let session = log_in(connection, &Lane::Shared, login, exchange, patience).await;
-    if let Session::Ends(lifetime) = session.map_err(|error| in_words(error, at, settings))? {
+    let session = log_in(connection, &Lane::Shared, login, exchange, patience).await?;
+    if let Session::Ends(lifetime) = session {
         relogin::keep(connection, std::sync::Arc::clone(login), lifetime, patience);
     }
     Ok(())

@@ -4,10 +4,12 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncWriteExt, WriteHalf};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::pipe::Pipe;
 use super::{Outgoing, Turn};
@@ -17,6 +19,8 @@ use crate::dial::Stream;
 const REQUESTS_AT_ONCE: usize = 16;
 /// Linux takes at most 1,024 slices in one call.
 const SLICES_AT_ONCE: usize = 1_024;
+/// How long a failed write leaves to what the other side has said last.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 /// Length, API number, version, correlation id.
 const PREFIX_BYTES: usize = 12;
 
@@ -50,6 +54,8 @@ pub(super) async fn run(
         () = pipe.until_lost() => {}
         ended = writing => {
             if let Err(error) = ended {
+                // Whoever refuses us says why before it closes: the reader may be about to find it.
+                let _ = timeout(LAST_WORDS, pipe.until_lost()).await;
                 pipe.lose(error.into());
             }
         }

@@ -35,6 +35,8 @@ pub(crate) enum Login {
     #[cfg(feature = "gssapi")]
     Gssapi {
         service: String,
+        /// Known from the first ticket on.
+        who: std::sync::OnceLock<String>,
     },
 }
 
@@ -57,7 +59,9 @@ impl Login {
             }
             LoginSpec::OauthBearer(tokens) => Tokens::resolve(tokens).map(Self::OauthBearer),
             #[cfg(feature = "gssapi")]
-            LoginSpec::Gssapi { service } => Ok(Self::Gssapi { service: service.clone() }),
+            LoginSpec::Gssapi { service } => {
+                Ok(Self::Gssapi { service: service.clone(), who: std::sync::OnceLock::new() })
+            }
             #[cfg(not(feature = "gssapi"))]
             LoginSpec::Gssapi { .. } => Err(vec![Fault::new(
                 "security.sasl.mechanism",
@@ -85,7 +89,9 @@ impl Login {
                 .subject()
                 .map_or_else(|| "User:SUBJECT_OF_THE_TOKEN".to_owned(), |sub| format!("User:{sub}")),
             #[cfg(feature = "gssapi")]
-            Self::Gssapi { .. } => "User:KERBEROS_PRINCIPAL".to_owned(),
+            Self::Gssapi { who, .. } => {
+                format!("User:{}", who.get().map_or("KERBEROS_PRINCIPAL", String::as_str))
+            }
         }
     }
 
@@ -115,8 +121,10 @@ impl Login {
                 Exchange { first: oauth::message(&token), state }
             }
             #[cfg(feature = "gssapi")]
-            Self::Gssapi { service } => {
-                let (first, client) = gssapi::begin(format!("{service}@{host}")).await?;
+            Self::Gssapi { service, who } => {
+                let (first, client, ours) = gssapi::begin(format!("{service}@{host}")).await?;
+                // Set by the first of them.
+                let _ = who.set(ours);
                 Exchange { first, state: State::Gssapi(Some(client)) }
             }
         })

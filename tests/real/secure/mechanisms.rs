@@ -7,7 +7,10 @@ use std::time::Duration;
 use lockstep_testkit::secured::CLIENT;
 use lockstep_testkit::{Realm, secured_pair, unique};
 
-use super::{Scene, Way, YEAR, kerberos, mtls, mtls_as, oauth, password, secret, shown, tls, token};
+use super::{
+    KEY_PASSWORD, Scene, Way, YEAR, kdc_stays, kerberos, mtls, mtls_as, oauth, password, secret, shown, tls,
+    token,
+};
 use crate::secure::endpoint;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -33,7 +36,15 @@ fn a_client_certificate_with_an_encrypted_key() {
         let mut issued = realm.pki.client(&unique("sealed"), CLIENT.0, &realm.pki.ours, YEAR).unwrap();
         let sealed = issued.key.with_extension("enc");
         let done = Command::new("openssl")
-            .args(["pkcs8", "-topk8", "-passout", "pass:keypw", "-v2", "aes-256-cbc", "-in"])
+            .args([
+                "pkcs8",
+                "-topk8",
+                "-passout",
+                &format!("pass:{KEY_PASSWORD}"),
+                "-v2",
+                "aes-256-cbc",
+                "-in",
+            ])
             .arg(&issued.key)
             .arg("-out")
             .arg(&sealed)
@@ -41,7 +52,8 @@ fn a_client_certificate_with_an_encrypted_key() {
         assert!(done.unwrap().success());
         issued.key = sealed;
         let mut way = mtls_as(realm, &issued);
-        let opened = format!(", key_password: {{ file: {} }} }}", shown(&secret(realm, "keypw\n")));
+        let opened =
+            format!(", key_password: {{ file: {} }} }}", shown(&secret(realm, &format!("{KEY_PASSWORD}\n"))));
         way.yaml = way.yaml.trim_end().trim_end_matches('}').trim_end().to_owned() + &opened + "\n";
         way
     });
@@ -93,6 +105,7 @@ fn oauthbearer_with_tokens_from_an_endpoint() {
 
 #[test]
 fn kerberos_with_a_keytab() {
+    let _stays = kdc_stays();
     if kerberos(&secured_pair().realm).is_some() {
         on_both_sides("kerberos", |realm| kerberos(realm).unwrap());
     }
@@ -100,6 +113,7 @@ fn kerberos_with_a_keytab() {
 
 #[test]
 fn a_source_that_demands_certificates_and_a_destination_with_kerberos() {
+    let _stays = kdc_stays();
     if kerberos(&secured_pair().realm).is_some() {
         Scene::new("both", |realm| (mtls(realm), kerberos(realm).unwrap())).must_work();
     }

@@ -16,16 +16,18 @@ mod rotation;
 mod sessions;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use lockstep_testkit::client::{Admin, Record, Seed, assert_identical};
 use lockstep_testkit::lockstep::Finished;
-use lockstep_testkit::secured::{CLIENT, Issued};
+use lockstep_testkit::secured::{CLIENT, Issued, LIMITED};
 use lockstep_testkit::{Exit, Kafka, Listener, Lockstep, Realm, SecuredPair, secured_pair, unique};
 
 use crate::mirror::PATIENCE;
 
+/// Of encrypted keys.
+const KEY_PASSWORD: &str = "planted-keypw";
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 /// How one cluster is reached.
@@ -119,6 +121,14 @@ fn token(realm: &Realm, user: &str, lifetime: Duration) -> Way {
     oauth(realm, &format!("token: {{ file: {} }}", shown(&file)))
 }
 
+/// One test stops the KDC that all share: it takes this for itself, the others share it.
+static KDC: RwLock<()> = RwLock::new(());
+
+/// Keeps the KDC running.
+fn kdc_stays() -> RwLockReadGuard<'static, ()> {
+    KDC.read().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// `None` where Kerberos is not installed (with `CI=true` the realm would not have started).
 fn kerberos(realm: &Realm) -> Option<Way> {
     let kdc = realm.kdc()?;
@@ -181,7 +191,8 @@ impl Scene {
     /// Both, and an independent look.
     fn must_work(&self) {
         self.write(300);
-        for finished in [self.mirror_all(&[]), self.verify()] {
+        let everything = [("LOCKSTEP_LOG".to_owned(), "trace".to_owned())];
+        for finished in [self.mirror_all(&everything), self.verify()] {
             assert_eq!(finished.exit, Exit::Code(0), "{}{}", finished.stdout, finished.stderr);
         }
         assert_eq!(self.identical(), 300);
@@ -204,5 +215,13 @@ fn write(kafka: &Kafka, topic: &str, count: i32) {
 
 fn end(mut child: Lockstep) -> Finished {
     let exit = child.wait(PATIENCE).unwrap();
-    Finished { exit, stdout: child.stdout(), stderr: child.stderr() }
+    let finished = Finished { exit, stdout: child.stdout(), stderr: child.stderr() };
+    // Passwords, the secret of the token endpoint, the start of every token.
+    for secret in [CLIENT.1, LIMITED.1, KEY_PASSWORD, "s/cret", "eyJ"] {
+        assert!(
+            !finished.stdout.contains(secret) && !finished.stderr.contains(secret),
+            "{secret} in {finished:?}"
+        );
+    }
+    finished
 }

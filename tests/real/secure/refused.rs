@@ -8,7 +8,7 @@ use lockstep_testkit::client::Admin;
 use lockstep_testkit::secured::{CLIENT, LIMITED};
 use lockstep_testkit::{Exit, Listener, Realm, secured_pair, unique};
 
-use super::{Scene, Way, YEAR, kerberos, mtls_as, oauth, password, secret, shown, tls, token};
+use super::{Scene, Way, YEAR, kdc_stays, kerberos, mtls_as, oauth, password, secret, shown, tls, token};
 
 /// Planted wherever a secret is asked for.
 const PLANTED: &str = "planted-hunter2-secret";
@@ -152,6 +152,7 @@ fn tokens() {
 
 #[test]
 fn kerberos_without_a_key_and_with_a_wrong_clock() {
+    let _stays = kdc_stays();
     let pair = secured_pair();
     let Some(kdc) = pair.realm.kdc() else { return };
     let nobody = kdc.environment("nobody");
