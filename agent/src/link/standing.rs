@@ -11,7 +11,7 @@ use lockstep_kafka::admin::{At, ConfigSource, ConfigTarget, describe_configs, li
 use lockstep_kafka::{Class, Cluster, ErrorCode};
 
 use super::fault::TopicError;
-use crate::pipeline::tail::last_batch;
+use crate::pipeline::peek::last_batch;
 
 /// Default of `delete.retention.ms` (Kafka: `TopicConfig`): a day.
 const DELETE_RETENTION_MS_DEFAULT: i64 = 86_400_000;

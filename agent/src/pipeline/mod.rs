@@ -16,6 +16,7 @@
 //! | [`markers`] | one task per destination broker: offsets that no record takes (M12, M15) |
 //! | [`open_transactions`] | what holds a source's last stable offset back (M16) |
 //! | [`open`] | reads the facts a partition is opened with, in the one safe order (M8) |
+//! | `peek`, `tail` | a few batches of a log by themselves; both ends compared (M8) |
 //! | [`probe`] | asks both sides for their ends every second: exposure, and the link's heartbeat |
 //! | `desks`, `slot` | what the engine keeps per broker and per partition |
 //! | [`retention`] | follows the source's log starts (M20) |
@@ -33,6 +34,7 @@ mod fitting;
 pub mod markers;
 pub mod open;
 pub mod open_transactions;
+pub mod peek;
 pub mod probe;
 pub mod report;
 pub mod retention;

@@ -223,9 +223,14 @@ async fn read_source(connection: Connection, group: Group) -> Result<Reads<Sourc
     let ends = index(log_ends(&connection, &group).await?);
     let starts = index(list_offsets(&connection, &group, At::Earliest).await?);
     let stable = index(list_offsets(&connection, &group, At::LastStable).await?);
+    let marks = index(list_offsets(&connection, &group, At::Latest).await?);
     let reads = group.into_iter().map(|(tp, epoch)| {
         let read = (|| {
-            let end = end_under(entry(&ends, &tp, "source: OffsetForLeaderEpoch")?, epoch, "source")?;
+            let answer = entry(&ends, &tp, "source: OffsetForLeaderEpoch")?;
+            let end = match is_without_epochs(answer) {
+                true => *entry(&marks, &tp, "source: ListOffsets")?,
+                false => end_under(answer, epoch, "source")?,
+            };
             let start = *entry(&starts, &tp, "source: ListOffsets")?;
             let stable = *entry(&stable, &tp, "source: ListOffsets")?;
             Ok(SourceReads {
@@ -251,6 +256,12 @@ async fn log_ends(
         .map(|(tp, epoch)| EpochQuestion { tp: tp.clone(), current: *epoch, asked: *epoch })
         .collect();
     offset_for_leader_epoch(connection, &questions).await
+}
+
+/// A log in message format 0 or 1 knows no epochs (Kafka: `LeaderEpochFileCache` is not kept for it). Of a source the high
+/// watermark then has to do: we have copied nothing above it.
+fn is_without_epochs(answer: &EpochEnd) -> bool {
+    !answer.epoch.is_known() && answer.end_offset < 0
 }
 
 fn end_under(answer: &EpochEnd, asked: LeaderEpoch, side: &str) -> Result<i64, Trouble> {

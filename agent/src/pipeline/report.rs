@@ -66,9 +66,10 @@ impl PartitionReport {
 }
 
 impl LinkReport {
-    /// Every partition that can be copied has been, up to what the source has decided.
+    /// Every partition that can be copied has been, up to what the source has decided. Not before there is one.
     pub fn is_caught_up(&self) -> bool {
-        self.partitions.iter().all(|p| matches!(p.phase, Phase::CaughtUp | Phase::Stopped(_)))
+        let is_done = |p: &PartitionReport| matches!(p.phase, Phase::CaughtUp | Phase::Stopped(_));
+        !self.partitions.is_empty() && self.partitions.iter().all(is_done)
     }
 
     /// Records lost for good, over all partitions (M9).

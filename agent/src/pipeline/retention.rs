@@ -14,8 +14,8 @@ use lockstep_kafka::admin::{
 use lockstep_kafka::fetch::Isolation;
 use lockstep_kafka::{Cluster, Error};
 
+use super::peek::batch_at;
 use super::routes::by_leader;
-use super::tail::batch_at;
 
 const DELETE_TIMEOUT: Duration = Duration::from_secs(10);
 

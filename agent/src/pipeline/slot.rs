@@ -55,6 +55,10 @@ pub(super) struct Slot {
     pub(super) dest_start: Option<DestOffset>,
     /// The source's log start that is not followed because retention does not explain it (M20).
     pub(super) held_back: Option<SourceOffset>,
+    /// What stands at the start of this log was looked at, and deleted or kept for a reason.
+    start_settled: bool,
+    /// Fillers stand below this offset until they are deleted (M14).
+    fillers_below: Option<DestOffset>,
     /// The large hole that was announced last: where it begins, and what filling it costs (M14).
     pub(super) aligning: Option<(SourceOffset, Cost)>,
     /// What the source deleted before it was copied (M9), oldest first, neighbours joined.
@@ -84,6 +88,8 @@ impl Slot {
             displaced: None,
             dest_start: None,
             held_back: None,
+            start_settled: false,
+            fillers_below: None,
             aligning: None,
             lost: Vec::new(),
             undecided: None,
@@ -120,6 +126,9 @@ impl Slot {
             Content::Records(records) => records,
             Content::Markers(_) | Content::Fillers => 0,
         };
+        if receipt.content == Content::Fillers {
+            self.fillers_below = Some(receipt.next);
+        }
         self.copied_records += records;
         let aligned = offsets.saturating_sub(records);
         self.aligned_offsets += aligned;
@@ -130,6 +139,28 @@ impl Slot {
         self.copied_bytes += receipt.bytes as u64;
         self.counted_to = Some(receipt.next);
         self.exposure.held(now, receipt.next);
+    }
+
+    /// Notes how far the source's log start was followed.
+    pub(super) fn followed(&mut self, dest_start: DestOffset, held_back: Option<SourceOffset>) {
+        self.start_settled |= held_back.is_some() || self.dest_start < Some(dest_start);
+        self.dest_start = Some(dest_start);
+        self.held_back = held_back;
+    }
+
+    /// M14: whether consumers of the mirror may see fillers, ours or an earlier mirror's, that still have to be deleted.
+    fn may_show_fillers(&self) -> bool {
+        let (Some(ends), Some(start)) = (self.machine.source_ends(), self.dest_start) else { return false };
+        let below = self.fillers_below.is_some_and(|below| start < below);
+        start < ends.log_start.mirrored() && (below || !self.start_settled)
+    }
+
+    /// Caught up is only what shows its consumers what the source shows.
+    fn phase(&self) -> Phase {
+        match self.machine.phase() {
+            Phase::CaughtUp if self.may_show_fillers() => Phase::Copying,
+            phase => phase,
+        }
     }
 
     /// The announced hole, while it is being filled.
@@ -153,7 +184,7 @@ impl Slot {
         let trouble = self.machine.trouble().map(|t| t.text.clone()).or_else(|| self.fetch_trouble.clone());
         PartitionReport {
             tp: tp.clone(),
-            phase: self.machine.phase(),
+            phase: self.phase(),
             source_end: self.exposure.last_source_end().max(fetched_end),
             source_last_stable: ends.map(|e| e.last_stable),
             durable: self.machine.durable(),

@@ -98,7 +98,7 @@ fn produce(source: &str, topic: &str, producer: u64) -> Result<()> {
     let mut random = fastrand::Rng::with_seed(producer);
     let transactor = Transactor::open(source, &format!("{topic}-{producer}"), Codec::None)?;
     for _ in 0..TRANSACTIONS {
-        let first = random.i32(..PARTITIONS);
+        let first = random.i32(0..PARTITIONS);
         let records = (0..RECORDS).map(|n| {
             let partition = (first + i32::try_from(n).unwrap_or(0)) % PARTITIONS;
             Record::new("v".repeat(VALUE_BYTES)).partition(partition)

@@ -20,6 +20,9 @@ use super::{Output, live_line, units};
 /// Rates are taken over this long.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
 
+/// A partition that is not open for so long is worth a word.
+const SAID_AFTER: Duration = Duration::from_secs(5);
+
 /// The voice of one run.
 pub(crate) struct Show {
     output: Output,
@@ -31,6 +34,8 @@ pub(crate) struct Show {
     bar: Option<ProgressBar>,
     /// What has been said about a partition or topic, so that it is said once.
     said: BTreeMap<String, String>,
+    /// Why partitions are not open, and since when.
+    waits: BTreeMap<String, Instant>,
 }
 
 struct Rate {
@@ -49,6 +54,7 @@ impl Show {
             samples: VecDeque::new(),
             bar: live.then(live_line),
             said: BTreeMap::new(),
+            waits: BTreeMap::new(),
         }
     }
 
@@ -183,6 +189,7 @@ impl Show {
         for partition in &report.partitions {
             self.say_offsets(partition);
         }
+        self.say_waits(report);
         if let Some(missing) = &report.missing_right {
             let json = json!({ "kind": "missing_right", "reason": missing });
             self.once("right".to_owned(), missing.clone(), &json);
@@ -200,6 +207,30 @@ impl Show {
             let json = json!({ "kind": "answering" });
             self.once("answering".to_owned(), "both clusters answer again".to_owned(), &json);
             self.said.remove("answering");
+        }
+    }
+
+    /// Why partitions are not open, once that has lasted for some seconds: one line for each reason.
+    fn say_waits(&mut self, report: &LinkReport) {
+        let mut reasons: BTreeMap<&str, (usize, &PartitionReport)> = BTreeMap::new();
+        for partition in &report.partitions {
+            if let (Phase::Opening, Some(trouble)) = (&partition.phase, &partition.trouble) {
+                reasons.entry(trouble).or_insert((0, partition)).0 += 1;
+            }
+        }
+        self.waits.retain(|reason, _| reasons.contains_key(reason.as_str()));
+        for (reason, (count, first)) in reasons {
+            let since = *self.waits.entry(reason.to_owned()).or_insert_with(Instant::now);
+            if since.elapsed() < SAID_AFTER {
+                continue;
+            }
+            let others = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
+            let json = json!({ "kind": "waiting", "topic": &*first.tp.topic, "partition": first.tp.partition,
+                "partitions": count, "reason": reason });
+            let key = format!("waits {reason}");
+            if !self.said.contains_key(&key) {
+                self.once(key, format!("{}{others}: not open yet: {reason}", first.tp), &json);
+            }
         }
     }
 

@@ -402,12 +402,13 @@ impl<P: Clone> Copying<P> {
         self.note(meaning, now)
     }
 
-    /// A marker may have introduced us anew, without a sequence: then data begin at 0. Any other surprise is
-    /// somebody's append: it was read behind the end, and must not be paired with it (M8).
+    /// A marker introduces a producer that was not known without a sequence: then data begin at 0. Any other surprise,
+    /// a broker that has forgotten us too, is a doubt: what was read behind the end must not be paired with it (M8), and
+    /// an append that is still on its way could fit behind a sequence that begins anew.
     fn check_sequence(&mut self, sequence: SequenceBehind) -> Option<Trouble> {
         match sequence {
             SequenceBehind::AsBefore => None,
-            SequenceBehind::After(-1) => {
+            SequenceBehind::After(-1) if self.known.is_none() => {
                 self.next_sequence = 0;
                 None
             }

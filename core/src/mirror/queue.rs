@@ -559,6 +559,18 @@ mod tests {
         assert_eq!((queue.head(NOW), queue.take_markers(100)), (Head::Markers, Some(span(3, 5))));
     }
 
+    /// Two thinned batches: without joining the hole between them, its first part would become markers, which stay on
+    /// the mirror's disk longer than repeats do.
+    #[test]
+    fn a_hole_over_two_batches_is_filled_by_the_record_behind_it() {
+        let first = vec![rebuilt(vec![record(0, WALL)]), Piece::Hole(span(1, 10)), Piece::Hole(span(10, 13))];
+        let mut queue = queue(Holes::Repeats, first);
+        queue.extend(vec![Piece::Hole(span(13, 14)), rebuilt(vec![record(14, WALL)])], Some(&Rc::new(())));
+        let out = next(&mut queue);
+        assert_eq!((offsets(&out), out.records), ((0, 15), 2));
+        assert!(queue.is_empty());
+    }
+
     // ── merging ──
 
     #[test]

@@ -56,7 +56,7 @@ impl TransactionPhase {
 }
 
 /// Asks the id's coordinator; repeats while that is loading or moving (14, 15, 16), for one request timeout.
-/// `None`: the id is not known (105), or its coordinator has forgotten it.
+/// `None`: the id is not known (105), its coordinator has forgotten it, or nobody was given its producer yet.
 ///
 /// # Errors
 /// [`Error::Refused`] with the last code, [`Error::Unsupported`], or whatever a connection can meet.
@@ -80,6 +80,13 @@ pub async fn describe_transactions(
         let state = state
             .ok_or_else(|| connection.protocol(api, format!("the answer leaves out {transactional_id}")))?;
         match ErrorCode::from_wire(state.error_code) {
+            // Somebody is just creating it: the coordinator shows it before it has given its producer an epoch
+            // (`TransactionCoordinator.handleInitProducerId`). Where that never ends nobody has got an identity.
+            None if state.producer_epoch < 0 => {
+                if !patience.another_try().await {
+                    return Ok(None);
+                }
+            }
             None => {
                 return Ok(Some(TransactionState {
                     producer: ProducerIdentity { id: state.producer_id.0, epoch: state.producer_epoch },

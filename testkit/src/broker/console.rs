@@ -1,5 +1,6 @@
-//! Kafka's own console consumer, as an operator runs it: what it prints of a topic, as partition, offset and value.
-//! For topics whose values are text without tabs and line ends. A JVM of its own: some seconds.
+//! Kafka's own console consumer, as an operator runs it: what it prints of a topic, record by record. It reads what
+//! librdkafka misreads (message formats v0 and v1 in answers to Fetch v12 and later).
+//! For topics whose keys and values are text without line ends. A JVM of its own: some seconds.
 
 use std::fs;
 use std::time::Duration;
@@ -18,7 +19,10 @@ const IDLE_MS: &str = "8000";
 pub struct Printed {
     pub partition: i32,
     pub offset: i64,
-    pub value: String,
+    /// Milliseconds since 1970, whoever stamped it; −1 for none.
+    pub timestamp: i64,
+    /// Headers, key and value, with tabs between them; `null` and `NO_HEADERS` for what is not there.
+    pub text: String,
 }
 
 impl Kafka {
@@ -39,8 +43,8 @@ impl Kafka {
             ["--bootstrap-server", &bootstrap, "--topic", topic, "--from-beginning"].map(str::to_owned),
         );
         command.extend(["--isolation-level", isolation.name(), "--timeout-ms", IDLE_MS].map(str::to_owned));
-        for shown in ["print.partition=true", "print.offset=true"] {
-            command.extend(["--formatter-property", shown].map(str::to_owned));
+        for shown in ["partition", "offset", "timestamp", "headers", "key"] {
+            command.extend(["--formatter-property".to_owned(), format!("print.{shown}=true")]);
         }
         let exit = Leash::run(&command, &[], &out, &log)?.wait(LIMIT)?;
         let read = |path: &std::path::Path| {
@@ -60,14 +64,18 @@ impl Kafka {
     }
 }
 
-/// `Partition:3\tOffset:17\tvalue`.
+/// `CreateTime:1700000000000\tPartition:3\tOffset:17\tNO_HEADERS\tkey\tvalue`.
 fn parse(line: &str) -> Result<Printed, Error> {
-    let mut fields = line.splitn(3, '\t');
+    let mut fields = line.splitn(4, '\t');
+    let timestamp = fields.next().and_then(|field| match field {
+        "NO_TIMESTAMP" => Some(-1),
+        _ => field.split_once(':')?.1.parse().ok(),
+    });
     let partition = fields.next().and_then(|field| field.strip_prefix("Partition:")?.parse().ok());
     let offset = fields.next().and_then(|field| field.strip_prefix("Offset:")?.parse().ok());
-    match (partition, offset, fields.next()) {
-        (Some(partition), Some(offset), Some(value)) => {
-            Ok(Printed { partition, offset, value: value.to_owned() })
+    match (partition, offset, timestamp, fields.next()) {
+        (Some(partition), Some(offset), Some(timestamp), Some(text)) => {
+            Ok(Printed { partition, offset, timestamp, text: text.to_owned() })
         }
         _ => Err(Error::Refused(format!("kafka-console-consumer printed {line:?}"))),
     }
@@ -79,9 +87,13 @@ mod tests {
 
     #[test]
     fn a_line_is_read_whole_and_others_are_refused() {
-        let printed = Printed { partition: 3, offset: 17, value: "a value: 1".to_owned() };
-        assert_eq!(parse("Partition:3\tOffset:17\ta value: 1").unwrap(), printed);
-        for odd in ["a value", "Partition:x\tOffset:17\tv", "Partition:3\tOffset:17"] {
+        let text = "NO_HEADERS\tnull\ta value: 1".to_owned();
+        let printed = Printed { partition: 3, offset: 17, timestamp: -1, text };
+        let line = "CreateTime:-1\tPartition:3\tOffset:17\tNO_HEADERS\tnull\ta value: 1";
+        assert_eq!(parse(line).unwrap(), printed);
+        for odd in
+            ["a value", "CreateTime:1\tPartition:x\tOffset:17\tv", "CreateTime:1\tPartition:3\tOffset:17"]
+        {
             assert!(parse(odd).unwrap_err().to_string().contains(odd.split('\t').next().unwrap()));
         }
     }

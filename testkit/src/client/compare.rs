@@ -50,7 +50,10 @@ pub fn compare(
 
 /// As [`compare`], each side (source, destination) with an isolation of its own: rolled-back records are none on a
 /// mirror, whoever reads it.
-fn compare_as(
+///
+/// # Errors
+/// When a side could not be read.
+pub fn compare_as(
     [(source, read_source), (destination, read_destination)]: [(&str, Isolation); 2],
     topic: &str,
     partition: i32,
@@ -90,25 +93,9 @@ fn compare_as(
 /// With the first difference in words, or when a side could not be read.
 #[track_caller]
 pub fn assert_identical(source: &str, destination: &str, topic: &str, partitions: i32) -> Compared {
-    assert_identical_as(Isolation::ReadCommitted, [source, destination], topic, partitions)
-}
-
-/// As [`assert_identical`], with what consumers of `isolation` see on the destination. On the source it is what
-/// read_committed consumers see.
-///
-/// # Panics
-/// As [`assert_identical`].
-#[track_caller]
-pub fn assert_identical_as(
-    isolation: Isolation,
-    [source, destination]: [&str; 2],
-    topic: &str,
-    partitions: i32,
-) -> Compared {
     let mut all = Compared::default();
     for partition in 0..partitions {
-        let sides = [(source, Isolation::ReadCommitted), (destination, isolation)];
-        match compare_as(sides, topic, partition) {
+        match compare(source, destination, topic, partition, Isolation::ReadCommitted) {
             Ok(Ok(equal)) => {
                 all.records += equal.records;
                 all.bytes += equal.bytes;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Ends, PATIENCE};
 
-fn verify(ends: &Ends, topics: &str, more: &[&str]) -> Finished {
+pub(crate) fn verify(ends: &Ends, topics: &str, more: &[&str]) -> Finished {
     let mut arguments = vec!["verify", "--from", &ends.from, "--to", &ends.to, "--topics", topics];
     arguments.extend(more);
     Lockstep::run(&arguments, PATIENCE).unwrap()

@@ -40,9 +40,9 @@ fn the_second_waits_while_the_first_backfills_old_data() {
     let topic = unique("rivals-old");
     ends.create(&topic, PARTITIONS, &[]);
     let old = now_ms() - 2 * 86_400_000;
-    // Enough single small batches that the first is at it for several seconds.
+    // Enough small batches, and so little memory to merge them in, that the first is at it for several seconds.
     Seed::to(&ends.from).batch_records(2).write(&topic, (0..60_000).map(|n| record(n, old))).unwrap();
-    let first = ends.mirror(&topic);
+    let first = ends.mirror_with(&topic, &["--memory", "64KiB"]);
     wait_until_true("the first to have begun", PATIENCE, || ends.held(&topic, 0) > 0);
     let second = ends.mirror(&topic);
     ends.wait_until_equal(&topic, PARTITIONS);

@@ -70,8 +70,7 @@ impl Engine {
             if slot.dest_start != Some(dest_start) {
                 tracing::info!(partition = %tp, start = dest_start.0, "log start follows the source's");
             }
-            slot.dest_start = Some(dest_start);
-            slot.held_back = held_back;
+            slot.followed(dest_start, held_back);
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use lockstep_testkit::client::{Codec, Isolation, Record, Transactor};
 use lockstep_testkit::{pair, rounds, unique};
 
-use super::assert_exact;
+use super::{assert_exact, assert_verified};
 use crate::mirror::{Ends, stop};
 
 const PRODUCERS: i32 = 20;
@@ -78,6 +78,7 @@ fn twenty_transactional_producers_and_a_mirror_that_is_killed() {
         rate(all.0, mirrored),
     );
     assert_eq!(assert_exact(&ends, &topic, PARTITIONS).records, all.1);
+    assert_verified(&ends, &topic);
     let printed =
         |kafka: &lockstep_testkit::Kafka, isolation| kafka.console_consumer(&topic, isolation).unwrap();
     let ours = printed(&pair().source, Isolation::ReadCommitted);

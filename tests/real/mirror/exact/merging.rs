@@ -4,7 +4,7 @@ use lockstep_testkit::client::{Codec, Record, Seed};
 use lockstep_testkit::stored::batches;
 use lockstep_testkit::{pair, unique};
 
-use super::assert_exact;
+use super::{assert_exact, assert_verified};
 use crate::mirror::Ends;
 use crate::mirror::shapes::now_ms;
 
@@ -22,6 +22,7 @@ fn assert_merged(codec: Codec) {
     Seed::to(&ends.from).codec(codec).batch_records(1).write(&topic, records).unwrap();
     ends.mirror_all(&topic);
     assert_eq!(assert_exact(&ends, &topic, 1).records, RECORDS.unsigned_abs());
+    assert_verified(&ends, &topic);
     let on =
         |kafka: &lockstep_testkit::Kafka| batches(&kafka.log_folder(1, &topic, 0).unwrap()).unwrap().len();
     let (source, dest) = (on(&pair().source), on(&pair().destination));

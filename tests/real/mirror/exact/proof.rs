@@ -26,8 +26,10 @@ fn empty_answers_for_many_partitions_fill_nothing() {
         transactor.write(&topic, records("in a transaction", 40 * PARTITIONS)).unwrap();
         if round % 2 == 0 { transactor.abort().unwrap() } else { transactor.commit().unwrap() }
     }
+    let start = std::time::Instant::now();
     let finished = ends.mirror_to_the_end(&topic, &["--memory", "256KiB"]);
     assert_eq!(finished.exit, Exit::Code(0), "{}{}", finished.stdout, finished.stderr);
+    eprintln!("{PARTITIONS} partitions mirrored in {:?}", start.elapsed());
     let compared = assert_exact(&ends, &topic, PARTITIONS);
     assert_eq!(compared.records, (4 * 100 + 2 * 40) * 64);
 }

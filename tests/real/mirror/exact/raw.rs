@@ -43,15 +43,17 @@ pub(super) enum Answers {
     Abandoned,
 }
 
-/// Requests of markers in this producer's name, `counts` of them in each, with growing coordinator epochs.
+/// Requests of markers in this producer's name, `counts` of them in each, with growing coordinator epochs that begin
+/// `above` the last one.
 pub(super) fn write_markers(
     bootstrap: &str,
     tp: &TopicPartition,
     producer: ProducerIdentity,
     counts: &[i32],
+    above: i32,
     answers: Answers,
 ) {
-    let mut epoch = last_marker(bootstrap, tp, producer) + 1;
+    let mut epoch = last_marker(bootstrap, tp, producer) + above;
     run(async {
         let cluster = connect(bootstrap).await;
         let node = cluster.metadata().leader(tp).unwrap().0;

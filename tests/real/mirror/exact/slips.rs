@@ -94,13 +94,21 @@ fn a_second_writer_of_markers_makes_it_slip_and_the_shift_is_said() {
     let mirror = ends.mirror(&topic);
     ends.wait_until_equal(&topic, 2);
     let ours = registered_identity(&ends.to, &topic).unwrap();
-    write_markers(&ends.to, &TopicPartition::new(topic.as_str(), 0), ours, &[3], Answers::Awaited);
-    seeder.write(&topic, records("behind", 100, 2)).unwrap();
+    // Noticed by the end alone, before the source has anything to append.
+    write_markers(&ends.to, &TopicPartition::new(topic.as_str(), 0), ours, &[3], 1, Answers::Awaited);
     let stopped = wait_for(&mirror, "stopped", |_| true)["partition"].clone();
     assert_eq!((&stopped["partition"], &stopped["verdict"]), (&0.into(), &"slipped".into()), "{stopped}");
     let reason = stopped["reason"].as_str().unwrap();
     assert!(reason.contains("offset 100") && reason.contains("3 offsets ahead"), "{reason}");
+    seeder.write(&topic, records("behind", 100, 2)).unwrap();
     wait_until_true("the other partition to go on", PATIENCE, || ends.held(&topic, 1) == 150);
+    // And by an append that lands behind them.
+    write_markers(&ends.to, &TopicPartition::new(topic.as_str(), 1), ours, &[7], 1, Answers::Awaited);
+    seeder.write(&topic, records("behind", 100, 2)).unwrap();
+    let stopped = wait_for(&mirror, "stopped", |v| v["partition"]["partition"] == 1)["partition"].clone();
+    assert_eq!(stopped["verdict"], "slipped", "{stopped}");
+    let reason = stopped["reason"].as_str().unwrap();
+    assert!(reason.contains("offset 150") && reason.contains("7 offsets ahead"), "{reason}");
     stop(mirror, 5);
 }
 
@@ -117,9 +125,37 @@ fn a_second_writer_inside_a_hole_takes_offsets_that_were_void_anyway() {
     transactor.abort().unwrap();
     Seed::to(&ends.from).write(&topic, records("behind", 20, 1)).unwrap();
     let ours = registered_identity(&ends.to, &topic).unwrap();
-    write_markers(&ends.to, &TopicPartition::new(topic.as_str(), 0), ours, &[200], Answers::Awaited);
+    let tp = TopicPartition::new(topic.as_str(), 0);
+    write_markers(&ends.to, &tp, ours, &[200], 1, Answers::Awaited);
+    assert_eq!(ends.held(&topic, 0), 210);
+    // The same request once more: of its coordinator epochs the broker takes the last one only (M13).
+    write_markers(&ends.to, &tp, ours, &[200], -199, Answers::Awaited);
+    assert_eq!(ends.held(&topic, 0), 211);
     ends.mirror_all(&topic);
     assert_eq!(assert_exact(&ends, &topic, 1).records, 30);
+}
+
+#[test]
+fn a_second_writer_in_the_middle_of_the_mirrors_markers() {
+    let ends = Ends::shared();
+    let topic = unique("exact-two-writers");
+    ends.create(&topic, 1, &[]);
+    let transactor = Transactor::open(&ends.from, &unique("tx"), Codec::Lz4).unwrap();
+    transactor.begin().unwrap();
+    transactor.write(&topic, (0..60_000).map(|n| Record::new(n.to_string()))).unwrap();
+    transactor.abort().unwrap();
+    Seed::to(&ends.from).write(&topic, records("behind", 20, 1)).unwrap();
+    let mirror = ends.mirror(&topic);
+    for round in 1..=3 {
+        wait_until_true("it to go on", PATIENCE, || ends.held(&topic, 0) > round * 5_000);
+        // Far above the mirror's own: whatever it has under way is refused.
+        let ours = registered_identity(&ends.to, &topic).unwrap();
+        let tp = TopicPartition::new(topic.as_str(), 0);
+        write_markers(&ends.to, &tp, ours, &[30], 1_000_000, Answers::Awaited);
+    }
+    ends.wait_until_equal(&topic, 1);
+    stop(mirror, 0);
+    assert_eq!(assert_exact(&ends, &topic, 1).records, 20);
 }
 
 #[test]
@@ -131,7 +167,7 @@ fn too_many_markers_found_at_the_start_are_a_slip_too() {
     ends.mirror_all(&topic);
     Seed::to(&ends.from).write(&topic, records("behind", 20, 1)).unwrap();
     let ours = registered_identity(&ends.to, &topic).unwrap();
-    write_markers(&ends.to, &TopicPartition::new(topic.as_str(), 0), ours, &[4], Answers::Awaited);
+    write_markers(&ends.to, &TopicPartition::new(topic.as_str(), 0), ours, &[4], 1, Answers::Awaited);
     let finished = ends.mirror_to_the_end(&topic, &[]);
     let stopped = crate::mirror::said(&finished.stdout, "stopped").remove(0)["partition"].clone();
     assert_eq!(stopped["verdict"], "slipped", "{stopped}");

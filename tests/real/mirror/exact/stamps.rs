@@ -4,7 +4,7 @@
 use lockstep_testkit::client::{Codec, Isolation, Record, Seed, Transactor, read_all};
 use lockstep_testkit::unique;
 
-use super::assert_exact;
+use super::{assert_exact, assert_verified};
 use crate::mirror::Ends;
 use crate::mirror::shapes::now_ms;
 
@@ -33,6 +33,7 @@ fn records_stamped_by_the_source_keep_their_timestamps() {
     ends.mirror_all(&topic);
     let compared = assert_exact(&ends, &topic, 2);
     assert_eq!(compared.records, 5 * (2 * 600 + 1));
+    assert_verified(&ends, &topic);
     let end = ends.held(&topic, 0);
     let seen = read_all(&ends.to, &topic, 0, 0..end, Isolation::ReadCommitted).unwrap();
     assert!(seen.iter().all(|record| record.timestamp >= before), "the broker's time, not the writer's");

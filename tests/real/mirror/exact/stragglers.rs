@@ -34,7 +34,7 @@ fn twenty_thousand_markers_of_a_dead_mirror() {
         write_void(&ends.from, &topic, 30_000, 100);
         let ours = registered_identity(&ends.to, &topic).unwrap();
         let tp = TopicPartition::new(topic.as_str(), 0);
-        write_markers(&ends.to, &tp, ours, &[5_000; 4], Answers::Abandoned);
+        write_markers(&ends.to, &tp, ours, &[5_000; 4], 1, Answers::Abandoned);
         wait_until_true("the first of the dead one's markers", PATIENCE, || ends.held(&topic, 0) > 10);
         eprintln!("{} of 20,000 landed when the next one starts", ends.held(&topic, 0) - 10);
         ends.mirror_all(&topic);

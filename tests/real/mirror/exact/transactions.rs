@@ -4,7 +4,7 @@
 use lockstep_testkit::client::{Codec, Record, Seed, Transactor};
 use lockstep_testkit::{unique, wait_until_true};
 
-use super::assert_exact;
+use super::{assert_exact, assert_verified};
 use crate::mirror::{Ends, PATIENCE};
 
 pub(super) fn records(what: &str, count: i32, partitions: i32) -> impl Iterator<Item = Record> {
@@ -28,6 +28,7 @@ fn committed_and_rolled_back_transactions_between_plain_records() {
     }
     ends.mirror_all(&topic);
     assert_eq!(assert_exact(&ends, &topic, 3).records, 4 * 30 + 2 * 60);
+    assert_verified(&ends, &topic);
 }
 
 #[test]
