@@ -42,11 +42,12 @@ pub(super) async fn begin(service: String) -> Result<(Secret, Client, String), L
         let name = Name::new(service.as_bytes(), Some(GSS_NT_HOSTBASED_SERVICE)).map_err(fault)?;
         let mechanisms = OidSet::singleton(GSS_MECH_KRB5).map_err(fault)?;
         let ours = Cred::acquire(None, None, CredUsage::Initiate, Some(&mechanisms)).map_err(fault)?;
+        let mutual = CtxFlags::GSS_C_MUTUAL_FLAG | CtxFlags::GSS_C_SEQUENCE_FLAG | CtxFlags::GSS_C_INTEG_FLAG;
+        let mut context = ClientCtx::new(Some(ours.clone()), name, mutual, Some(GSS_MECH_KRB5));
+        let first = context.step(None, None).map_err(fault)?;
+        // Only now: asked for its name before, a credential without a ticket hides why it has none.
         let who = ours.name().and_then(|name| name.display_name()).map_err(fault)?;
         let who = String::from_utf8_lossy(&who).split('@').next().unwrap_or_default().to_owned();
-        let mutual = CtxFlags::GSS_C_MUTUAL_FLAG | CtxFlags::GSS_C_SEQUENCE_FLAG | CtxFlags::GSS_C_INTEG_FLAG;
-        let mut context = ClientCtx::new(Some(ours), name, mutual, Some(GSS_MECH_KRB5));
-        let first = context.step(None, None).map_err(fault)?;
         let first = first.map(|token| token.to_vec()).unwrap_or_default();
         Ok((Secret::new(first), Client { context, stage: Stage::Context }, who))
     })
