@@ -46,8 +46,10 @@ fn main() -> ExitCode {
     runtime.block_on(cmd::run(cli.command)).into()
 }
 
-/// Silent unless asked for: what a person needs to know, the verbs say themselves.
+/// Silent unless asked for: what a person needs to know, the verbs say themselves. Only what connections notice (a
+/// certificate that expires soon, files that cannot be used) comes through here.
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_env("LOCKSTEP_LOG").unwrap_or_else(|_| EnvFilter::new("off"));
+    let notices = || EnvFilter::new(format!("off,{}=info", lockstep_kafka::NOTICES));
+    let filter = EnvFilter::try_from_env("LOCKSTEP_LOG").unwrap_or_else(|_| notices());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

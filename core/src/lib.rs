@@ -14,6 +14,7 @@
 //! | [`spec`] | what users may write, and what it means |
 //! | [`transactions`] | which records a rolled-back transaction makes void |
 //! | [`verify`] | whether two logs hold the same, and the first difference in words |
+pub mod code;
 pub mod compare;
 pub mod dr;
 pub mod ids;

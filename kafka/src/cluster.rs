@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::connection::Connection;
 use crate::dial::Dial;
-use crate::error::Error;
+use crate::error::{ConnectFault, Error, Loss};
 use crate::settings::{HostPort, Settings};
 pub use metadata::{Broker, Metadata, PartitionMeta, Topic};
 use slot::Slot;
@@ -75,7 +75,7 @@ impl Cluster {
             let starting =
                 tried.iter().any(|error| !matches!(error, Error::Connect { .. } | Error::Timeout { .. }));
             if round == CONNECT_ROUNDS || !starting {
-                return Err(Error::NoBroker { tried: tried.into() });
+                return Err(Error::NoBroker { tried: with_hints(tried, &settings) });
             }
             sleep(pause(&settings, round)).await;
         };
@@ -274,6 +274,19 @@ impl std::fmt::Debug for Cluster {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Cluster({})", self.inner.id)
     }
+}
+
+/// A listener that demands SASL greets everybody and hangs up at the first real request.
+fn with_hints(tried: Vec<Error>, settings: &Settings) -> Arc<[Error]> {
+    let hint = |error: Error| match error {
+        Error::Closed { peer, cause }
+            if matches!(*cause, Loss::ClosedByPeer) && settings.security.login().is_none() =>
+        {
+            Error::Connect { address: peer, fault: ConnectFault::WantsLogin }
+        }
+        other => other,
+    };
+    tried.into_iter().map(hint).collect()
 }
 
 async fn first_answer(dial: &dyn Dial, settings: &Settings) -> Result<Metadata, Vec<Error>> {

@@ -42,6 +42,8 @@ impl ErrorCode {
     pub const TOPIC_AUTHORIZATION_FAILED: Self = Self(29);
     pub const GROUP_AUTHORIZATION_FAILED: Self = Self(30);
     pub const CLUSTER_AUTHORIZATION_FAILED: Self = Self(31);
+    pub const UNSUPPORTED_SASL_MECHANISM: Self = Self(33);
+    pub const ILLEGAL_SASL_STATE: Self = Self(34);
     pub const INVALID_TIMESTAMP: Self = Self(32);
     pub const UNSUPPORTED_VERSION: Self = Self(35);
     pub const TOPIC_ALREADY_EXISTS: Self = Self(36);
@@ -55,6 +57,7 @@ impl ErrorCode {
     pub const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: Self = Self(53);
     pub const OPERATION_NOT_ATTEMPTED: Self = Self(55);
     pub const KAFKA_STORAGE_ERROR: Self = Self(56);
+    pub const SASL_AUTHENTICATION_FAILED: Self = Self(58);
     pub const UNKNOWN_PRODUCER_ID: Self = Self(59);
     pub const FETCH_SESSION_ID_NOT_FOUND: Self = Self(70);
     pub const INVALID_FETCH_SESSION_EPOCH: Self = Self(71);
@@ -89,6 +92,18 @@ impl ErrorCode {
     #[must_use]
     pub fn class(self) -> Class {
         class_of(self.0).unwrap_or(Class::Fatal)
+    }
+
+    /// Whether an ACL is missing: for a topic, a group, the cluster, a transactional id.
+    #[must_use]
+    pub fn is_missing_permission(self) -> bool {
+        matches!(
+            self,
+            Self::TOPIC_AUTHORIZATION_FAILED
+                | Self::GROUP_AUTHORIZATION_FAILED
+                | Self::CLUSTER_AUTHORIZATION_FAILED
+                | Self::TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        )
     }
 
     /// Whether the cure includes asking who leads what: the answer came from the wrong broker, or with an old view.

@@ -3,10 +3,12 @@
 //! framing, order or an answer is lost the connection is poisoned and every waiter gets the same cause.
 //! Never reconnects (that is the cluster's part), never copies a payload. Dropping the last handle closes the socket.
 
+mod login;
 mod memory;
 mod negotiate;
 mod pipe;
 mod reader;
+mod relogin;
 mod writer;
 
 #[cfg(test)]
@@ -43,7 +45,7 @@ pub struct Connection {
 /// What all handles share; its end is the end of the connection.
 struct Link {
     pipe: Arc<Pipe>,
-    outgoing: mpsc::Sender<Outgoing>,
+    outgoing: mpsc::Sender<Turn>,
     /// Set once, by the first exchange.
     offered: OnceLock<Offered>,
     client_id: String,
@@ -66,6 +68,21 @@ struct Outgoing {
     segments: Vec<Bytes>,
     answer_bytes_max: usize,
     answer: oneshot::Sender<Frame>,
+}
+
+/// What comes next on the wire.
+enum Turn {
+    One(Outgoing),
+    /// Nothing but what comes from here, until its senders are gone.
+    Only(mpsc::Receiver<Outgoing>),
+}
+
+/// The way a request takes to the writer.
+enum Lane {
+    /// In turn with everybody.
+    Shared,
+    /// Alone: the others wait until this is dropped.
+    Own(mpsc::Sender<Outgoing>),
 }
 
 impl Connection {
@@ -187,7 +204,7 @@ impl Connection {
     /// The longest answer to `api`. A fetch may be asked for more: `asked` bytes.
     fn answer_bytes_max(&self, api: Api, asked: usize) -> usize {
         let most = match api {
-            Api::ApiVersions => GREETING_BYTES_MAX,
+            Api::ApiVersions | Api::SaslHandshake | Api::SaslAuthenticate => GREETING_BYTES_MAX,
             // Half as much again for what frames the records of many small partitions.
             Api::Fetch => self.link.fetch_bytes_max.max(asked.saturating_add(asked / 2)),
             _ => self.link.control_bytes_max,
@@ -223,17 +240,54 @@ impl Connection {
                 self.protocol(api, format!("a request of {bytes} bytes is longer than the limit of {max}"))
             );
         }
+        self.submit_within(&Lane::Shared, api, version, segments, timeout, answer_bytes).await
+    }
+
+    /// As [`submit`](Self::submit), on a lane.
+    async fn submit_on(
+        &self,
+        lane: &Lane,
+        api: Api,
+        version: i16,
+        segments: Vec<Bytes>,
+        timeout: Duration,
+    ) -> Result<Pending, Error> {
+        self.submit_within(lane, api, version, segments, timeout, 0).await
+    }
+
+    async fn submit_within(
+        &self,
+        lane: &Lane,
+        api: Api,
+        version: i16,
+        segments: Vec<Bytes>,
+        timeout: Duration,
+        answer_bytes: usize,
+    ) -> Result<Pending, Error> {
         let deadline = Instant::now() + timeout;
         let (answer, wait) = oneshot::channel();
         let answer_bytes_max = self.answer_bytes_max(api, answer_bytes);
         let request = Outgoing { api, version, segments, answer_bytes_max, answer };
-        match timeout_at(deadline, self.link.outgoing.send(request)).await {
+        let sending = async {
+            match lane {
+                Lane::Shared => self.link.outgoing.send(Turn::One(request)).await.map_err(drop),
+                Lane::Own(own) => own.send(request).await.map_err(drop),
+            }
+        };
+        match timeout_at(deadline, sending).await {
             Ok(Ok(())) => {
                 Ok(Pending { wait, connection: self.clone(), api, version, deadline, after: timeout })
             }
-            Ok(Err(_)) => Err(self.loss()),
+            Ok(Err(())) => Err(self.loss()),
             Err(_) => Err(self.expired(api, timeout)),
         }
+    }
+
+    /// A lane of the caller's own, behind everything submitted so far. `None` when the connection is lost.
+    async fn own_lane(&self) -> Option<Lane> {
+        let (own, queue) = mpsc::channel(1);
+        self.link.outgoing.send(Turn::Only(queue)).await.ok()?;
+        Some(Lane::Own(own))
     }
 
     /// Poisons the connection because `api` was not answered in time.

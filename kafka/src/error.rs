@@ -6,10 +6,13 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockstep_core::code::Code;
 use lockstep_core::ids::NodeId;
 
 use crate::code::{Class, ErrorCode};
+use crate::sasl::LoginFault;
 use crate::settings::HostPort;
+use crate::tls::TlsFault;
 use crate::versions::{Api, Versions};
 
 /// Why a request has no usable answer.
@@ -19,13 +22,13 @@ pub enum Error {
     #[error("`{given}` is not a broker address: {why}")]
     Address { given: String, why: &'static str },
     /// No connection came about.
-    #[error("cannot connect to {address}: {fault}")]
+    #[error("cannot connect to {address}: {fault}{}", cited(fault.page()))]
     Connect { address: HostPort, fault: ConnectFault },
     /// None of the addresses led to a usable broker; each with its own cause, in the order tried.
     #[error("no broker could be asked: {}", list(tried))]
     NoBroker { tried: Arc<[Error]> },
     /// The connection ended before the answer. Whether the broker acted is unknown.
-    #[error("lost the connection to {peer}: {cause}")]
+    #[error("lost the connection to {peer}: {cause}{}", cited(cause.page()))]
     Closed { peer: HostPort, cause: Arc<Loss> },
     /// No answer within the deadline; the connection is closed, because the answer could still come and order matters.
     /// Whether the broker acted is unknown.
@@ -64,12 +67,28 @@ pub enum ConnectFault {
     TimedOut { after: Duration },
     #[error("the port is open but did not answer within {after:?}; check that it is a Kafka listener")]
     Silent { after: Duration },
-    #[error("this port seems to speak TLS; give the address of a plaintext listener")]
+    #[error(
+        "this port speaks TLS; set protocol ssl or sasl_ssl in the security section, or give the address of a plaintext listener"
+    )]
     SpeaksTls,
     #[error("this port seems to speak HTTP; give the address of a Kafka listener")]
     SpeaksHttp,
     #[error("closed without an answer; perhaps this port speaks TLS, or it is not a Kafka listener")]
     ClosedEarly,
+    #[error("{0}")]
+    Tls(TlsFault),
+    #[error("no TLS handshake within {after:?}; check that this is a TLS listener")]
+    SilentTls { after: Duration },
+    #[error(
+        "closed right after the TLS handshake; perhaps the broker demands a client certificate, or does not accept ours"
+    )]
+    ClosedAfterTls,
+    #[error("{0}")]
+    Login(LoginFault),
+    #[error(
+        "closed by the broker after its greeting; perhaps this listener demands SASL: set protocol sasl_plaintext or sasl_ssl in the security section"
+    )]
+    WantsLogin,
     #[error("this is no Kafka listener ({why})")]
     NotKafka { why: String },
     #[error("{detail}")]
@@ -97,6 +116,10 @@ pub enum Loss {
     Unasked,
     #[error("the answer to {api} v{version} cannot be read: {why}")]
     Undecodable { api: Api, version: i16, why: String },
+    #[error("{0}")]
+    Tls(TlsFault),
+    #[error("{0}")]
+    Login(LoginFault),
     #[error("closed by us")]
     ClosedByUs,
 }
@@ -146,6 +169,45 @@ impl Error {
     }
 }
 
+impl Error {
+    /// The page for whoever has to act on it, if there is one.
+    #[must_use]
+    pub fn page(&self) -> Option<Code> {
+        match self {
+            Self::Connect { fault, .. } => fault.page(),
+            Self::NoBroker { tried } => tried.iter().find_map(Self::page),
+            Self::Closed { cause, .. } => cause.page(),
+            Self::Refused { code, .. } if code.is_missing_permission() => Some(Code::PermissionMissing),
+            _ => None,
+        }
+    }
+}
+
+impl ConnectFault {
+    fn page(&self) -> Option<Code> {
+        Some(match self {
+            Self::Tls(fault) => fault.code(),
+            Self::Login(fault) => fault.code(),
+            Self::SpeaksTls => Code::SpeaksTls,
+            Self::SilentTls { .. } => Code::NotTls,
+            Self::ClosedAfterTls => Code::ClientCertificateRequired,
+            Self::WantsLogin => Code::SaslDemanded,
+            _ => return None,
+        })
+    }
+}
+
+impl Loss {
+    fn page(&self) -> Option<Code> {
+        match self {
+            Self::Tls(fault) => Some(fault.code()),
+            Self::Login(fault) => Some(fault.code()),
+            Self::SpeaksTls => Some(Code::SpeaksTls),
+            _ => None,
+        }
+    }
+}
+
 impl From<io::Error> for ConnectFault {
     fn from(error: io::Error) -> Self {
         let detail = error.to_string();
@@ -162,11 +224,18 @@ impl From<io::Error> for ConnectFault {
 
 impl From<io::Error> for Loss {
     fn from(error: io::Error) -> Self {
+        if let Some(fault) = TlsFault::of(&error) {
+            return Self::Tls(fault);
+        }
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::ClosedByPeer,
             kind => Self::Io { kind, detail: error.to_string() },
         }
     }
+}
+
+fn cited(page: Option<Code>) -> String {
+    page.map_or_else(String::new, |code| format!(" ({code})"))
 }
 
 fn list(tried: &[Error]) -> String {

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`dial`] | how a byte stream to a broker comes about: a trait, so that TLS and simulation can take its place |
 //! | [`connection`] | one ordered pipeline of requests with correlation ids, deadlines and poisoning |
+//! | [`security`], [`tls`], [`sasl`] | certificates, passwords, tokens, tickets; files read anew at every connection |
 //! | [`cluster`] | metadata, routing, one shared control connection per broker, reconnecting |
 //! | [`mod@fetch`], [`produce`] | the data path: raw batches in, raw batches out, never decoded, never copied |
 //! | [`admin`] | one file per remaining API |
@@ -28,9 +29,14 @@ pub mod error;
 mod fake;
 pub mod fetch;
 mod names;
+mod permission;
 pub mod produce;
+pub mod sasl;
+pub mod secret;
+pub mod security;
 mod settings;
 mod shapes;
+pub mod tls;
 mod versions;
 
 pub use cluster::{Broker, Cluster, Metadata, PartitionMeta, Topic};
@@ -42,6 +48,11 @@ pub use fetch::{
     AbortedTransaction, Diverging, FetchAnswer, FetchLimits, FetchSession, FetchTarget, FetchedPartition,
     Isolation, fetch, fetch_once,
 };
+pub use permission::{MissingPermission, Resource};
 pub use produce::{PendingProduce, ProduceBatch, ProduceResult, submit_produce};
+pub use sasl::LoginFault;
+pub use secret::Secret;
+pub use security::Security;
 pub use settings::{HostPort, Settings};
+pub use tls::{NOTICES, TlsFault};
 pub use versions::{Api, Versions};

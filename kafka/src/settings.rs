@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::security::Security;
 
 /// The address of a broker: a host name or IP address, and a port.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,6 +75,8 @@ pub struct Settings {
     pub client_id: String,
     /// Asked in this order for the first metadata, and again when no known broker answers.
     pub bootstrap: Vec<HostPort>,
+    /// Transport and login, for every broker of the cluster.
+    pub security: Security,
     /// For resolving and dialling together, and once more for the first exchange on the new connection.
     pub connect_timeout: Duration,
     /// For requests that name no timeout of their own, from submission to the answer.
@@ -95,7 +98,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads a comma-separated bootstrap list; everything else gets its default.
+    /// Reads a comma-separated bootstrap list; everything else gets its default, plaintext included.
     ///
     /// # Errors
     /// [`Error::Address`] for the first address that cannot be meant, or an empty list.
@@ -114,6 +117,7 @@ impl Settings {
         Ok(Self {
             client_id: "lockstep".to_owned(),
             bootstrap,
+            security: Security::default(),
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
             metadata_max_age: Duration::from_secs(5),

@@ -83,6 +83,8 @@ impl Api {
             Self::ListOffsets => LIST_OFFSETS,
             Self::Metadata => METADATA,
             Self::FindCoordinator => FIND_COORDINATOR,
+            Self::SaslHandshake => SASL_HANDSHAKE,
+            Self::SaslAuthenticate => SASL_AUTHENTICATE,
             Self::ApiVersions => API_VERSIONS,
             Self::CreateTopics => CREATE_TOPICS,
             Self::DeleteTopics => DELETE_TOPICS,
@@ -115,6 +117,11 @@ const PRODUCED_PARTITION: &[Field] = &[
     TEXT_OR_NULL.since(8),
     field(Kind::Struct(LEADER)).since(10).tag(0),
 ];
+
+/// Error, mechanisms.
+const SASL_HANDSHAKE: &[Field] = &[INT16, field(Kind::Texts)];
+/// Error, message, the broker's part of the dialogue, session lifetime.
+const SASL_AUTHENTICATE: &[Field] = &[INT16, TEXT_OR_NULL, field(Kind::Numbers(1)), INT64.since(1)];
 
 /// Throttle, error, session id, topics, endpoints of the leaders named in errors.
 const FETCH: &[Field] = &[

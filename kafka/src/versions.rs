@@ -14,6 +14,7 @@ pub enum Api {
     ListOffsets = 2,
     Metadata = 3,
     FindCoordinator = 10,
+    SaslHandshake = 17,
     ApiVersions = 18,
     CreateTopics = 19,
     DeleteTopics = 20,
@@ -26,6 +27,7 @@ pub enum Api {
     WriteTxnMarkers = 27,
     DescribeConfigs = 32,
     DescribeLogDirs = 35,
+    SaslAuthenticate = 36,
     CreatePartitions = 37,
     IncrementalAlterConfigs = 44,
     DescribeProducers = 61,
@@ -66,12 +68,13 @@ impl fmt::Display for Versions {
 
 impl Api {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 24] = [
         Self::Produce,
         Self::Fetch,
         Self::ListOffsets,
         Self::Metadata,
         Self::FindCoordinator,
+        Self::SaslHandshake,
         Self::ApiVersions,
         Self::CreateTopics,
         Self::DeleteTopics,
@@ -84,6 +87,7 @@ impl Api {
         Self::WriteTxnMarkers,
         Self::DescribeConfigs,
         Self::DescribeLogDirs,
+        Self::SaslAuthenticate,
         Self::CreatePartitions,
         Self::IncrementalAlterConfigs,
         Self::DescribeProducers,
@@ -104,6 +108,9 @@ impl Api {
             Self::ListOffsets => Versions::new(1, 8),
             Self::Metadata => Versions::new(4, 12),
             Self::FindCoordinator => Versions::new(1, 4),
+            // v0 sends what follows without frames.
+            Self::SaslHandshake => Versions::new(1, 1),
+            Self::SaslAuthenticate => Versions::new(0, 2),
             Self::ApiVersions => Versions::new(0, 3),
             Self::CreateTopics => Versions::new(2, 7),
             Self::DeleteTopics => Versions::new(1, 6),
@@ -133,6 +140,8 @@ impl Api {
             Self::CreateTopics => 5,
             Self::DeleteTopics | Self::OffsetForLeaderEpoch | Self::DescribeConfigs => 4,
             Self::DeleteRecords | Self::InitProducerId | Self::CreatePartitions | Self::DescribeLogDirs => 2,
+            Self::SaslAuthenticate => 2,
+            Self::SaslHandshake => i16::MAX,
             Self::IncrementalAlterConfigs | Self::WriteTxnMarkers => 1,
             Self::DescribeProducers | Self::DescribeTransactions | Self::ListTransactions => 0,
         }

@@ -17,6 +17,7 @@ pub mod jars;
 pub mod lockstep;
 pub mod pair;
 pub mod proxy;
+pub mod secured;
 pub mod stored;
 pub mod wait;
 
@@ -27,4 +28,5 @@ pub use leash::{Exit, Leash, Signal};
 pub use lockstep::Lockstep;
 pub use pair::{Pair, pair, unique};
 pub use proxy::Proxy;
+pub use secured::{Listener, Realm, SecuredPair, secured_pair};
 pub use wait::{rounds, wait_until, wait_until_async, wait_until_true};

@@ -7,4 +7,5 @@
 mod facts;
 mod harness;
 mod mirror;
+mod secure;
 mod verify_exact;

@@ -22,18 +22,23 @@ const TABLE: &[Row] = &[
         may: &[
             "lockstep-batch",
             "lockstep-core",
+            "base64", // SCRAM, tokens
             "bytes",
             "fastrand", // jitter of reconnects
             "futures-util",
             "kafka-protocol",
             "libgssapi",
+            "pkcs8", // encrypted keys
             "ring",
+            "serde_json", // answers of token endpoints
             "socket2",
             "thiserror",
             "tokio",
             "tokio-rustls",
             "tracing",
-            "uuid", // topic ids, as kafka-protocol spells them
+            "uuid",      // topic ids, as kafka-protocol spells them
+            "x509-cert", // until when a certificate is valid, and whose it is
+            "zeroize",
         ],
     },
     Row { folder: "proto", may: &["lockstep-core", "prost", "tonic", "tonic-prost"] },

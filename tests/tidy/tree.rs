@@ -117,11 +117,12 @@ fn collect(root: &Path, folder: &Path, extensions: &[&str], found: &mut Vec<Stri
     for entry in fs::read_dir(folder).unwrap_or_else(|cause| panic!("{}: {cause}", folder.display())) {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        // Only at the root: a source folder may well be called `run`. In a worktree `.git` is a file.
+        if folder == root && SKIPPED.contains(&name.as_str()) {
+            continue;
+        }
         if path.is_dir() {
-            // Only at the root: a source folder may well be called `run`.
-            if folder != root || !SKIPPED.contains(&name.as_str()) {
-                collect(root, &path, extensions, found);
-            }
+            collect(root, &path, extensions, found);
         } else {
             let extension = path.extension().map(|extension| extension.to_string_lossy().into_owned());
             if extensions.contains(&extension.unwrap_or_default().as_str()) {

@@ -1,6 +1,6 @@
 //! Why a destination topic could not be read, planned or changed.
 
-use lockstep_kafka::{Error, ErrorCode};
+use lockstep_kafka::{Api, Error, ErrorCode};
 use thiserror::Error as ThisError;
 
 /// Why a topic could not be planned or changed.
@@ -17,4 +17,15 @@ pub enum TopicError {
     /// Leaders are moving: worth another look.
     #[error("reading what {topic} holds on the destination: {why}")]
     Moving { topic: String, why: String },
+}
+
+impl TopicError {
+    /// Which request a [`Refused`](Self::Refused) tells of, by its verb.
+    pub(super) fn api(what: &str) -> Api {
+        match what {
+            "creating" => Api::CreateTopics,
+            "deleting" => Api::DeleteTopics,
+            _ => Api::DescribeConfigs,
+        }
+    }
 }

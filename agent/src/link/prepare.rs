@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockstep_core::code::Code;
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::guard::{Guard, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::plan::topics::TopicPlan;
 use lockstep_kafka::admin::{ConfigTarget, describe_configs};
-use lockstep_kafka::{Cluster, Dial, Error};
+use lockstep_kafka::{Cluster, Dial, Error, MissingPermission, Settings};
 use thiserror::Error as ThisError;
 
 use super::LinkSettings;
@@ -40,6 +41,35 @@ pub enum StartError {
     Refused { wanted: usize, refused: Vec<Planned> },
     #[error(transparent)]
     Topic(#[from] TopicError),
+}
+
+impl StartError {
+    /// The page for whoever has to act on it, if there is one.
+    #[must_use]
+    pub fn page(&self) -> Option<Code> {
+        match self {
+            Self::Cluster { source, .. } | Self::Topic(TopicError::Kafka(source)) => source.page(),
+            Self::Topic(TopicError::Refused { code, .. }) if code.is_missing_permission() => {
+                Some(Code::PermissionMissing)
+            }
+            _ => None,
+        }
+    }
+
+    /// The ACL that is missing, if that is the cause. Topics are planned and changed on the destination.
+    #[must_use]
+    pub fn missing_permission(&self, source: &Settings, dest: &Settings) -> Option<MissingPermission> {
+        match self {
+            Self::Cluster { side: "source", source: error } => MissingPermission::of(source, error),
+            Self::Cluster { source: error, .. } | Self::Topic(TopicError::Kafka(error)) => {
+                MissingPermission::of(dest, error)
+            }
+            Self::Topic(TopicError::Refused { what, topic, code, .. }) => {
+                MissingPermission::new(dest, TopicError::api(what), *code, topic)
+            }
+            _ => None,
+        }
+    }
 }
 
 fn list(refused: &[Planned]) -> String {

@@ -14,7 +14,7 @@ use lockstep_core::mirror::Trouble;
 use lockstep_core::mirror::copying::{Append, AppendAnswer};
 use lockstep_core::mirror::window::Ticket;
 use lockstep_kafka::produce::{PendingProduce, ProduceBatch, ProduceResult, submit_produce};
-use lockstep_kafka::{Class, Cluster, Connection, Error};
+use lockstep_kafka::{Api, Class, Cluster, Connection, Error, MissingPermission, Settings};
 use tokio::sync::mpsc;
 
 use super::event::{AppendOutcome, Event};
@@ -91,10 +91,10 @@ impl Sink {
         }
         match self.put_on_wire(batches, connection).await {
             Ok(pending) => {
-                let node = self.node;
+                let (node, dest) = (self.node, self.cluster.clone());
                 Ok(Box::pin(async move {
                     match pending.answer().await {
-                        Ok(results) => outcomes(tickets, results),
+                        Ok(results) => outcomes(tickets, results, dest.settings()),
                         Err(error) => all_failed(tickets, node, &error),
                     }
                 }))
@@ -131,12 +131,16 @@ fn all_failed(tickets: Vec<(TopicPartition, Ticket)>, node: NodeId, error: &Erro
 }
 
 /// Joins the answer to the question; an append the broker did not mention has failed.
-fn outcomes(tickets: Vec<(TopicPartition, Ticket)>, results: Vec<ProduceResult>) -> Vec<AppendOutcome> {
+fn outcomes(
+    tickets: Vec<(TopicPartition, Ticket)>,
+    results: Vec<ProduceResult>,
+    dest: &Settings,
+) -> Vec<AppendOutcome> {
     let mut by_partition: HashMap<TopicPartition, ProduceResult> =
         results.into_iter().map(|result| (result.tp.clone(), result)).collect();
     let outcome = |(partition, ticket)| {
         let (answer, metadata_stale) = match by_partition.remove(&partition) {
-            Some(result) => answer_of(&result),
+            Some(result) => answer_of(&result, &partition.topic, dest),
             None => {
                 let trouble = Trouble::soon("the destination did not answer for this partition");
                 (AppendAnswer::Failed(trouble), false)
@@ -147,12 +151,13 @@ fn outcomes(tickets: Vec<(TopicPartition, Ticket)>, results: Vec<ProduceResult>)
     tickets.into_iter().map(outcome).collect()
 }
 
-fn answer_of(result: &ProduceResult) -> (AppendAnswer, bool) {
+fn answer_of(result: &ProduceResult, topic: &str, dest: &Settings) -> (AppendAnswer, bool) {
     let Some(code) = result.error else {
         return (AppendAnswer::Acknowledged { base: DestOffset(result.base_offset) }, false);
     };
     let detail = result.message.as_deref().map(|m| format!(": {m}")).unwrap_or_default();
-    let text = format!("the destination refused an append: {code}{detail}");
+    let missing = MissingPermission::aside(dest, Api::Produce, code, topic);
+    let text = format!("the destination refused an append: {code}{detail}{missing}");
     let trouble = match code.class() {
         Class::Fatal => Trouble::slow(text),
         Class::Retry | Class::Rewind | Class::Fence => Trouble::soon(text),

@@ -21,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockstep_core::code::Code;
 use lockstep_core::ids::TopicPartition;
 use lockstep_core::spec::select::TopicSelection;
 use lockstep_core::verify::bounds::beyond;
@@ -70,6 +71,17 @@ pub enum VerifyError {
         "--from and --to lead to the same cluster ({id}): comparing it with itself proves nothing\n  remedy  check the addresses"
     )]
     SameCluster { id: String },
+}
+
+impl VerifyError {
+    /// The page for whoever has to act on it, if there is one.
+    #[must_use]
+    pub fn page(&self) -> Option<Code> {
+        match self {
+            Self::Cluster { error, .. } => error.page(),
+            _ => None,
+        }
+    }
 }
 
 /// Compares. Dropping the future ends everything it started.

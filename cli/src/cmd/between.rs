@@ -1,7 +1,12 @@
-//! The flags of every verb that works between two clusters: which ones, and which topics.
+//! The flags of every verb that works between two clusters: which ones, how they are reached, and which topics.
+
+use std::path::{Path, PathBuf};
 
 use lockstep_core::spec::select::TopicSelection;
-use lockstep_kafka::Settings;
+use lockstep_kafka::{Security, Settings};
+
+use super::config;
+use super::failure::Failure;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Between {
@@ -11,6 +16,12 @@ pub(crate) struct Between {
     /// Destination cluster: host:port, several separated by commas
     #[arg(long, value_name = "BOOTSTRAP")]
     to: String,
+    /// How the source is reached: a YAML file with a `security` section [default: plaintext]
+    #[arg(long, value_name = "FILE")]
+    from_config: Option<PathBuf>,
+    /// How the destination is reached: a YAML file with a `security` section [default: plaintext]
+    #[arg(long, value_name = "FILE")]
+    to_config: Option<PathBuf>,
     /// Topics to take: a regular expression for the whole name
     #[arg(long, value_name = "REGEX")]
     topics: String,
@@ -28,15 +39,20 @@ pub(crate) struct Checked {
 
 impl Between {
     /// # Errors
-    /// The first flag that cannot be read, with its value and the remedy.
-    pub(crate) fn check(&self) -> Result<Checked, String> {
-        Ok(Checked {
-            source: bootstrap("--from", &self.from)?,
-            dest: bootstrap("--to", &self.to)?,
-            selection: TopicSelection::new(&self.topics, self.exclude.as_deref())
-                .map_err(|bad| bad.to_string())?,
-        })
+    /// The first flag that cannot be read, with its value and the remedy; all faults of a file at once.
+    pub(crate) fn check(&self) -> Result<Checked, Failure> {
+        let mut source = bootstrap("--from", &self.from)?;
+        let mut dest = bootstrap("--to", &self.to)?;
+        let selection =
+            TopicSelection::new(&self.topics, self.exclude.as_deref()).map_err(|bad| bad.to_string())?;
+        source.security = security(self.from_config.as_deref())?;
+        dest.security = security(self.to_config.as_deref())?;
+        Ok(Checked { source, dest, selection })
     }
+}
+
+fn security(file: Option<&Path>) -> Result<Security, Failure> {
+    file.map_or_else(|| Ok(Security::default()), config::security)
 }
 
 fn bootstrap(flag: &str, text: &str) -> Result<Settings, String> {

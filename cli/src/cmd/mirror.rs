@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use lockstep_agent::link::LinkSettings;
-use lockstep_agent::link::prepare::{Prepared, prepare};
+use lockstep_agent::link::prepare::{Prepared, StartError, prepare};
 use lockstep_agent::link::running::Running;
 use lockstep_agent::pipeline::engine::Ended;
 use lockstep_agent::pipeline::report::LinkReport;
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::retention::Propagation;
-use lockstep_kafka::Tcp;
+use lockstep_kafka::{Settings, Tcp};
 
 use super::between::{Between, Checked};
+use super::failure::Failure;
 use super::signals::Signals;
 use super::{fail, parse_size};
 use crate::exit::Exit;
@@ -107,6 +108,7 @@ pub(crate) async fn run(args: Args) -> Exit {
         Err(error) => return fail(error),
     };
     let Checked { source, dest, selection } = checked;
+    let ends = (source.clone(), dest.clone());
     let settings = LinkSettings {
         name: args.link.clone(),
         source,
@@ -119,7 +121,7 @@ pub(crate) async fn run(args: Args) -> Exit {
     let prepared = tokio::select! {
         prepared = prepare(Arc::new(Tcp::default()), settings) => match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return fail(error),
+            Err(error) => return fail(in_words(&error, &ends)),
         },
         () = signals.next() => return fail("interrupted before anything was changed"),
     };
@@ -128,14 +130,27 @@ pub(crate) async fn run(args: Args) -> Exit {
     if args.dry_run {
         return Exit::Ok;
     }
-    start_and_watch(prepared, &args, &mut signals, &mut show).await
+    start_and_watch(prepared, &args, &ends, &mut signals, &mut show).await
 }
 
-async fn start_and_watch(prepared: Prepared, args: &Args, signals: &mut Signals, show: &mut Show) -> Exit {
+/// With the missing ACL, if that is the cause.
+fn in_words(error: &StartError, (source, dest): &(Settings, Settings)) -> Failure {
+    let missing = error.missing_permission(source, dest);
+    let missing = missing.map_or_else(String::new, |missing| format!("\n  {missing}"));
+    Failure::with(error.page(), format!("{error}{missing}"))
+}
+
+async fn start_and_watch(
+    prepared: Prepared,
+    args: &Args,
+    ends: &(Settings, Settings),
+    signals: &mut Signals,
+    show: &mut Show,
+) -> Exit {
     let running = tokio::select! {
         running = prepared.start() => match running {
             Ok(running) => running,
-            Err(error) => return fail(error),
+            Err(error) => return fail(in_words(&error, ends)),
         },
         () = signals.next() => {
             return fail("interrupted while topics were being created; start again to go on");

@@ -1,6 +1,8 @@
 //! One file per verb. A verb parses its flags, calls one crate below, and hands figures to `show`.
 
 mod between;
+mod config;
+mod failure;
 mod mirror;
 mod signals;
 mod verify;
@@ -8,6 +10,7 @@ mod verify;
 use clap::Subcommand;
 
 use crate::exit::Exit;
+use failure::Failure;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -25,8 +28,8 @@ pub(crate) async fn run(command: Command) -> Exit {
 }
 
 /// Says an error the way every verb does.
-fn fail(error: impl std::fmt::Display) -> Exit {
-    eprintln!("error: {error}");
+fn fail(error: impl Into<Failure>) -> Exit {
+    eprintln!("{}", error.into());
     Exit::Error
 }
 

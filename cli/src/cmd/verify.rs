@@ -11,6 +11,7 @@ use lockstep_kafka::Tcp;
 use tokio::sync::watch;
 
 use super::between::{Between, Checked};
+use super::failure::Failure;
 use super::signals::Signals;
 use super::{fail, parse_size};
 use crate::exit::Exit;
@@ -70,7 +71,7 @@ pub(crate) async fn run(args: Args) -> Exit {
     show.clear();
     let report = match ended {
         Ok(report) => report,
-        Err(error) => return fail(error),
+        Err(error) => return fail(Failure::with(error.page(), &error)),
     };
     show.end(&report);
     match report.verdict() {

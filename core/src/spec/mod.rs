@@ -1,3 +1,5 @@
 //! What users write, checked: patterns and names. Every fault names the key, the value and the remedy.
 
+pub mod fault;
+pub mod security;
 pub mod select;

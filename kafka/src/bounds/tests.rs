@@ -140,6 +140,8 @@ fn decoder_of(api: Api) -> Decoder {
         Api::ListOffsets => decoder::<m::ListOffsetsResponse>,
         Api::Metadata => decoder::<m::MetadataResponse>,
         Api::FindCoordinator => decoder::<m::FindCoordinatorResponse>,
+        Api::SaslHandshake => decoder::<m::SaslHandshakeResponse>,
+        Api::SaslAuthenticate => decoder::<m::SaslAuthenticateResponse>,
         Api::ApiVersions => decoder::<m::ApiVersionsResponse>,
         Api::CreateTopics => decoder::<m::CreateTopicsResponse>,
         Api::DeleteTopics => decoder::<m::DeleteTopicsResponse>,

@@ -8,11 +8,13 @@ use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
 use kafka_protocol::protocol::StrBytes;
 use tokio::time::timeout;
 
-use super::{Connection, decode};
+use super::login::{Session, begin, failed, log_in};
+use super::{Connection, Lane, decode, relogin};
 use crate::code::ErrorCode;
-use crate::dial::Dial;
+use crate::dial::{Dial, Stream};
 use crate::error::{ConnectFault, Error, Loss};
 use crate::settings::{HostPort, Settings};
+use crate::tls::Tls;
 use crate::versions::{Api, Offered, Versions};
 
 const NEW: i16 = 3;
@@ -42,18 +44,48 @@ pub(super) async fn open(dial: &dyn Dial, at: HostPort, settings: &Settings) -> 
         answer.api_keys.iter().map(|api| (api.api_key, Versions::new(api.min_version, api.max_version)));
     // Only this function sets it, once per connection.
     let _ = connection.link.offered.set(Offered::new(ranges));
+    log_in_if_due(&connection, settings).await?;
     Ok(connection)
+}
+
+async fn log_in_if_due(connection: &Connection, settings: &Settings) -> Result<(), Error> {
+    let Some(login) = settings.security.login() else { return Ok(()) };
+    let at = connection.peer();
+    let patience = settings.connect_timeout;
+    let exchange = begin(login, &at.host).await.map_err(|fault| failed(at, fault))?;
+    let session = log_in(connection, &Lane::Shared, login, exchange, patience).await?;
+    if let Session::Ends(lifetime) = session {
+        relogin::keep(connection, std::sync::Arc::clone(login), lifetime, patience);
+    }
+    Ok(())
 }
 
 async fn start(dial: &dyn Dial, at: &HostPort, settings: &Settings) -> Result<Connection, Error> {
     let after = settings.connect_timeout;
     let fault = match timeout(after, dial.dial(&at.host, at.port)).await {
-        Ok(Ok(stream)) => return Ok(Connection::start(stream, at.clone(), settings)),
+        Ok(Ok(stream)) => match secured(stream, at, settings).await {
+            Ok(stream) => return Ok(Connection::start(stream, at.clone(), settings)),
+            Err(fault) => fault,
+        },
         Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => ConnectFault::TimedOut { after },
         Ok(Err(error)) => error.into(),
         Err(_) => ConnectFault::TimedOut { after },
     };
     Err(Error::Connect { address: at.clone(), fault })
+}
+
+/// The stream under TLS where the settings say so.
+async fn secured(
+    stream: Box<dyn Stream>,
+    at: &HostPort,
+    settings: &Settings,
+) -> Result<Box<dyn Stream>, ConnectFault> {
+    let Some(tls) = settings.security.tls() else { return Ok(stream) };
+    let after = settings.connect_timeout;
+    match timeout(after, tls.wrap(stream, &at.host)).await {
+        Ok(wrapped) => wrapped.map_err(ConnectFault::Tls),
+        Err(_) => Err(ConnectFault::SilentTls { after }),
+    }
 }
 
 /// A refusal of the version comes in the shape of v0, whatever was asked.
@@ -93,6 +125,12 @@ fn in_words(error: Error, at: &HostPort, settings: &Settings) -> Error {
         Error::Timeout { .. } => ConnectFault::Silent { after: settings.connect_timeout },
         Error::Closed { cause, .. } => match &**cause {
             Loss::SpeaksTls => ConnectFault::SpeaksTls,
+            // With TLS 1.3 the broker judges our certificate after we believe that the handshake is over.
+            Loss::Tls(fault) => {
+                let has = settings.security.tls().is_some_and(Tls::has_client_certificate);
+                ConnectFault::Tls(fault.clone().for_client(has))
+            }
+            lost if hung_up(lost) && settings.security.tls().is_some() => ConnectFault::ClosedAfterTls,
             Loss::SpeaksHttp => ConnectFault::SpeaksHttp,
             lost if hung_up(lost) => ConnectFault::ClosedEarly,
             lost => ConnectFault::NotKafka { why: lost.to_string() },

@@ -73,6 +73,7 @@ impl Pipe {
     pub(super) fn lose(&self, loss: Loss) {
         let mut state = self.state();
         if state.cause.is_none() {
+            tracing::debug!(peer = %self.peer, %loss, "connection ended");
             state.cause = Some(Arc::new(loss));
             state.waiting.clear();
             drop(state);

@@ -340,7 +340,7 @@ async fn ports_of_other_protocols_are_named() {
     let silent_close = port_that_says(b"").await;
     assert!(matches!(fault(&silent_close).await, ConnectFault::ClosedEarly));
     let message = open(&alert).await.unwrap_err().to_string();
-    assert!(message.contains("this port seems to speak TLS"), "{message}");
+    assert!(message.contains("this port speaks TLS"), "{message}");
 }
 
 #[tokio::test]
@@ -394,4 +394,120 @@ async fn many_segments_arrive_whole() {
     let pending = connection.submit(Api::DeleteRecords, version, segments, SECOND * 5).await.unwrap();
     pending.decoded::<DeleteRecordsResponse>().await.unwrap();
     assert_eq!(SEEN.load(Ordering::SeqCst), 3_000_000);
+}
+
+/// A password in a file of its own.
+fn plain_login(folder: &tempfile::TempDir) -> crate::Security {
+    use lockstep_core::spec::security::{LoginSpec, SecretSpec, SecuritySpec};
+    let path = folder.path().join("password");
+    std::fs::write(&path, "pw").unwrap();
+    let login = LoginSpec::Plain { username: "dr".to_owned(), password: SecretSpec::File(path) };
+    crate::Security::resolve(&SecuritySpec { tls: None, login: Some(login) }).unwrap()
+}
+
+/// Answers a login; `lifetime_ms`: of the session.
+async fn grant(peer: &mut Peer, lifetime_ms: i64) -> Option<()> {
+    use kafka_protocol::messages::{
+        SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeResponse,
+    };
+    use kafka_protocol::protocol::Decodable;
+    let handshake = peer.read().await?;
+    assert_eq!((handshake.key, handshake.version), (17, 1));
+    peer.answer(&handshake, &SaslHandshakeResponse::default()).await;
+    let asked = peer.read().await?;
+    assert_eq!(asked.key, 36, "nothing may come between the two");
+    let request = SaslAuthenticateRequest::decode(&mut asked.body.clone(), asked.version).unwrap();
+    assert_eq!(&request.auth_bytes[..], b"\0dr\0pw");
+    peer.answer(&asked, &SaslAuthenticateResponse::default().with_session_lifetime_ms(lifetime_ms)).await;
+    Some(())
+}
+
+#[tokio::test]
+async fn a_session_is_renewed_between_requests_that_keep_their_order() {
+    use kafka_protocol::messages::{ListTransactionsRequest, ListTransactionsResponse};
+    use kafka_protocol::protocol::Decodable;
+    let (tell, mut renewed) = tokio::sync::mpsc::channel(64);
+    let fake = Fake::start(move |mut peer, _| {
+        let tell = tell.clone();
+        async move {
+            if peer.greet().await.is_none() || grant(&mut peer, 1_500).await.is_none() {
+                return;
+            }
+            let (mut last, mut logins) = (0, 0);
+            while let Some(asked) = peer.read().await {
+                if asked.key == 17 {
+                    let handshake = kafka_protocol::messages::SaslHandshakeResponse::default();
+                    peer.answer(&asked, &handshake).await;
+                    let asked = peer.read().await.unwrap();
+                    assert_eq!(asked.key, 36, "while a login is under way nothing else is sent");
+                    let granted = kafka_protocol::messages::SaslAuthenticateResponse::default();
+                    peer.answer(&asked, &granted.with_session_lifetime_ms(1_500)).await;
+                    logins += 1;
+                    tell.try_send(logins).unwrap();
+                    continue;
+                }
+                let request =
+                    ListTransactionsRequest::decode(&mut asked.body.clone(), asked.version).unwrap();
+                let number = request.producer_id_filters[0].0;
+                assert_eq!(number, last + 1, "in the order submitted");
+                last = number;
+                peer.answer(&asked, &ListTransactionsResponse::default()).await;
+            }
+        }
+    })
+    .await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut settings = fake.settings();
+    settings.security = plain_login(&folder);
+    let connection = Connection::open(&Tcp::default(), fake.address.clone(), &settings).await.unwrap();
+    let mut number = 0;
+    loop {
+        let mut pending = Vec::new();
+        for _ in 0..20 {
+            number += 1;
+            let mut request = ListTransactionsRequest::default();
+            request.producer_id_filters = vec![number.into()];
+            let body = connection.encode(Api::ListTransactions, 0, &request).unwrap();
+            let patience = Duration::from_secs(5);
+            pending.push(connection.submit(Api::ListTransactions, 0, vec![body], patience).await.unwrap());
+        }
+        for each in pending {
+            each.decoded::<ListTransactionsResponse>().await.unwrap();
+        }
+        if renewed.try_recv() == Ok(2) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(connection.is_open() && number > 100, "{number} requests");
+}
+
+#[tokio::test]
+async fn refusals_of_a_login_are_told_apart() {
+    use kafka_protocol::messages::{SaslAuthenticateResponse, SaslHandshakeResponse};
+    use kafka_protocol::protocol::StrBytes;
+    let folder = tempfile::tempdir().unwrap();
+    for (refusal, page) in [(33, "L-121"), (34, "L-122"), (58, "L-120")] {
+        let fake = Fake::start(move |mut peer, _| async move {
+            if peer.greet().await.is_none() {
+                return;
+            }
+            let asked = peer.read().await.unwrap();
+            let mut handshake = SaslHandshakeResponse::default();
+            if refusal != 58 {
+                handshake.error_code = refusal;
+                handshake.mechanisms = vec![StrBytes::from_static_str("GSSAPI")];
+            }
+            peer.answer(&asked, &handshake).await;
+            if let Some(asked) = peer.read().await {
+                peer.answer(&asked, &SaslAuthenticateResponse::default().with_error_code(58)).await;
+            }
+        })
+        .await;
+        let mut settings = fake.settings();
+        settings.security = plain_login(&folder);
+        let error = Connection::open(&Tcp::default(), fake.address.clone(), &settings).await.unwrap_err();
+        assert_eq!(error.page().unwrap().to_string(), page, "{error}");
+        assert!(!format!("{error} {error:?} {settings:?}").contains("pw"), "{error:?}");
+    }
 }

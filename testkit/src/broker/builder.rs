@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 
 use super::config::{Layout, Ports};
@@ -11,6 +12,7 @@ use super::node::Node;
 use super::{Kafka, format, ready};
 use crate::folder::Folder;
 use crate::proxy::Proxy;
+use crate::secured::{Realm, SecuredPorts};
 use crate::slots::Slots;
 use crate::{Error, jars, ports};
 
@@ -29,6 +31,7 @@ pub struct Builder {
     racks: BTreeMap<i32, String>,
     reached: Reached,
     rights: Rights,
+    realm: Option<Arc<Realm>>,
 }
 
 /// How clients reach the brokers.
@@ -59,6 +62,7 @@ impl Builder {
             racks: BTreeMap::new(),
             reached: Reached::Directly,
             rights: Rights::Everybody,
+            realm: None,
         }
     }
 
@@ -104,6 +108,14 @@ impl Builder {
         self
     }
 
+    /// With an authorizer and the listeners of a realm ([`Listener`](crate::Listener)). Clients of the plain listener are
+    /// super users here; everybody else may do nothing until [`Kafka::acls`] allows it.
+    pub fn secured(mut self, realm: &Arc<Realm>) -> Self {
+        self.rights = Rights::ByAcls;
+        self.realm = Some(Arc::clone(realm));
+        self
+    }
+
     /// Starts the cluster and waits until every broker answers and knows all others: 3 to 4 s for one.
     ///
     /// # Errors
@@ -135,7 +147,7 @@ impl Builder {
 
     fn start_in(&self, folder: &Folder) -> Result<(Vec<Node>, Vec<Proxy>), Error> {
         let libs = jars::libs(&self.version)?;
-        let bootstrap_records = format::bootstrap_records(&self.version, &libs, folder.path())?;
+        let bootstrap_records = format::bootstrap_records(&self.version, &libs, folder.path(), self.users())?;
         let mut tries_left = TRIES;
         loop {
             tries_left -= 1;
@@ -144,6 +156,10 @@ impl Builder {
                 other => return other,
             }
         }
+    }
+
+    fn users(&self) -> format::Users {
+        if self.realm.is_some() { format::Users::Scram } else { format::Users::None }
     }
 
     fn try_start(
@@ -161,6 +177,8 @@ impl Builder {
                 fs::remove_dir_all(&home).map_err(Error::io(format!("clear {}", home.display())))?;
             }
             let node = Node::new([&self.name, &cluster_id], *id, *ports, home, libs.to_owned());
+            let node =
+                node.with_jvm(self.realm.as_ref().map(|realm| realm.jvm_options()).unwrap_or_default());
             format::format(&node, bootstrap_records)?;
             let properties = layout.properties(*id, &node.data());
             let path = node.properties();
@@ -178,8 +196,13 @@ impl Builder {
         let mut proxies = Vec::new();
         let mut all = BTreeMap::new();
         for id in 1..=self.brokers {
-            let mut chosen =
-                Ports { client: ports::free()?, controller: None, proxied: None, internal: None };
+            let mut chosen = Ports {
+                client: ports::free()?,
+                controller: None,
+                proxied: None,
+                internal: None,
+                secured: self.realm.as_ref().map(|_| SecuredPorts::choose()).transpose()?,
+            };
             if id <= self.controllers {
                 chosen.controller = Some(ports::free()?);
             }
@@ -194,7 +217,8 @@ impl Builder {
             }
             all.insert(id, chosen);
         }
-        Ok((Layout { ports: all, racks: self.racks.clone(), config: self.config.clone() }, proxies))
+        let realm = self.realm.clone();
+        Ok((Layout { realm, ports: all, racks: self.racks.clone(), config: self.config.clone() }, proxies))
     }
 }
 

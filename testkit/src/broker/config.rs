@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::acls;
+use crate::secured::{self, Realm, SecuredPorts};
 
 /// Where a node listens, all on the loopback address.
 #[derive(Clone, Copy, Debug, Default)]
@@ -16,10 +18,13 @@ pub(super) struct Ports {
     pub(super) proxied: Option<(u16, u16)>,
     /// The brokers' own listener, where there is an authorizer.
     pub(super) internal: Option<u16>,
+    /// The secured listeners, in a realm.
+    pub(super) secured: Option<SecuredPorts>,
 }
 
 #[derive(Debug)]
 pub(super) struct Layout {
+    pub(super) realm: Option<Arc<Realm>>,
     pub(super) ports: BTreeMap<i32, Ports>,
     pub(super) racks: BTreeMap<i32, String>,
     pub(super) config: BTreeMap<String, String>,
@@ -31,13 +36,22 @@ impl Layout {
         let mut set = |key: &str, value: String| lines.insert(key.to_owned(), value);
         if let Some(ports) = self.ports.get(&id) {
             set("process.roles", roles(*ports).to_owned());
-            set("listeners", listeners(*ports));
-            set("advertised.listeners", advertised(*ports));
+            set("listeners", listeners(*ports) + &self.secured(*ports, "127.0.0.1"));
+            // By name: Kerberos tickets and certificates are for `localhost`.
+            set("advertised.listeners", advertised(*ports) + &self.secured(*ports, "localhost"));
             if ports.internal.is_some() {
                 for (key, value) in acls::properties() {
                     set(&key, value);
                 }
             }
+        }
+        if let Some(realm) = &self.realm {
+            for (key, value) in secured::properties(realm) {
+                set(&key, value);
+            }
+            let protocols =
+                "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:SASL_PLAINTEXT,INTERNAL:SASL_PLAINTEXT";
+            set("listener.security.protocol.map", format!("{protocols}{}", secured::protocols(realm)));
         }
         set("node.id", id.to_string());
         set("log.dirs", data.display().to_string());
@@ -49,6 +63,12 @@ impl Layout {
             let _ = writeln!(text, "{key}={value}"); // writing to a String cannot fail
             text
         })
+    }
+
+    /// The secured listeners, to be put behind the others.
+    fn secured(&self, ports: Ports, host: &str) -> String {
+        let (Some(realm), Some(ports)) = (&self.realm, ports.secured) else { return String::new() };
+        ports.named(realm).iter().map(|(name, port)| format!(",{name}://{host}:{port}")).collect()
     }
 
     fn defaults(&self) -> BTreeMap<String, String> {
@@ -117,9 +137,11 @@ mod tests {
 
     #[test]
     fn a_proxied_controller_and_a_plain_broker() {
-        let first = Ports { client: 1, controller: Some(2), proxied: Some((3, 4)), internal: None };
-        let second = Ports { client: 5, controller: None, proxied: None, internal: Some(6) };
+        let first =
+            Ports { client: 1, controller: Some(2), proxied: Some((3, 4)), internal: None, secured: None };
+        let second = Ports { client: 5, controller: None, proxied: None, internal: Some(6), secured: None };
         let layout = Layout {
+            realm: None,
             ports: [(1, first), (2, second)].into(),
             racks: [(2, "north".to_owned())].into(),
             config: [("auto.create.topics.enable".to_owned(), "true".to_owned())].into(),

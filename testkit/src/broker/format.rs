@@ -9,9 +9,21 @@ use std::time::Duration;
 use super::config::{Layout, Ports};
 use super::node::{self, Node};
 use crate::leash::Leash;
+use crate::secured::{CLIENT, LIMITED};
 use crate::{Error, Exit, jars};
 
 const BOOTSTRAP_RECORDS: &str = "bootstrap.checkpoint";
+/// With the users of secured clusters: whoever changes them changes this name.
+const WITH_USERS: &str = "bootstrap-users-1.checkpoint";
+const SCRAM: [&str; 2] = ["SCRAM-SHA-256", "SCRAM-SHA-512"];
+
+/// Who is known to a new cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Users {
+    None,
+    /// For both SCRAM mechanisms.
+    Scram,
+}
 const LIMIT: Duration = Duration::from_secs(120);
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
@@ -26,12 +38,18 @@ pub(super) fn random_id() -> String {
 }
 
 /// The first metadata records of a new cluster, from the cache or from Kafka's own tool.
-pub(super) fn bootstrap_records(version: &str, libs: &Path, scratch: &Path) -> Result<Vec<u8>, Error> {
-    let cached = jars::version_folder(version)?.join(BOOTSTRAP_RECORDS);
+pub(super) fn bootstrap_records(
+    version: &str,
+    libs: &Path,
+    scratch: &Path,
+    users: Users,
+) -> Result<Vec<u8>, Error> {
+    let name = if users == Users::Scram { WITH_USERS } else { BOOTSTRAP_RECORDS };
+    let cached = jars::version_folder(version)?.join(name);
     if let Ok(records) = fs::read(&cached) {
         return Ok(records);
     }
-    let made = run_the_tool(libs, &scratch.join("format"))?;
+    let made = run_the_tool(libs, &scratch.join("format"), users)?;
     let records = fs::read(&made).map_err(Error::io(format!("read {}", made.display())))?;
     // Written beside and renamed: another process reads all of it or nothing. That it cannot be kept costs time only.
     let beside = cached.with_extension(format!("{}-{}", std::process::id(), fastrand::u32(..)));
@@ -42,12 +60,12 @@ pub(super) fn bootstrap_records(version: &str, libs: &Path, scratch: &Path) -> R
     Ok(records)
 }
 
-fn run_the_tool(libs: &Path, home: &Path) -> Result<std::path::PathBuf, Error> {
+fn run_the_tool(libs: &Path, home: &Path, users: Users) -> Result<std::path::PathBuf, Error> {
     let data = home.join("data");
     fs::create_dir_all(&data).map_err(Error::io(format!("create {}", data.display())))?;
     // The tool reads a configuration and opens no port.
-    let ports = Ports { client: 1, controller: Some(2), proxied: None, internal: None };
-    let layout = Layout { ports: [(1, ports)].into(), racks: [].into(), config: [].into() };
+    let ports = Ports { client: 1, controller: Some(2), proxied: None, internal: None, secured: None };
+    let layout = Layout { realm: None, ports: [(1, ports)].into(), racks: [].into(), config: [].into() };
     let properties = home.join("server.properties");
     fs::write(&properties, layout.properties(1, &data))
         .map_err(Error::io(format!("write {}", properties.display())))?;
@@ -55,6 +73,12 @@ fn run_the_tool(libs: &Path, home: &Path) -> Result<std::path::PathBuf, Error> {
     let mut command = node::java(libs);
     command.extend(["kafka.tools.StorageTool", "format", "-t"].map(str::to_owned));
     command.extend([random_id(), "-c".to_owned(), properties.display().to_string()]);
+    if users == Users::Scram {
+        for (mechanism, (user, password)) in SCRAM.iter().flat_map(|each| [(each, CLIENT), (each, LIMITED)]) {
+            command.push("--add-scram".to_owned());
+            command.push(format!("{mechanism}=[name={user},password={password}]"));
+        }
+    }
     match Leash::run(&command, &[], &log, &log)?.wait(LIMIT)? {
         Exit::Code(0) => Ok(data.join(BOOTSTRAP_RECORDS)),
         exit => Err(Error::Died {

@@ -23,6 +23,7 @@ pub use old::OldKafka;
 
 use crate::folder::Folder;
 use crate::proxy::Proxy;
+use crate::secured::Listener;
 use crate::slots::Slots;
 use crate::{Error, Signal};
 use node::Node;
@@ -66,6 +67,19 @@ impl Kafka {
     /// `host:port` of one broker.
     pub fn address(&self, id: i32) -> Result<String, Error> {
         Ok(join([self.node(id)?.ports.client]))
+    }
+
+    /// `localhost:port` of every broker's listener in its realm, with commas.
+    ///
+    /// # Errors
+    /// When the cluster was built without [`Builder::secured`].
+    pub fn secured_bootstrap(&self, listener: Listener) -> Result<String, Error> {
+        let ports = self.nodes.iter().filter_map(|node| node.ports.secured.map(|ports| ports.of(listener)));
+        let all: Vec<_> = ports.map(|port| format!("localhost:{port}")).collect();
+        if all.is_empty() {
+            return Err(Error::Refused(format!("`{}` was built without a realm", self.name)));
+        }
+        Ok(all.join(","))
     }
 
     /// The way through the proxies: clients that start here stay on them, because the brokers advertise them.

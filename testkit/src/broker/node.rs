@@ -25,6 +25,8 @@ pub(super) struct Node {
     pub(super) ports: Ports,
     home: PathBuf,
     libs: PathBuf,
+    /// More options of the JVM.
+    jvm: Vec<String>,
     /// `None` before the first start and after a kill.
     running: Mutex<Option<Leash>>,
 }
@@ -33,7 +35,12 @@ impl Node {
     /// `cluster`: its name and its id.
     pub(super) fn new(cluster: [&str; 2], id: i32, ports: Ports, home: PathBuf, libs: PathBuf) -> Self {
         let [cluster, cluster_id] = cluster.map(str::to_owned);
-        Self { cluster, cluster_id, id, ports, home, libs, running: Mutex::new(None) }
+        Self { cluster, cluster_id, id, ports, home, libs, jvm: Vec::new(), running: Mutex::new(None) }
+    }
+
+    pub(super) fn with_jvm(mut self, options: Vec<String>) -> Self {
+        self.jvm = options;
+        self
     }
 
     pub(super) fn name(&self) -> String {
@@ -59,6 +66,7 @@ impl Node {
     /// Starts the JVM and returns at once.
     pub(super) fn start(&self) -> Result<(), Error> {
         let mut command = java(&self.libs);
+        command.extend(self.jvm.iter().cloned());
         command.extend(["kafka.Kafka".to_owned(), self.properties().display().to_string()]);
         let leash = Leash::run(&command, &[], &self.log(), &self.log())?;
         *self.lock() = Some(leash);

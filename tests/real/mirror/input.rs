@@ -15,7 +15,7 @@ fn refused(arguments: &[&str]) -> String {
     all.extend(arguments);
     let Finished { exit, stdout, stderr } = Lockstep::run(&all, PATIENCE).unwrap();
     assert_eq!(exit, Exit::Code(1), "{stdout}{stderr}");
-    assert!(stderr.starts_with("error: "), "{stderr}");
+    assert!(stderr.starts_with("error: ") || stderr.starts_with("error[L-"), "{stderr}");
     stderr
 }
 

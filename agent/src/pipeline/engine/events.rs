@@ -5,8 +5,8 @@ use std::sync::Arc;
 use lockstep_core::ids::{DestOffset, NodeId, SourceOffset, TopicPartition};
 use lockstep_core::mirror::Now;
 use lockstep_core::mirror::partition::{Input, Phase, SourceEnds};
-use lockstep_kafka::ErrorCode;
 use lockstep_kafka::fetch::FetchedPartition;
+use lockstep_kafka::{Api, ErrorCode, MissingPermission};
 
 use super::Engine;
 use crate::pipeline::budget::Permit;
@@ -119,7 +119,9 @@ impl Engine {
     fn on_fetch_refused(&mut self, fetched: &FetchedPartition, code: ErrorCode, now: Now) {
         let Some(slot) = self.slots.get_mut(&fetched.tp) else { return };
         slot.fetch_not_before = now.mono.plus(FETCH_PAUSE_MS);
-        slot.fetch_trouble = Some(format!("the source refused a fetch: {code}"));
+        let missing =
+            MissingPermission::aside(self.setup.source.settings(), Api::Fetch, code, &fetched.tp.topic);
+        slot.fetch_trouble = Some(format!("the source refused a fetch: {code}{missing}"));
         let at = slot.fetch_sent;
         if code == ErrorCode::OFFSET_OUT_OF_RANGE
             && let Some(at) = at

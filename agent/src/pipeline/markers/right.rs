@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use lockstep_core::code::Code;
 use lockstep_kafka::Cluster;
 use tokio::time::Instant;
 
@@ -28,13 +29,16 @@ pub struct MarkerRight {
     standing: Arc<Mutex<Standing>>,
     /// Where the grant is to be given.
     bootstrap: Arc<str>,
+    /// Who needs it.
+    principal: Arc<str>,
 }
 
 impl MarkerRight {
     #[must_use]
     pub fn on(dest: &Cluster) -> Self {
         let bootstrap = dest.settings().bootstrap.first().map_or_else(String::new, ToString::to_string);
-        Self { standing: Arc::new(Mutex::new(Standing::Unknown)), bootstrap: bootstrap.into() }
+        let principal = dest.settings().security.principal().into();
+        Self { standing: Arc::new(Mutex::new(Standing::Unknown)), bootstrap: bootstrap.into(), principal }
     }
 
     /// What is missing and how to grant it; `None` while nothing is known to be.
@@ -70,11 +74,14 @@ impl MarkerRight {
 
     fn words(&self) -> String {
         format!(
-            "destination {at}: not allowed to write control records: needs ALTER on Cluster for the mirror's \
-             principal; grant: kafka-acls --bootstrap-server {at} --add --allow-principal User:PRINCIPAL \
-             --operation Alter --cluster; until then offsets without records are filled by empty transactions: \
-             exact, but about 200 offsets/s",
-            at = self.bootstrap
+            "{code}: destination {at}: not allowed to write control records: needs ALTER on Cluster for {who}; \
+             grant: kafka-acls --bootstrap-server {at} --add --allow-principal '{who}' --operation Alter --cluster; \
+             until then offsets without records are filled by empty transactions: exact, but about 200 offsets/s; \
+             page: {page}",
+            code = Code::MarkersNotAllowed,
+            page = Code::MarkersNotAllowed.page(),
+            at = self.bootstrap,
+            who = self.principal
         )
     }
 
@@ -91,13 +98,15 @@ mod tests {
     #[test]
     fn a_missing_right_is_tried_again_after_ten_seconds() {
         let standing = Arc::new(Mutex::new(Standing::Unknown));
-        let right = MarkerRight { standing, bootstrap: "kafka-pr:9093".into() };
+        let (bootstrap, principal) = ("kafka-pr:9093".into(), "User:dr".into());
+        let right = MarkerRight { standing, bootstrap, principal };
         let now = Instant::now();
         assert!(right.is_worth_trying(now) && right.missing().is_none());
         right.refused(now);
         assert!(!right.is_worth_trying(now));
         let words = right.missing().expect("it is missing");
         assert!(words.contains("--bootstrap-server kafka-pr:9093 --add") && words.contains("200 offsets/s"));
+        assert!(words.starts_with("L-102: ") && words.contains("--allow-principal 'User:dr'"), "{words}");
         assert!(right.is_worth_trying(now + TRY_AGAIN));
         assert!(right.missing().is_some(), "still missing until it works");
         right.held();

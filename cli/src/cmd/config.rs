@@ -1,0 +1,77 @@
+//! YAML files with a `security` section (`--from-config`, `--to-config`): read, checked, resolved.
+//! Promises: all faults at once, with file and key; no message quotes the file, which might hold a secret by mistake.
+
+use std::path::Path;
+
+use lockstep_core::code::Code;
+use lockstep_core::spec::fault::Fault;
+use lockstep_core::spec::security::RawSecurity;
+use lockstep_kafka::Security;
+use serde::Deserialize;
+
+use super::failure::Failure;
+
+const KEY: &str = "security";
+
+/// What such a file holds.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    security: RawSecurity,
+}
+
+/// # Errors
+/// The file cannot be read, is no YAML, or has faults: all of them.
+pub(super) fn security(path: &Path) -> Result<Security, Failure> {
+    let unusable =
+        |what: String| Failure::coded(Code::SecuritySettings, format!("{}: {what}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| unusable(format!("cannot be read: {error}")))?;
+    let options = serde_saphyr::options! { with_snippet: false };
+    let file: File =
+        serde_saphyr::from_str_with_options(&text, options).map_err(|error| unusable(error.to_string()))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let spec = file.security.check(KEY, folder).map_err(|faults| unusable(list(&faults)))?;
+    Security::resolve(&spec).map_err(|faults| unusable(list(&faults)))
+}
+
+fn list(faults: &[Fault]) -> String {
+    let lines: String = faults.iter().map(|fault| format!("\n  {fault}")).collect();
+    let noun = if faults.len() == 1 { "fault" } else { "faults" };
+    format!("{} {noun}{lines}", faults.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> String {
+        let path = std::env::temp_dir().join(format!("lockstep-config-{}.yaml", std::process::id()));
+        std::fs::write(&path, text).expect("a temporary file");
+        let failure = security(&path).map(drop).map_err(|failure| failure.to_string());
+        failure.expect_err("a fault")
+    }
+
+    #[test]
+    fn every_fault_is_listed_with_its_key_and_no_secret() {
+        let text =
+            "security:\n  protocol: sasl_ssl\n  sasl: { mechanism: PLAIN, usrname: x, password: hunter2 }\n";
+        let words = said(text);
+        assert!(words.starts_with("error[L-101]: ") && words.contains(": 4 faults\n"), "{words}");
+        for key in
+            ["ssl.truststore: is missing", "sasl.usrname", "sasl.username", "sasl.password: write { file"]
+        {
+            assert!(words.contains(&format!("\n  security.{key}")), "{key} in {words}");
+        }
+        assert!(words.ends_with("page    docs/errors/L-101.md") && !words.contains("hunter2"), "{words}");
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_not_quoted() {
+        for text in ["security: { password: hunter2", "security:\n  protocol: [hunter2]\n", "hunter2: 1\n"] {
+            let words = said(text);
+            assert!(!words.contains("password") && words.contains("L-101"), "{words}");
+        }
+        assert!(security(Path::new("/no/such/file")).is_err());
+    }
+}

@@ -1,0 +1,44 @@
+//! What a verb says when it cannot go on: `error[L-120]: …`, and the page that tells what to do.
+
+use std::fmt;
+
+use lockstep_core::code::Code;
+
+/// Words for whoever started the verb.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: Option<Code>,
+    words: String,
+}
+
+impl Failure {
+    pub(crate) fn coded(code: Code, words: impl Into<String>) -> Self {
+        Self { code: Some(code), words: words.into() }
+    }
+
+    /// With the page, if there is one.
+    pub(crate) fn with(code: Option<Code>, words: impl fmt::Display) -> Self {
+        Self { code, words: words.to_string() }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(words: String) -> Self {
+        Self { code: None, words }
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(words: &str) -> Self {
+        words.to_owned().into()
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            None => write!(f, "error: {}", self.words),
+            Some(code) => write!(f, "error[{code}]: {}\n  page    {}", self.words, code.page()),
+        }
+    }
+}

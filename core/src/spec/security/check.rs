@@ -1,0 +1,386 @@
+//! From what was written to what is meant. Promises: every fault is reported, with its key and what would be right;
+//! a key that has no effect under the chosen protocol or mechanism is a fault too. Reads no file.
+
+use std::path::{Path, PathBuf};
+
+use super::raw::{RawOauth, RawSasl, RawSecret, RawSecurity, RawSsl, Unknown};
+use super::{
+    ClientCertificate, EndpointSpec, HostNames, LoginSpec, Scheme, ScramHash, SecretSpec, SecuritySpec,
+    TlsSpec, TokenSpec, Url,
+};
+use crate::spec::fault::Fault;
+
+const PROTOCOLS: &str = "write plaintext, ssl, sasl_plaintext or sasl_ssl";
+const MECHANISMS: &str = "write PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or GSSAPI";
+const SECRET: &str = "write { file: PATH } or { env: NAME }; secrets do not stand in this file";
+/// Kafka's own default (`sasl.kerberos.service.name` has none on brokers; every distribution says `kafka`).
+const SERVICE: &str = "kafka";
+
+impl RawSecurity {
+    /// What the section means. Relative paths start at `folder`, the one of the file they stand in; `key` is the
+    /// section's own dotted path.
+    ///
+    /// # Errors
+    /// Every fault, in the order of the keys.
+    pub fn check(&self, key: &str, folder: &Path) -> Result<SecuritySpec, Vec<Fault>> {
+        let mut check = Check { folder, faults: Vec::new() };
+        let spec = check.security(key, self);
+        if check.faults.is_empty() { Ok(spec) } else { Err(check.faults) }
+    }
+}
+
+struct Check<'a> {
+    folder: &'a Path,
+    faults: Vec<Fault>,
+}
+
+impl Check<'_> {
+    fn fault(&mut self, key: impl Into<String>, what: impl Into<String>) {
+        self.faults.push(Fault::new(key, what));
+    }
+
+    fn security(&mut self, key: &str, raw: &RawSecurity) -> SecuritySpec {
+        self.unknown(key, &raw.unknown, "protocol, ssl, sasl");
+        let given = raw.protocol.as_deref().unwrap_or("plaintext").to_ascii_lowercase();
+        let (tls, login) = match given.as_str() {
+            "plaintext" => (false, false),
+            "ssl" => (true, false),
+            "sasl_plaintext" => (false, true),
+            "sasl_ssl" => (true, true),
+            _ => {
+                self.fault(format!("{key}.protocol"), format!("{given:?} is no protocol: {PROTOCOLS}"));
+                // The sections are looked at all the same: all faults at once.
+                (raw.ssl.is_some(), raw.sasl.is_some())
+            }
+        };
+        let (ssl_key, sasl_key) = (format!("{key}.ssl"), format!("{key}.sasl"));
+        if !tls && raw.ssl.is_some() {
+            self.fault(&ssl_key, format!("has no effect with protocol {given}: use ssl or sasl_ssl"));
+        }
+        if !login && raw.sasl.is_some() {
+            self.fault(
+                &sasl_key,
+                format!("has no effect with protocol {given}: use sasl_plaintext or sasl_ssl"),
+            );
+        }
+        let truststore = raw.ssl.as_ref().map(|ssl| ssl.truststore.as_slice()).unwrap_or_default();
+        SecuritySpec {
+            tls: tls.then(|| self.tls(&ssl_key, &raw.ssl.clone().unwrap_or_default())),
+            login: if login {
+                self.login(&sasl_key, &raw.sasl.clone().unwrap_or_default(), truststore)
+            } else {
+                None
+            },
+        }
+    }
+
+    fn tls(&mut self, key: &str, raw: &RawSsl) -> TlsSpec {
+        self.unknown(key, &raw.unknown, "truststore, keystore, key, key_password, verify_hostname");
+        if raw.truststore.is_empty() {
+            self.fault(
+                format!("{key}.truststore"),
+                "is missing: name the PEM file of the authority that signs the brokers' certificates \
+                 (Debian keeps the public ones in /etc/ssl/certs/ca-certificates.crt)",
+            );
+        }
+        let key_password = self.optional_secret(format!("{key}.key_password"), raw.key_password.as_ref());
+        let client = raw.keystore.as_ref().map(|chain| ClientCertificate {
+            chain: self.path(chain),
+            key: self.path(raw.key.as_ref().unwrap_or(chain)),
+            key_password,
+        });
+        if client.is_none() {
+            for (name, given) in [("key", raw.key.is_some()), ("key_password", raw.key_password.is_some())] {
+                if given {
+                    let what = "has no effect without keystore: name the client certificate's PEM file there";
+                    self.fault(format!("{key}.{name}"), what);
+                }
+            }
+        }
+        let host_names =
+            if raw.verify_hostname.unwrap_or(true) { HostNames::Verified } else { HostNames::Ignored };
+        TlsSpec { authorities: self.paths(&raw.truststore), client, host_names }
+    }
+
+    fn login(&mut self, key: &str, raw: &RawSasl, truststore: &[String]) -> Option<LoginSpec> {
+        self.unknown(key, &raw.unknown, "mechanism, username, password, oauthbearer, kerberos");
+        let given = raw.mechanism.as_deref().unwrap_or_default().to_ascii_uppercase();
+        let hash = match given.as_str() {
+            "PLAIN" => None,
+            "SCRAM-SHA-256" => Some(ScramHash::Sha256),
+            "SCRAM-SHA-512" => Some(ScramHash::Sha512),
+            "OAUTHBEARER" => return self.oauth(key, raw, truststore),
+            "GSSAPI" => return Some(self.kerberos(key, raw)),
+            "" => {
+                self.fault(format!("{key}.mechanism"), format!("is missing: {MECHANISMS}"));
+                return None;
+            }
+            _ => {
+                self.fault(format!("{key}.mechanism"), format!("{given:?} is not supported: {MECHANISMS}"));
+                return None;
+            }
+        };
+        self.without_effect(key, &given, &[("oauthbearer", raw.oauthbearer.is_some())]);
+        self.without_effect(key, &given, &[("kerberos", raw.kerberos.is_some())]);
+        let username = self.text(format!("{key}.username"), raw.username.as_ref());
+        let password = self.secret(format!("{key}.password"), raw.password.as_ref());
+        let (username, password) = (username?, password?);
+        Some(match hash {
+            None => LoginSpec::Plain { username, password },
+            Some(hash) => LoginSpec::Scram { hash, username, password },
+        })
+    }
+
+    fn kerberos(&mut self, key: &str, raw: &RawSasl) -> LoginSpec {
+        let strangers = [
+            ("username", raw.username.is_some()),
+            ("password", raw.password.is_some()),
+            ("oauthbearer", raw.oauthbearer.is_some()),
+        ];
+        self.without_effect(key, "GSSAPI", &strangers);
+        let kerberos = raw.kerberos.clone().unwrap_or_default();
+        self.unknown(&format!("{key}.kerberos"), &kerberos.unknown, "service_name");
+        LoginSpec::Gssapi { service: kerberos.service_name.unwrap_or_else(|| SERVICE.to_owned()) }
+    }
+
+    fn oauth(&mut self, key: &str, raw: &RawSasl, truststore: &[String]) -> Option<LoginSpec> {
+        let strangers = [
+            ("username", raw.username.is_some()),
+            ("password", raw.password.is_some()),
+            ("kerberos", raw.kerberos.is_some()),
+        ];
+        self.without_effect(key, "OAUTHBEARER", &strangers);
+        let key = format!("{key}.oauthbearer");
+        let oauth = raw.oauthbearer.clone().unwrap_or_default();
+        let known = "token, token_endpoint_url, client_id, client_secret, scope, truststore";
+        self.unknown(&key, &oauth.unknown, known);
+        match (&oauth.token, &oauth.token_endpoint_url) {
+            (Some(_), Some(_)) => {
+                self.fault(key, "token and token_endpoint_url exclude each other: keep one");
+                None
+            }
+            (None, None) => {
+                self.fault(key, "says not where the token comes from: write token or token_endpoint_url");
+                None
+            }
+            (Some(token), None) => {
+                let strangers = [
+                    ("client_id", oauth.client_id.is_some()),
+                    ("client_secret", oauth.client_secret.is_some()),
+                    ("scope", oauth.scope.is_some()),
+                    ("truststore", !oauth.truststore.is_empty()),
+                ];
+                for (name, _) in strangers.iter().filter(|(_, given)| *given) {
+                    self.fault(format!("{key}.{name}"), "has no effect beside token");
+                }
+                let token = self.secret(format!("{key}.token"), Some(token))?;
+                Some(LoginSpec::OauthBearer(TokenSpec::Given(token)))
+            }
+            (None, Some(url)) => self.endpoint(&key, &oauth, url, truststore),
+        }
+    }
+
+    fn endpoint(&mut self, key: &str, raw: &RawOauth, url: &str, truststore: &[String]) -> Option<LoginSpec> {
+        let parsed = Url::parse(url);
+        if let Err(why) = &parsed {
+            self.fault(format!("{key}.token_endpoint_url"), format!("{url:?} {why}"));
+        }
+        let client_id = self.text(format!("{key}.client_id"), raw.client_id.as_ref());
+        let client_secret = self.secret(format!("{key}.client_secret"), raw.client_secret.as_ref());
+        let own = if raw.truststore.is_empty() { truststore } else { &raw.truststore };
+        if own.is_empty() && parsed.as_ref().is_ok_and(|url| url.scheme == Scheme::Https) {
+            let what = "is missing: name the PEM file of the authority that signs the endpoint's certificate";
+            self.fault(format!("{key}.truststore"), what);
+        }
+        let authorities = self.paths(own);
+        Some(LoginSpec::OauthBearer(TokenSpec::Endpoint(EndpointSpec {
+            url: parsed.ok()?,
+            client_id: client_id?,
+            client_secret: client_secret?,
+            scope: raw.scope.clone(),
+            authorities,
+        })))
+    }
+
+    fn unknown(&mut self, key: &str, unknown: &Unknown, known: &str) {
+        for name in unknown.keys() {
+            self.fault(format!("{key}.{name}"), format!("is no key of ours; known here: {known}"));
+        }
+    }
+
+    fn without_effect(&mut self, key: &str, mechanism: &str, keys: &[(&str, bool)]) {
+        for (name, _) in keys.iter().filter(|(_, given)| *given) {
+            self.fault(format!("{key}.{name}"), format!("has no effect with mechanism {mechanism}"));
+        }
+    }
+
+    fn text(&mut self, key: String, given: Option<&String>) -> Option<String> {
+        match given {
+            Some(text) if !text.is_empty() => Some(text.clone()),
+            _ => {
+                self.fault(key, "is missing");
+                None
+            }
+        }
+    }
+
+    fn secret(&mut self, key: String, given: Option<&RawSecret>) -> Option<SecretSpec> {
+        match given {
+            None => {
+                self.fault(key, format!("is missing: {SECRET}"));
+                None
+            }
+            some => self.optional_secret(key, some),
+        }
+    }
+
+    fn optional_secret(&mut self, key: String, given: Option<&RawSecret>) -> Option<SecretSpec> {
+        match given? {
+            RawSecret::File(path) => Some(SecretSpec::File(self.path(path))),
+            RawSecret::Env(name) => Some(SecretSpec::Env(name.clone())),
+            RawSecret::Inline => {
+                self.fault(key, SECRET);
+                None
+            }
+        }
+    }
+
+    fn path(&self, given: &str) -> PathBuf {
+        self.folder.join(given)
+    }
+
+    fn paths(&self, given: &[String]) -> Vec<PathBuf> {
+        given.iter().map(|each| self.path(each)).collect()
+    }
+}
+
+impl Url {
+    /// Reads `http://host[:port][/path]` or `https://…`.
+    ///
+    /// # Errors
+    /// What is wrong, to stand behind the address.
+    pub fn parse(given: &str) -> Result<Self, &'static str> {
+        let (scheme, rest) = match given.split_once("://") {
+            Some(("https", rest)) => (Scheme::Https, rest),
+            Some(("http", rest)) => (Scheme::Http, rest),
+            _ => return Err("is no address: write https://host/path or http://host/path"),
+        };
+        let (authority, path) = match rest.find('/') {
+            Some(at) => (&rest[..at], &rest[at..]),
+            None => (rest, "/"),
+        };
+        if authority.contains('@') || given.contains('#') {
+            return Err("may hold neither a user nor a fragment");
+        }
+        if given.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err("holds a character that no address has");
+        }
+        let default = if scheme == Scheme::Https { 443 } else { 80 };
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => {
+                (host, port.parse().map_err(|_| "has no port from 1 to 65535 behind the colon")?)
+            }
+            _ => (authority, default),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() || port == 0 {
+            return Err("names no host and port");
+        }
+        Ok(Self { scheme, host: host.to_owned(), port, path: path.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn check(section: Value) -> Result<SecuritySpec, Vec<String>> {
+        let raw: RawSecurity = serde_json::from_value(section).expect("a section");
+        raw.check("security", Path::new("/etc/lockstep"))
+            .map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn paths_start_at_the_file_that_names_them() {
+        let spec = check(json!({
+            "protocol": "SASL_SSL",
+            "ssl": { "truststore": "ca.pem", "keystore": "/abs/client.pem" },
+            "sasl": { "mechanism": "scram-sha-512", "username": "dr", "password": { "file": "secret" } },
+        }))
+        .unwrap();
+        let tls = spec.tls.unwrap();
+        assert_eq!(tls.authorities, [PathBuf::from("/etc/lockstep/ca.pem")]);
+        assert_eq!(tls.host_names, HostNames::Verified);
+        let client = tls.client.unwrap();
+        assert_eq!(client.key, PathBuf::from("/abs/client.pem"), "the key may stand in the same file");
+        let password = SecretSpec::File("/etc/lockstep/secret".into());
+        assert_eq!(
+            spec.login,
+            Some(LoginSpec::Scram { hash: ScramHash::Sha512, username: "dr".to_owned(), password })
+        );
+        assert_eq!(check(json!({})).unwrap(), SecuritySpec::default(), "plaintext is the default");
+    }
+
+    #[test]
+    fn all_faults_are_listed_at_once_and_no_inline_secret_is_shown() {
+        let faults = check(json!({
+            "protocol": "sasl_ssl",
+            "protcol": "ssl",
+            "ssl": { "trust_store": "x", "key": "k.pem", "key_password": "hunter2" },
+            "sasl": { "mechanism": "PLAIN", "password": "hunter2", "kerberos": {}, "user": "u" },
+        }))
+        .unwrap_err();
+        let keys: Vec<_> = faults.iter().map(|fault| fault.split(": ").next().unwrap()).collect();
+        assert_eq!(
+            keys,
+            [
+                "security.protcol",
+                "security.ssl.trust_store",
+                "security.ssl.truststore",
+                "security.ssl.key_password",
+                "security.ssl.key",
+                "security.ssl.key_password",
+                "security.sasl.user",
+                "security.sasl.kerberos",
+                "security.sasl.username",
+                "security.sasl.password",
+            ]
+        );
+        assert!(!faults.iter().any(|fault| fault.contains("hunter2")), "{faults:?}");
+        for inline in [json!(12345), json!(["a"]), json!({ "file": "a", "env": "b" }), json!(true)] {
+            let raw: RawSecret = serde_json::from_value(inline).unwrap();
+            assert_eq!(raw, RawSecret::Inline);
+        }
+    }
+
+    #[test]
+    fn what_has_no_effect_is_a_fault() {
+        let faults = check(json!({ "ssl": { "truststore": "a" }, "sasl": {} })).unwrap_err();
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        let both = json!({ "mechanism": "OAUTHBEARER", "username": "u",
+            "oauthbearer": { "token": { "env": "T" }, "token_endpoint_url": "https://x" } });
+        let faults = check(json!({ "protocol": "sasl_plaintext", "sasl": both })).unwrap_err();
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        let endpoint =
+            json!({ "mechanism": "OAUTHBEARER", "oauthbearer": { "token_endpoint_url": "ftp://x" } });
+        let faults = check(json!({ "protocol": "sasl_plaintext", "sasl": endpoint })).unwrap_err();
+        assert_eq!(faults.len(), 3, "address, client_id, client_secret: {faults:?}");
+        assert_eq!(check(json!({ "protocol": "tls" })).unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn addresses_of_endpoints_are_read() {
+        let url = Url::parse("https://idp.example/oauth2/token?x=1").unwrap();
+        assert_eq!(
+            (url.host.as_str(), url.port, url.path.as_str()),
+            ("idp.example", 443, "/oauth2/token?x=1")
+        );
+        let url = Url::parse("http://[::1]:8080").unwrap();
+        assert_eq!((url.host.as_str(), url.port, url.path.as_str()), ("::1", 8080, "/"));
+        for wrong in ["idp", "https://", "https://u@h/", "http://h:0/", "http://h:x/", "http://h/ x"] {
+            assert!(Url::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

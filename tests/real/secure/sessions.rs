@@ -1,0 +1,111 @@
+//! Sessions that end while records flow (KIP-368), tokens that expire, a KDC that is away: no record lost or repeated,
+//! and no connection lost either.
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use lockstep_testkit::client::Admin;
+use lockstep_testkit::secured::{CLIENT, SESSION_MS};
+use lockstep_testkit::{Lockstep, Realm, secured_pair, wait_until_true};
+
+use super::{KDC, Scene, Way, kerberos, oauth, password, secret, shown};
+use crate::mirror::{PATIENCE, stop};
+
+/// Writes for so long, calling `meanwhile` after half of it; how many records.
+fn flow(scene: &Scene, time: Duration, meanwhile: impl FnOnce()) -> i32 {
+    let began = Instant::now();
+    let mut meanwhile = Some(meanwhile);
+    let mut written = 0;
+    while began.elapsed() < time {
+        scene.write(300);
+        written += 300;
+        if began.elapsed() > time / 2
+            && let Some(meanwhile) = meanwhile.take()
+        {
+            meanwhile();
+        }
+    }
+    written
+}
+
+/// Stops the mirror when all has arrived, and compares.
+fn all_there(scene: &Scene, mirror: Lockstep, written: i32) -> String {
+    wait_until_true("the destination to hold everything", PATIENCE, || {
+        let held = |partition| {
+            let to = scene.pair.destination.bootstrap();
+            lockstep_testkit::client::watermarks(&to, &scene.topic, partition).map_or(0, |range| range.end)
+        };
+        (0..3).map(held).sum::<i64>() == i64::from(written)
+    });
+    let finished = stop(mirror, 0);
+    assert_eq!(scene.identical(), usize::try_from(written).unwrap());
+    finished.stderr
+}
+
+/// A mirror whose log tells of lost connections.
+fn logged(scene: &Scene) -> Lockstep {
+    let log = ("LOCKSTEP_LOG".to_owned(), "lockstep_agent=debug,lockstep_kafka=debug".to_owned());
+    scene.spawn("mirror", &["--link", &scene.topic, "--interval", "500ms"], &[log])
+}
+
+/// What a log tells of connections that ended otherwise than by us.
+fn lost(log: &str) -> Vec<&str> {
+    assert!(log.contains("connection ended"), "ends are logged, else this proves nothing");
+    log.lines().filter(|line| line.contains("connection ended") && !line.contains("closed by us")).collect()
+}
+
+#[test]
+fn sessions_are_renewed_under_load_without_losing_a_connection() {
+    let way = |realm: &Realm| password(realm, "SCRAM-SHA-256", CLIENT);
+    let scene = Scene::new("sessions", |realm| (way(realm), way(realm)));
+    scene.write(3);
+    let mirror = logged(&scene);
+    let sessions = 3 * Duration::from_millis(SESSION_MS.into());
+    let written = flow(&scene, sessions, || ()) + 3;
+    let said = all_there(&scene, mirror, written);
+    assert!(said.matches("session renewed").count() >= 4, "{said}");
+    assert_eq!(lost(&said), [""; 0]);
+}
+
+#[test]
+fn a_token_file_is_renewed_before_the_token_expires() {
+    let realm = &secured_pair().realm.clone();
+    let short = Duration::from_secs(5);
+    let file = secret(realm, &realm.tokens.issue(CLIENT.0, short));
+    let how = format!("token: {{ file: {} }}", shown(&file));
+    let scene = Scene::new("expiring", |realm| (oauth(realm, &how), oauth(realm, &how)));
+    scene.write(3);
+    let mirror = logged(&scene);
+    // Somebody renews the file, as whatever keeps tokens fresh does.
+    let written = flow(&scene, Duration::from_secs(3), || {
+        std::fs::write(&file, realm.tokens.issue(CLIENT.0, Duration::from_secs(8))).unwrap();
+    });
+    let later = flow(&scene, Duration::from_secs(4), || {
+        std::fs::write(&file, realm.tokens.issue(CLIENT.0, Duration::from_secs(600))).unwrap();
+    });
+    let said = all_there(&scene, mirror, written + later + 3);
+    assert!(said.contains("session renewed"), "{said}");
+    assert_eq!(lost(&said), [""; 0]);
+}
+
+#[test]
+fn a_kdc_may_be_away_for_ten_seconds() {
+    let pair = secured_pair();
+    let Some(kdc) = pair.realm.kdc() else { return };
+    let _alone = KDC.write().unwrap_or_else(PoisonError::into_inner);
+    let scene = Scene::new("kdc", |realm| (kerberos(realm).unwrap(), Way::plain()));
+    scene.write(3);
+    let mirror = logged(&scene);
+    let topic = &scene.topic;
+    wait_until_true("the mirror to run", PATIENCE, || {
+        Admin::of(&scene.pair.destination.bootstrap()).unwrap().leaders(topic).unwrap().len() == 3
+    });
+    let stopped = Instant::now();
+    kdc.stop().unwrap();
+    let mut written = 3 + flow(&scene, Duration::from_secs(10), || ());
+    kdc.resume().unwrap();
+    assert!(stopped.elapsed() >= Duration::from_secs(10));
+    written += flow(&scene, Duration::from_secs(1), || ());
+    let said = all_there(&scene, mirror, written);
+    assert!(said.contains("session renewed"), "twice in that time: {said}");
+}
