@@ -46,9 +46,12 @@ mod tests {
     use super::*;
 
     fn said(text: &str) -> String {
-        let path = std::env::temp_dir().join(format!("lockstep-config-{}.yaml", std::process::id()));
+        // Tests run beside each other: a file for each.
+        let (process, thread) = (std::process::id(), std::thread::current().id());
+        let path = std::env::temp_dir().join(format!("lockstep-config-{process}-{thread:?}.yaml"));
         std::fs::write(&path, text).expect("a temporary file");
         let failure = security(&path).map(drop).map_err(|failure| failure.to_string());
+        std::fs::remove_file(&path).expect("it was there");
         failure.expect_err("a fault")
     }
 
