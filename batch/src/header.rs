@@ -57,7 +57,7 @@ pub enum ViewError {
         have: usize,
     },
     /// Message format 0 or 1 (before Kafka 0.11): it has no batches in this sense.
-    #[error("message format {magic} at offset {offset}: only format 2 (Kafka 0.11 and later) can be read")]
+    #[error("message format {magic} at offset {offset}: record batches came with format 2 (Kafka 0.11)")]
     OldFormat {
         /// The offset field of the entry, unchecked: of a compressed entry that of its *last* message.
         offset: i64,

@@ -1,6 +1,7 @@
 //! The engine's side of its tasks: one desk per source broker (a job at a time) and two per destination broker
-//! (appends, markers; each a queue and a few requests under way). Jobs are handed over only when there is room, so the engine never
-//! waits. Requests carry at most one batch per partition (M4), in the order in which they were decided.
+//! (appends, markers; each a queue and a few requests under way). Jobs are handed over only when there is room, so
+//! the engine never waits. Requests carry at most one batch per partition (M4), in the order in which they were
+//! decided.
 
 use std::collections::{HashSet, VecDeque};
 

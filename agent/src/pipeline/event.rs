@@ -33,7 +33,6 @@ pub enum Event {
     },
     /// Answers to runs of markers: all of one request.
     Marked {
-        node: NodeId,
         answers: Vec<MarkerOutcome>,
     },
     /// Facts for the partitions of one opening round.

@@ -39,8 +39,7 @@ impl Engine {
                 }
             }
             Event::Produced { node, answers } => self.on_produced(node, answers, now),
-            // No partition asks for markers yet.
-            Event::Marked { node: _, answers } => {
+            Event::Marked { answers } => {
                 for MarkerOutcome { partition, ticket, answer, metadata_stale } in answers {
                     if metadata_stale {
                         self.setup.dest_stale.notify_one();

@@ -85,7 +85,7 @@ impl Markers {
                 tokio::time::sleep(backoff(failures)).await;
                 failures = failures.saturating_add(1);
             }
-            if self.events.send(Event::Marked { node: self.node, answers }).await.is_err() {
+            if self.events.send(Event::Marked { answers }).await.is_err() {
                 return;
             }
         }
