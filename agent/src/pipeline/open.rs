@@ -223,7 +223,15 @@ async fn read_source(connection: Connection, group: Group) -> Result<Reads<Sourc
     let ends = index(log_ends(&connection, &group).await?);
     let starts = index(list_offsets(&connection, &group, At::Earliest).await?);
     let stable = index(list_offsets(&connection, &group, At::LastStable).await?);
-    let marks = index(list_offsets(&connection, &group, At::Latest).await?);
+    let without_epochs: Group = group
+        .iter()
+        .filter(|(tp, _)| matches!(ends.get(tp), Some(Ok(answer)) if is_without_epochs(answer)))
+        .cloned()
+        .collect();
+    let marks = match without_epochs.is_empty() {
+        true => BTreeMap::new(),
+        false => index(list_offsets(&connection, &without_epochs, At::Latest).await?),
+    };
     let reads = group.into_iter().map(|(tp, epoch)| {
         let read = (|| {
             let answer = entry(&ends, &tp, "source: OffsetForLeaderEpoch")?;

@@ -100,17 +100,32 @@ impl TailReader<'_> {
         markers_from: i64,
     ) -> Result<Option<i64>, Trouble> {
         let end = question.dest_end.0.min(question.source_end.0);
-        let mut at = markers_from.max(question.source_start.0);
+        let from = markers_from.max(question.source_start.0);
+        self.first_of_source(&question.tp, from, end, |piece| {
+            Ok(first_record(piece)?.filter(|first| *first < end))
+        })
+        .await
+    }
+
+    /// Goes through what consumers of the source see between two offsets, until something is found. `None` also
+    /// where the source has nothing more to say.
+    async fn first_of_source<T>(
+        &self,
+        tp: &TopicPartition,
+        from: i64,
+        end: i64,
+        find: impl Fn(&Piece) -> Result<Option<T>, Trouble>,
+    ) -> Result<Option<T>, Trouble> {
+        let mut at = from;
         while at < end {
-            let Some(answer) =
-                fetch_at(self.source, &question.tp, at, WALK_BYTES, Isolation::ReadCommitted).await?
+            let Some(answer) = fetch_at(self.source, tp, at, WALK_BYTES, Isolation::ReadCommitted).await?
             else {
                 return Ok(None);
             };
             let aligned = align(answer.records, SourceOffset(at), answer.aborted);
-            for piece in aligned.pieces {
-                if let Some(first) = first_record(&piece)? {
-                    return Ok((first < end).then_some(first));
+            for piece in &aligned.pieces {
+                if let Some(found) = find(piece)? {
+                    return Ok(Some(found));
                 }
             }
             if aligned.next.0 <= at {
@@ -169,24 +184,7 @@ impl TailReader<'_> {
         end: i64,
         there: &Stretch,
     ) -> Result<Option<Tail>, Trouble> {
-        let mut at = from;
-        while at < end {
-            let Some(answer) = fetch_at(self.source, tp, at, WALK_BYTES, Isolation::ReadCommitted).await?
-            else {
-                return Ok(None);
-            };
-            let aligned = align(answer.records, SourceOffset(at), answer.aborted);
-            for piece in aligned.pieces {
-                if let Some(odd) = odd_beside(&piece, there, end)? {
-                    return Ok(Some(odd));
-                }
-            }
-            if aligned.next.0 <= at {
-                return Ok(None);
-            }
-            at = aligned.next.0;
-        }
-        Ok(None)
+        self.first_of_source(tp, from, end, |piece| odd_beside(piece, there, end)).await
     }
 
     /// Anything between two offsets of the destination that is not the link's.

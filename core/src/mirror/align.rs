@@ -5,10 +5,11 @@
 //! the pieces before it, and what could not be read.
 
 use bytes::Bytes;
+use lockstep_batch::build;
 use lockstep_batch::header::{BatchHeader, Codec};
 use lockstep_batch::legacy::OldEntry;
 use lockstep_batch::records::control::{self, ControlKind};
-use lockstep_batch::records::{Limits, Record, decode};
+use lockstep_batch::records::{Limits, Record};
 use lockstep_batch::rewrite::{Obstacle, obstacle};
 use lockstep_batch::split::{Entry, entries};
 use lockstep_batch::view::FetchedBatch;
@@ -95,8 +96,7 @@ pub fn align(records: Bytes, expected: SourceOffset, aborted: Vec<AbortedTransac
 pub fn unpack(batch: &FetchedBatch, from: SourceOffset) -> Result<Vec<Piece>, Unreadable> {
     let header = batch.header();
     let codec = header.codec().map_err(unreadable)?;
-    let decoded = decode(&batch.view(), Limits::default()).map_err(unreadable)?;
-    let records: Vec<_> = decoded.collect::<Result<_, _>>().map_err(unreadable)?;
+    let records = build::records(batch, from.0).map_err(unreadable)?;
     let mut aligned = Aligned::from(from);
     aligned.take_records(records, codec, LeaderEpoch(header.leader_epoch()));
     // Offsets behind the last surviving record are the batch's too.
