@@ -10,6 +10,7 @@
 //! | [`compare`] | whether two records are the same |
 //! | [`mirror`] | what one partition does next (`docs/ARCHITECTURE.md`, rules M1 …) |
 //! | [`dr`] | what would be lost if the source vanished now |
+//! | [`groups`] | which consumer groups' offsets reach the standby, and when |
 //! | [`plan`] | what has to change on the destination before a link can run |
 //! | [`spec`] | what users may write, and what it means |
 //! | [`transactions`] | which records a rolled-back transaction makes void |
@@ -17,6 +18,7 @@
 pub mod code;
 pub mod compare;
 pub mod dr;
+pub mod groups;
 pub mod ids;
 pub mod mirror;
 pub mod plan;

@@ -19,10 +19,15 @@ pub mod running;
 pub mod standing;
 pub mod topics;
 
+use lockstep_core::groups::policy::GroupPolicy;
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::retention::Propagation;
+use lockstep_core::spec::pace::Pace;
+use lockstep_core::spec::rename::Rename;
 use lockstep_core::spec::select::TopicSelection;
 use lockstep_kafka::Settings;
+
+use crate::pipeline::budget::Budget;
 
 /// What a link is told.
 #[derive(Clone, Debug)]
@@ -36,6 +41,12 @@ pub struct LinkSettings {
     pub propagation: Propagation,
     /// What may be spent on one hole without asking (M14).
     pub alignment: AlignmentBudget,
-    /// Fetched records in memory, for the whole process.
-    pub memory_bytes_max: usize,
+    /// What the topics are called on the destination.
+    pub rename: Rename,
+    /// How fast, and which topics first.
+    pub pace: Pace,
+    /// Which consumer groups are copied; `None`: none.
+    pub groups: Option<GroupPolicy>,
+    /// Fetched records in memory: shared by every link of the process.
+    pub budget: Budget,
 }

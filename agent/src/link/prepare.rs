@@ -17,6 +17,7 @@ use super::LinkSettings;
 use super::fault::TopicError;
 use super::identity::{LinkIdentity, look_up};
 use super::topics::{Planned, Topics};
+use crate::pipeline::budget::Budget;
 
 /// Default of the broker's `transactional.id.expiration.ms` (Kafka: `TransactionStateManagerConfig`): seven days.
 const TRANSACTIONAL_ID_EXPIRATION_MS_DEFAULT: i64 = 604_800_000;
@@ -98,7 +99,7 @@ pub struct Prepared {
     pub(super) topics: Topics,
     pub(super) propagation: Propagation,
     pub(super) alignment: AlignmentBudget,
-    pub(super) memory_bytes_max: usize,
+    pub(super) budget: Budget,
 }
 
 /// Connects, checks, plans.
@@ -137,19 +138,8 @@ pub async fn prepare(dial: Arc<dyn Dial>, settings: LinkSettings) -> Result<Prep
         return Err(StartError::Refused { wanted: refused.len() + plan.len(), refused });
     }
     let memory = Memory::read(&dest).await.map_err(at("destination"))?;
-    let LinkSettings { propagation, alignment, memory_bytes_max, .. } = settings;
-    Ok(Prepared {
-        name,
-        source,
-        dest,
-        identity,
-        memory,
-        plan,
-        topics,
-        propagation,
-        alignment,
-        memory_bytes_max,
-    })
+    let LinkSettings { propagation, alignment, budget, .. } = settings;
+    Ok(Prepared { name, source, dest, identity, memory, plan, topics, propagation, alignment, budget })
 }
 
 fn names_there(source: &Cluster) -> String {

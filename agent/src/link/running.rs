@@ -12,7 +12,6 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::identity::{create, keep_alive};
 use super::prepare::{Prepared, StartError};
 use super::topics::Topics;
-use crate::pipeline::budget::Budget;
 use crate::pipeline::engine::{Ended, Engine, Setup};
 use crate::pipeline::event::Event;
 use crate::pipeline::markers::{Filler, MarkerRight};
@@ -61,7 +60,7 @@ impl Prepared {
             dest: self.dest.clone(),
             identity: identity.producer(),
             guard: self.memory.guard,
-            budget: Budget::new(self.memory_bytes_max),
+            budget: self.budget,
             propagation: self.propagation,
             alignment: self.alignment,
             right: MarkerRight::on(&self.dest),

@@ -110,7 +110,12 @@ fn seen(source: &Metadata) -> String {
 mod tests {
     use super::*;
     use lockstep_core::ids::{LeaderEpoch, NodeId, TopicId};
+    use lockstep_core::spec::select::Patterns;
     use lockstep_kafka::{ErrorCode, PartitionMeta, Topic};
+
+    fn taking(pattern: &str) -> TopicSelection {
+        TopicSelection { include: Patterns::new([pattern]).unwrap(), ..TopicSelection::default() }
+    }
 
     fn cluster(topics: &[(&str, i32)]) -> Metadata {
         let partition = |partition| PartitionMeta {
@@ -135,7 +140,7 @@ mod tests {
     fn topics_that_do_not_fit_are_different_in_words() {
         let source = cluster(&[("a", 2), ("b", 3), ("c", 1), ("d", 0), ("other", 1)]);
         let dest = cluster(&[("a", 2), ("b", 2), ("d", 1), ("z", 1)]);
-        let selection = TopicSelection::new("[a-z]", None).unwrap();
+        let selection = taking("[a-z]");
         let Found { pairs, dest_only } = find(&source, &dest, &selection).unwrap();
         assert_eq!(dest_only, [Arc::from("z")]);
         let names: Vec<_> = pairs.iter().map(|p| &*p.topic).collect();
@@ -151,7 +156,7 @@ mod tests {
     #[test]
     fn nothing_that_matches_is_an_error_that_says_what_is_there() {
         let source = cluster(&[("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1), ("f", 1), ("g", 1)]);
-        let error = find(&source, &source, &TopicSelection::new("x", None).unwrap()).unwrap_err().to_string();
+        let error = find(&source, &source, &taking("x")).unwrap_err().to_string();
         assert!(error.contains("a, b, c, d, e and 2 more") && error.contains("remedy"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lockstep_core::spec::select::TopicSelection;
+use lockstep_core::spec::select::{Patterns, TopicSelection};
 use lockstep_kafka::{Security, Settings};
 
 use super::config;
@@ -43,12 +43,18 @@ impl Between {
     pub(crate) fn check(&self) -> Result<Checked, Failure> {
         let mut source = bootstrap("--from", &self.from)?;
         let mut dest = bootstrap("--to", &self.to)?;
-        let selection =
-            TopicSelection::new(&self.topics, self.exclude.as_deref()).map_err(|bad| bad.to_string())?;
+        let selection = TopicSelection {
+            include: patterns("--topics", Some(&self.topics))?,
+            exclude: patterns("--exclude", self.exclude.as_deref())?,
+        };
         source.security = security(self.from_config.as_deref())?;
         dest.security = security(self.to_config.as_deref())?;
         Ok(Checked { source, dest, selection })
     }
+}
+
+fn patterns(flag: &str, pattern: Option<&str>) -> Result<Patterns, String> {
+    Patterns::new(pattern).map_err(|bad| format!("{flag} {bad}"))
 }
 
 fn security(file: Option<&Path>) -> Result<Security, Failure> {

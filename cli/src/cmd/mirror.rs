@@ -8,10 +8,13 @@ use clap::ValueEnum;
 use lockstep_agent::link::LinkSettings;
 use lockstep_agent::link::prepare::{Prepared, StartError, prepare};
 use lockstep_agent::link::running::Running;
+use lockstep_agent::pipeline::budget::Budget;
 use lockstep_agent::pipeline::engine::Ended;
 use lockstep_agent::pipeline::report::LinkReport;
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::retention::Propagation;
+use lockstep_core::spec::pace::Pace;
+use lockstep_core::spec::rename::Rename;
 use lockstep_kafka::{Settings, Tcp};
 
 use super::between::{Between, Checked};
@@ -116,7 +119,10 @@ pub(crate) async fn run(args: Args) -> Exit {
         selection,
         propagation: args.propagate.into(),
         alignment: args.alignment_budget.unwrap_or_default(),
-        memory_bytes_max: args.memory,
+        rename: Rename::Keep,
+        pace: Pace::default(),
+        groups: None,
+        budget: Budget::new(args.memory),
     };
     let prepared = tokio::select! {
         prepared = prepare(Arc::new(Tcp::default()), settings) => match prepared {

@@ -1,55 +1,72 @@
-//! Which topics a link takes: anchored regular expressions, include less exclude.
-//! Kafka's internal topics and Lockstep's own (`__lockstep*`, `lockstep.*`) are never matched.
+//! Which topics and groups a link takes: anchored regular expressions, include less exclude.
+//! Kafka's internal topics and Lockstep's own (`__lockstep*`, `lockstep.*`) are never matched, nor its groups (`lockstep.*`).
 
 use regex::Regex;
 use thiserror::Error;
 
-/// A selection of topics by name.
-#[derive(Clone, Debug)]
-pub struct TopicSelection {
-    include: Regex,
-    exclude: Option<Regex>,
-}
+/// Names by anchored regular expressions: one that matches is enough; no expression takes no name.
+#[derive(Clone, Debug, Default)]
+pub struct Patterns(Vec<Regex>);
 
 /// A pattern that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "{flag} {pattern:?} is not a regular expression: {reason}\n  remedy  patterns are anchored regular expressions, e.g. 'orders\\..*' or 'orders|payments'; '.*' takes every topic"
+    "{pattern:?} is not a regular expression: {reason}\n  remedy  patterns are anchored regular expressions, e.g. 'orders\\..*' or 'orders|payments'; '.*' takes every name"
 )]
 pub struct BadPattern {
-    pub flag: &'static str,
     pub pattern: String,
     pub reason: String,
 }
 
-impl TopicSelection {
-    /// Patterns must match the whole name.
+impl Patterns {
+    /// Each pattern must match the whole name.
     ///
     /// # Errors
-    /// [`BadPattern`] for an expression that does not parse or is empty.
-    pub fn new(include: &str, exclude: Option<&str>) -> Result<Self, BadPattern> {
-        Ok(Self {
-            include: anchored("--topics", include)?,
-            exclude: exclude.map(|pattern| anchored("--exclude", pattern)).transpose()?,
-        })
+    /// [`BadPattern`] for the first expression that does not parse or is empty.
+    pub fn new<'a>(patterns: impl IntoIterator<Item = &'a str>) -> Result<Self, BadPattern> {
+        Ok(Self(patterns.into_iter().map(anchored).collect::<Result<_, _>>()?))
     }
 
+    pub fn matches(&self, name: &str) -> bool {
+        self.0.iter().any(|pattern| pattern.is_match(name))
+    }
+}
+
+/// A selection of topics by name.
+#[derive(Clone, Debug, Default)]
+pub struct TopicSelection {
+    pub include: Patterns,
+    pub exclude: Patterns,
+}
+
+impl TopicSelection {
     /// Whether the link takes this topic. `internal`: as the cluster's metadata say.
     pub fn takes(&self, topic: &str, internal: bool) -> bool {
-        !internal
-            && !is_own(topic)
-            && self.include.is_match(topic)
-            && !self.exclude.as_ref().is_some_and(|e| e.is_match(topic))
+        !internal && !is_own(topic) && self.include.matches(topic) && !self.exclude.matches(topic)
     }
 }
 
-/// Lockstep's own topics.
-fn is_own(topic: &str) -> bool {
-    topic.starts_with("__lockstep") || topic.starts_with("lockstep.")
+/// A selection of consumer groups by name.
+#[derive(Clone, Debug, Default)]
+pub struct GroupSelection {
+    pub include: Patterns,
+    pub exclude: Patterns,
 }
 
-fn anchored(flag: &'static str, pattern: &str) -> Result<Regex, BadPattern> {
-    let bad = |reason: String| BadPattern { flag, pattern: pattern.to_owned(), reason };
+impl GroupSelection {
+    /// Whether the link copies this group's offsets.
+    pub fn takes(&self, group: &str) -> bool {
+        !is_own(group) && self.include.matches(group) && !self.exclude.matches(group)
+    }
+}
+
+/// Lockstep's own topics and groups.
+pub fn is_own(name: &str) -> bool {
+    name.starts_with("__lockstep") || name.starts_with("lockstep.")
+}
+
+fn anchored(pattern: &str) -> Result<Regex, BadPattern> {
+    let bad = |reason: String| BadPattern { pattern: pattern.to_owned(), reason };
     if pattern.is_empty() {
         return Err(bad("it is empty".to_owned()));
     }
@@ -68,28 +85,40 @@ fn last_line(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn topics(include: &[&str], exclude: &[&str]) -> TopicSelection {
+        let patterns = |list: &[&str]| Patterns::new(list.iter().copied()).unwrap();
+        TopicSelection { include: patterns(include), exclude: patterns(exclude) }
+    }
+
     #[test]
     fn patterns_are_anchored_even_with_alternatives() {
-        let s = TopicSelection::new("orders|pay.*", None).unwrap();
-        assert!(s.takes("orders", false) && s.takes("payments", false));
+        let s = topics(&["orders|pay.*", "bills"], &[]);
+        assert!(s.takes("orders", false) && s.takes("payments", false) && s.takes("bills", false));
         assert!(!s.takes("orders2", false) && !s.takes("my-orders", false));
     }
 
     #[test]
     fn exclude_wins_and_internal_topics_are_never_taken() {
-        let s = TopicSelection::new(".*", Some(".*\\.tmp")).unwrap();
+        let s = topics(&[".*"], &[".*\\.tmp"]);
         assert!(s.takes("a", false));
         assert!(!s.takes("a.tmp", false));
         assert!(!s.takes("__consumer_offsets", true));
         assert!(!s.takes("__lockstep", false) && !s.takes("lockstep.map.x", false));
         assert!(s.takes("_schemas", false));
+        assert!(!TopicSelection::default().takes("a", false), "nothing named, nothing taken");
     }
 
     #[test]
-    fn a_bad_pattern_names_the_flag_and_the_remedy() {
-        let e = TopicSelection::new("orders(", None).unwrap_err();
+    fn lockstep_s_own_groups_are_never_taken() {
+        let groups = GroupSelection { include: Patterns::new([".*"]).unwrap(), exclude: Patterns::default() };
+        assert!(groups.takes("claims-reader") && !groups.takes("lockstep.claims"));
+    }
+
+    #[test]
+    fn a_bad_pattern_is_named_with_the_remedy() {
+        let e = Patterns::new(["fine", "orders("]).unwrap_err();
         let text = e.to_string();
-        assert!(text.contains("--topics") && text.contains("orders(") && text.contains("remedy"), "{text}");
-        assert!(TopicSelection::new("", None).is_err());
+        assert!(text.contains("orders(") && text.contains("remedy"), "{text}");
+        assert!(Patterns::new([""]).is_err());
     }
 }

@@ -1,0 +1,3 @@
+//! Consumer groups: whose offsets reach the standby, and when (M30 to M33).
+
+pub mod policy;
