@@ -131,3 +131,37 @@ fn a_file_with_security_alone_is_recognised() {
     load_security(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
 }
+
+/// A file of the repository.
+fn shipped(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name)
+}
+
+#[test]
+fn the_schema_that_is_shipped_is_up_to_date() {
+    let current = serde_json::to_value(lockstep_core::spec::agent::schema()).unwrap();
+    let text = std::fs::read_to_string(shipped("agent.schema.json")).unwrap();
+    let there: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(there == current, "write it anew: lockstep check --schema > deploy/agent.schema.json");
+}
+
+#[test]
+fn the_sample_is_right_and_shows_every_key() {
+    let document = Document::read(&shipped("agent.yaml")).unwrap();
+    let raw: RawAgent = document.parse().unwrap();
+    let spec = raw.check(document.folder()).unwrap();
+    assert_eq!((spec.clusters.len(), spec.links.len()), (3, 3));
+    // Its certificates are nowhere, so it cannot be loaded; nothing else may be wrong.
+    let Err(Unusable::Faults { faults, .. }) = load(&shipped("agent.yaml")) else { panic!("no such files") };
+    assert!(faults.iter().all(|fault| fault.key.contains(".security.")), "{faults:?}");
+
+    let text = std::fs::read_to_string(shipped("agent.yaml")).unwrap();
+    let schema = serde_json::to_value(lockstep_core::spec::agent::schema()).unwrap();
+    let definitions = schema["$defs"].as_object().unwrap().values().chain([&schema]);
+    let keys: Vec<_> =
+        definitions.filter_map(|each| each["properties"].as_object()).flat_map(|p| p.keys()).collect();
+    assert!(keys.len() > 50, "{keys:?}");
+    for key in keys {
+        assert!(text.contains(&format!("{key}:")), "{key} is not in the sample");
+    }
+}

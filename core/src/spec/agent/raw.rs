@@ -19,7 +19,7 @@ pub(super) type Named<T> = Option<Written<BTreeMap<String, Written<T>>>>;
 
 /// The daemon of one datacenter: its clusters and the links it carries.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, title = "agent.yaml")]
 pub struct RawAgent {
     /// The name of this datacenter: letters, digits, '.', '_' or '-'. Needed.
     pub(super) site: Option<Written<Text>>,
@@ -44,7 +44,7 @@ pub struct RawAgent {
 
 /// How the daemon writes its log, to standard error.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Log")]
 pub(super) struct RawLog {
     /// text or json. Default: text.
     pub(super) format: Option<Written<Text>>,
@@ -57,7 +57,7 @@ pub(super) struct RawLog {
 
 /// What holds for links that do not say otherwise.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Defaults")]
 pub(super) struct RawDefaults {
     /// How much may be lost at a failover, in time. Default: 10s.
     pub(super) rpo: Option<Written<Text>>,
@@ -74,7 +74,7 @@ pub(super) struct RawDefaults {
 
 /// A Kafka cluster and how it is reached.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Cluster")]
 pub(super) struct RawCluster {
     /// Addresses that are asked first: host:port, several as a list or separated by commas. Needed.
     pub(super) bootstrap: Option<Written<Texts>>,
@@ -87,7 +87,7 @@ pub(super) struct RawCluster {
 
 /// Topics and groups kept equal between two clusters.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Link")]
 pub(super) struct RawLink {
     /// The source: a name from `clusters`. Needed.
     pub(super) from: Option<Written<Text>>,
@@ -119,6 +119,7 @@ pub(super) struct RawLink {
 /// Patterns alone, or what to take and what to leave out.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "Topics")]
 pub(super) enum RawTopics {
     Plain(Texts),
     Lists(RawLists),
@@ -126,7 +127,7 @@ pub(super) enum RawTopics {
 
 /// Topics to take, less topics to leave out.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Lists")]
 pub(super) struct RawLists {
     /// Anchored regular expressions: each has to match the whole name. Needed.
     pub(super) include: Option<Written<Texts>>,
@@ -140,6 +141,7 @@ pub(super) struct RawLists {
 /// Patterns alone, or with what becomes of the groups.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "Groups")]
 pub(super) enum RawGroups {
     Plain(Texts),
     Policy(RawGroupPolicy),
@@ -147,7 +149,7 @@ pub(super) enum RawGroups {
 
 /// Consumer groups to copy, and how.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "GroupPolicy")]
 pub(super) struct RawGroupPolicy {
     /// Anchored regular expressions: each has to match the whole name. Needed.
     pub(super) include: Option<Written<Texts>>,
@@ -165,6 +167,7 @@ pub(super) struct RawGroupPolicy {
 /// A prefix, or a pattern and what it becomes.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "Rename")]
 pub(super) enum RawRename {
     Prefix(Text),
     Pattern(RawRenamePattern),
@@ -172,7 +175,7 @@ pub(super) enum RawRename {
 
 /// Names that `from` matches as a whole become `to`; all others stay.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "RenamePattern")]
 pub(super) struct RawRenamePattern {
     /// An anchored regular expression. Needed.
     pub(super) from: Option<Written<Text>>,
@@ -185,7 +188,7 @@ pub(super) struct RawRenamePattern {
 
 /// Topics by urgency; one that is in both lists is urgent.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Priority")]
 pub(super) struct RawPriority {
     /// Topics that go first.
     pub(super) high: Option<Written<Texts>>,

@@ -22,7 +22,7 @@ pub struct RawSecurityFile {
 
 /// The `security` section as written. [`check`](RawSecurity::check) says what it means.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Security")]
 pub struct RawSecurity {
     /// plaintext, ssl, sasl_plaintext or sasl_ssl. Default: plaintext.
     pub(super) protocol: Option<String>,
@@ -37,7 +37,7 @@ pub struct RawSecurity {
 
 /// Certificates, as PEM files.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Ssl")]
 pub(super) struct RawSsl {
     /// PEM: who may sign certificates; a file or a list of files.
     #[serde(default, deserialize_with = "one_or_many")]
@@ -58,7 +58,7 @@ pub(super) struct RawSsl {
 
 /// Who we are to the brokers.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Sasl")]
 pub(super) struct RawSasl {
     /// PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or GSSAPI.
     pub(super) mechanism: Option<String>,
@@ -77,7 +77,7 @@ pub(super) struct RawSasl {
 
 /// Where the token comes from.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Oauth")]
 pub(super) struct RawOauth {
     /// A token that somebody else keeps fresh.
     pub(super) token: Option<RawSecret>,
@@ -100,7 +100,7 @@ pub(super) struct RawOauth {
 
 /// Kerberos; the keytab comes from the environment.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Kerberos")]
 pub(super) struct RawKerberos {
     /// The first part of the brokers' principals. Default: kafka.
     pub(super) service_name: Option<String>,
