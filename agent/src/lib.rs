@@ -7,10 +7,12 @@
 //!
 //! | module | does |
 //! |---|---|
+//! | [`config`] | reads `agent.yaml` and files with a `security` section: all faults at once, with their lines |
 //! | [`link`] | starts a link: what it may touch, who it writes as, which topics it takes |
 //! | [`pipeline`] | copies |
 //! | [`verify`] | reads both sides and says whether they are the same |
 
+pub mod config;
 pub mod link;
 pub mod pipeline;
 pub mod verify;

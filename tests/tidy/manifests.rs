@@ -56,6 +56,7 @@ const TABLE: &[Row] = &[
             "rdkafka",
             "regex",
             "serde",
+            "serde-saphyr", // agent.yaml, at the start and at every reload
             "serde_json",
             "sled",
             "thiserror",

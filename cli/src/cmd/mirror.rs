@@ -14,7 +14,9 @@ use lockstep_agent::pipeline::engine::Ended;
 use lockstep_agent::pipeline::report::LinkReport;
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::retention::Propagation;
+use lockstep_core::spec::names;
 use lockstep_core::spec::pace::Pace;
+use lockstep_core::spec::quantity;
 use lockstep_core::spec::rename::Rename;
 use lockstep_kafka::{Settings, Tcp};
 
@@ -41,7 +43,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     between: Between,
     /// Name of the link; mirrors of one name write as one producer [default: the source's cluster id]
-    #[arg(long, value_name = "NAME", value_parser = link_name)]
+    #[arg(long, value_name = "NAME", value_parser = names::name)]
     link: Option<String>,
     /// What of the source's deletions reaches the destination: by default only what the source's retention
     /// settings explain; with all also purged records, deleted and recreated topics
@@ -49,7 +51,7 @@ pub(crate) struct Args {
     propagate: Propagate,
     /// What may be spent on one hole in a partition (compaction, a late log start) without asking: a size or a time.
     /// Above it the partition stops before the hole and says what filling it would cost [default: 1GiB and 10m]
-    #[arg(long, value_name = "SIZE|TIME", value_parser = alignment_budget)]
+    #[arg(long, value_name = "SIZE|TIME", value_parser = quantity::alignment_budget)]
     alignment_budget: Option<AlignmentBudget>,
     /// Leave when everything has been copied, with exit code 5 if some partition had to stop or records were lost
     #[arg(long)]
@@ -83,27 +85,6 @@ impl From<Propagate> for Propagation {
             Propagate::All => Self::All,
         }
     }
-}
-
-/// A size bounds bytes and leaves the time open; a time the other way round.
-fn alignment_budget(text: &str) -> Result<AlignmentBudget, String> {
-    if let Ok(time) = humantime::parse_duration(text) {
-        let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        return Ok(AlignmentBudget { bytes: u64::MAX, milliseconds });
-    }
-    let size = parse_size(text).map_err(|_| {
-        "give a size (512MiB, 2GiB) or a time (90s, 10m), as in --alignment-budget 30m".to_owned()
-    })?;
-    Ok(AlignmentBudget { bytes: size as u64, milliseconds: u64::MAX })
-}
-
-/// A link's name becomes a part of a transactional id.
-fn link_name(text: &str) -> Result<String, String> {
-    let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if text.is_empty() || text.len() > 200 || !text.chars().all(good) {
-        return Err("use 1 to 200 letters, digits, '.', '_' or '-'".to_owned());
-    }
-    Ok(text.to_owned())
 }
 
 pub(crate) async fn run(args: Args) -> Exit {
