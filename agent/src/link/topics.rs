@@ -220,6 +220,8 @@ impl Topics {
             tokio::time::sleep(RECONCILE_INTERVAL).await;
             while let Ok(topic) = retired.try_recv() {
                 ready.remove(&topic);
+                // Unchanged metadata, too, now ask for something.
+                seen = None;
                 if let Err(error) = self.delete(&topic).await {
                     tracing::warn!(%topic, %error, "could not be deleted on the destination");
                 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use lockstep_agent::link::LinkSettings;
 use lockstep_agent::link::prepare::{Prepared, StartError, prepare};
 use lockstep_agent::link::running::Running;
+use lockstep_agent::link::watched::Ends;
+use lockstep_agent::link::{DRAIN_DEFAULT, LinkSettings, Unfit};
 use lockstep_agent::pipeline::budget::Budget;
 use lockstep_agent::pipeline::engine::Ended;
 use lockstep_agent::pipeline::report::LinkReport;
@@ -92,23 +93,23 @@ pub(crate) async fn run(args: Args) -> Exit {
         Err(error) => return fail(error),
     };
     let Checked { source, dest, selection } = checked;
-    let ends = (source.clone(), dest.clone());
+    let sides = (source.clone(), dest.clone());
     let settings = LinkSettings {
         name: args.link.clone(),
-        source,
-        dest,
         selection,
         propagation: args.propagate.into(),
         alignment: args.alignment_budget.unwrap_or_default(),
         rename: Rename::Keep,
         pace: Pace::default(),
         groups: None,
+        unfit: Unfit::RefuseLink,
+        drain: DRAIN_DEFAULT,
         budget: Budget::new(args.memory),
     };
     let prepared = tokio::select! {
-        prepared = prepare(Arc::new(Tcp::default()), settings) => match prepared {
+        prepared = reach_and_prepare(source, dest, settings) => match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return fail(in_words(&error, &ends)),
+            Err(error) => return fail(in_words(&error, &sides)),
         },
         () = signals.next() => return fail("interrupted before anything was changed"),
     };
@@ -117,7 +118,16 @@ pub(crate) async fn run(args: Args) -> Exit {
     if args.dry_run {
         return Exit::Ok;
     }
-    start_and_watch(prepared, &args, &ends, &mut signals, &mut show).await
+    start_and_watch(prepared, &args, &sides, &mut signals, &mut show).await
+}
+
+async fn reach_and_prepare(
+    source: Settings,
+    dest: Settings,
+    settings: LinkSettings,
+) -> Result<Prepared, StartError> {
+    let ends = Ends::connect(Arc::new(Tcp::default()), source, dest).await?;
+    prepare(ends, settings).await
 }
 
 /// With the missing ACL, if that is the cause.
@@ -130,14 +140,14 @@ fn in_words(error: &StartError, (source, dest): &(Settings, Settings)) -> Failur
 async fn start_and_watch(
     prepared: Prepared,
     args: &Args,
-    ends: &(Settings, Settings),
+    sides: &(Settings, Settings),
     signals: &mut Signals,
     show: &mut Show,
 ) -> Exit {
     let running = tokio::select! {
         running = prepared.start() => match running {
             Ok(running) => running,
-            Err(error) => return fail(in_words(&error, ends)),
+            Err(error) => return fail(in_words(&error, sides)),
         },
         () = signals.next() => {
             return fail("interrupted while topics were being created; start again to go on");

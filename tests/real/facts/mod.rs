@@ -32,6 +32,7 @@ mod rights;
 mod sequences;
 mod sessions;
 mod settings;
+mod shapes;
 mod stages;
 mod taking;
 mod transactions;

@@ -20,7 +20,7 @@ use lockstep_core::mirror::partition::{Action, Input, Settings};
 use lockstep_core::mirror::queue::Holes;
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::mirror::{Millis, Now, WallMillis};
-use lockstep_kafka::Cluster;
+use lockstep_kafka::{Cluster, Metadata};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -43,13 +43,13 @@ const PARTITION_BYTES_MAX: usize = 1 << 20;
 const OPEN_ROUNDS_MAX: usize = 4;
 /// Events taken before work is handed out again.
 const EVENTS_PER_TURN: usize = 64;
-/// The last beat of a stop.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What an engine works with.
 pub struct Setup {
     pub source: Cluster,
     pub dest: Cluster,
+    /// The last beat of a stop.
+    pub drain: Duration,
     pub identity: ProducerIdentity,
     pub guard: Guard,
     pub budget: Budget,
@@ -98,6 +98,9 @@ pub struct Engine {
     slots: HashMap<TopicPartition, Slot>,
     topics: BTreeMap<Arc<str>, TopicWatch>,
     routes: Routes,
+    /// The metadata that the routes were taken from.
+    source_seen: Option<Arc<Metadata>>,
+    dest_seen: Option<Arc<Metadata>>,
     fetch_desks: BTreeMap<NodeId, FetchDesk>,
     sink_desks: BTreeMap<NodeId, SinkDesk>,
     marker_desks: BTreeMap<NodeId, MarkerDesk>,
@@ -143,6 +146,8 @@ impl Engine {
             slots: HashMap::new(),
             topics: BTreeMap::new(),
             routes: Routes::default(),
+            source_seen: None,
+            dest_seen: None,
             fetch_desks: BTreeMap::new(),
             sink_desks: BTreeMap::new(),
             marker_desks: BTreeMap::new(),
@@ -185,7 +190,7 @@ impl Engine {
                 () = tokio::time::sleep_until(wake) => {}
                 _ = stop.changed(), if !self.stopping => {
                     self.stopping = true;
-                    deadline = Some(Instant::now() + DRAIN_DEADLINE);
+                    deadline = Some(Instant::now() + self.setup.drain);
                 }
             }
             // Not a branch of its own: under steady traffic there is always an event before it.

@@ -59,12 +59,17 @@ impl Engine {
         watch.partitions = watch.partitions.max(ready.partitions);
     }
 
-    pub(super) fn on_source_metadata(&mut self, metadata: &Metadata, now: Now) {
-        let slots = &self.slots;
-        let alive = slots.iter().filter(|(_, slot)| Self::is_alive(&slot.machine.phase())).map(|(tp, _)| tp);
-        self.routes.follow_source(metadata, alive);
-        for desk in self.fetch_desks.values_mut() {
-            desk.attention = true;
+    pub(super) fn on_source_metadata(&mut self, metadata: &Arc<Metadata>, now: Now) {
+        // The same `Arc` says that nothing has changed; what is odd grows older all the same.
+        if !self.source_seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, metadata)) {
+            self.source_seen = Some(Arc::clone(metadata));
+            let slots = &self.slots;
+            let alive =
+                slots.iter().filter(|(_, slot)| Self::is_alive(&slot.machine.phase())).map(|(tp, _)| tp);
+            self.routes.follow_source(metadata, alive);
+            for desk in self.fetch_desks.values_mut() {
+                desk.attention = true;
+            }
         }
         let mut gone = Vec::new();
         for (name, watch) in &mut self.topics {
@@ -91,6 +96,13 @@ impl Engine {
                 self.feed(&tp, input, now);
             }
             self.retire(&topic, partitions);
+        }
+    }
+
+    pub(super) fn on_dest_metadata(&mut self, metadata: &Arc<Metadata>) {
+        if !self.dest_seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, metadata)) {
+            self.dest_seen = Some(Arc::clone(metadata));
+            self.routes.follow_dest(metadata, self.slots.keys());
         }
     }
 }
