@@ -64,7 +64,10 @@ impl MissingPermission {
 fn operation(api: Api, resource: &Resource) -> &'static str {
     match (api, resource) {
         (Api::CreateTopics, _) => "Create",
-        (Api::DeleteTopics | Api::DeleteRecords, _) => "Delete",
+        (Api::DeleteTopics | Api::DeleteRecords | Api::DeleteGroups, _) => "Delete",
+        (Api::OffsetDelete, Resource::Group(_)) => "Delete",
+        (Api::OffsetFetch | Api::ListGroups | Api::FindCoordinator, Resource::Group(_)) => "Describe",
+        (Api::OffsetCommit | Api::OffsetDelete, _) => "Read",
         (Api::CreatePartitions, _) | (Api::WriteTxnMarkers, Resource::Cluster) => "Alter",
         (Api::IncrementalAlterConfigs, _) => "AlterConfigs",
         (Api::DescribeConfigs, _) => "DescribeConfigs",

@@ -82,7 +82,12 @@ impl Api {
             Self::Fetch => FETCH,
             Self::ListOffsets => LIST_OFFSETS,
             Self::Metadata => METADATA,
+            Self::OffsetCommit => OFFSET_COMMIT,
+            Self::OffsetFetch => OFFSET_FETCH,
             Self::FindCoordinator => FIND_COORDINATOR,
+            Self::ListGroups => LIST_GROUPS,
+            Self::DeleteGroups => DELETE_GROUPS,
+            Self::OffsetDelete => OFFSET_DELETE,
             Self::SaslHandshake => SASL_HANDSHAKE,
             Self::SaslAuthenticate => SASL_AUTHENTICATE,
             Self::ApiVersions => API_VERSIONS,
@@ -176,6 +181,28 @@ const FIND_COORDINATOR: &[Field] = &[
     INT32.until(3),
     list(&[TEXT, INT32, TEXT, INT32, INT16, TEXT_OR_NULL]).since(4),
 ];
+
+/// Per partition: index, error.
+const OFFSET_COMMIT: &[Field] = &[INT32, list(&[TEXT, list(&[INT32, INT16])])];
+
+/// Until v7 one group (topics, error), from v8 a list of them: id, topics, error.
+const OFFSET_FETCH: &[Field] = &[
+    INT32,
+    list(&[TEXT, list(COMMITTED)]).until(7),
+    INT16.until(7),
+    list(&[TEXT, list(&[TEXT, list(COMMITTED)]), INT16]).since(8),
+];
+/// Index, offset, leader epoch, metadata, error.
+const COMMITTED: &[Field] = &[INT32, INT64, INT32, TEXT_OR_NULL, INT16];
+
+/// Throttle, error; per group: id, protocol type, state, type.
+const LIST_GROUPS: &[Field] = &[INT32, INT16, list(&[TEXT, TEXT, TEXT.since(4), TEXT.since(5)])];
+
+/// Per group: id, error.
+const DELETE_GROUPS: &[Field] = &[INT32, list(&[TEXT, INT16])];
+
+/// Error, throttle; per partition: index, error.
+const OFFSET_DELETE: &[Field] = &[INT16, INT32, list(&[TEXT, list(&[INT32, INT16])])];
 
 /// Error, APIs, throttle; supported features, their epoch, finalized features, migration ready.
 const API_VERSIONS: &[Field] = &[
