@@ -37,7 +37,7 @@ pub use filler_transactions::{Filled, FillerTransactions};
 pub use find_coordinator::{CoordinatorKind, find_coordinator};
 pub use init_producer_id::init_producer_id;
 pub use list_offsets::{At, list_offsets};
-pub use list_transactions::list_transactions;
+pub use list_transactions::{list_transactional_ids, list_transactions};
 pub use offset_for_leader_epoch::{
     EpochEnd, EpochQuestion, PendingEnds, offset_for_leader_epoch, submit_offset_for_leader_epoch,
 };

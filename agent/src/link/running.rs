@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::identity::{create, keep_alive};
+use super::origin::leave_mark;
 use super::prepare::{Prepared, StartError};
 use super::topics::Topics;
 use crate::pipeline::engine::{Ended, Engine, Setup};
@@ -48,6 +49,7 @@ impl Prepared {
             None => create(&self.dest, &self.name).await.map_err(at_dest)?,
         };
         tracing::info!(link = self.name, "writing as {}", identity.producer());
+        leave_mark(&self.dest, &self.name, &self.source.cluster_id()).await;
         let filler = Filler::new(self.dest.clone(), &self.name);
         filler.settle().await.map_err(at_dest)?;
         let topics = Topics { identity: Some(identity.producer()), ..self.topics };
@@ -80,7 +82,8 @@ impl Prepared {
         }
         let mut others = JoinSet::new();
         let expiration = self.memory.transactional_id_expiration;
-        others.spawn(keep_alive(self.dest.clone(), self.name, identity, expiration));
+        let source_cluster = self.source.cluster_id();
+        others.spawn(keep_alive(self.dest.clone(), self.name, source_cluster, identity, expiration));
         others.spawn(watch_metadata(self.source, source_stale, events_in.clone(), Event::SourceMetadata));
         others.spawn(watch_metadata(self.dest, dest_stale, events_in.clone(), Event::DestMetadata));
         others.spawn(topics.follow(ready, events_in, retired));

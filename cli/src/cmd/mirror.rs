@@ -14,7 +14,6 @@ use lockstep_agent::pipeline::report::LinkReport;
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::spec::pace::Pace;
-use lockstep_core::spec::rename::Rename;
 use lockstep_kafka::{Settings, Tcp};
 
 use super::between::{Between, Checked};
@@ -110,7 +109,7 @@ pub(crate) async fn run(args: Args) -> Exit {
         Ok(both) => both,
         Err(error) => return fail(error),
     };
-    let Checked { source, dest, selection } = checked;
+    let Checked { source, dest, selection, rename } = checked;
     let ends = (source.clone(), dest.clone());
     let settings = LinkSettings {
         name: args.link.clone(),
@@ -119,7 +118,7 @@ pub(crate) async fn run(args: Args) -> Exit {
         selection,
         propagation: args.propagate.into(),
         alignment: args.alignment_budget.unwrap_or_default(),
-        rename: Rename::Keep,
+        rename,
         pace: Pace::default(),
         groups: None,
         budget: Budget::new(args.memory),

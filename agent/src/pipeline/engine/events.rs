@@ -72,7 +72,10 @@ impl Engine {
             Event::Probed(answer) => self.on_probed(answer, now),
             Event::Followed(followed) => self.on_followed(followed),
             Event::SourceMetadata(metadata) => self.on_source_metadata(&metadata, now),
-            Event::DestMetadata(metadata) => self.routes.follow_dest(&metadata, self.slots.keys()),
+            Event::DestMetadata(metadata) => {
+                let partitions = self.slots.iter().map(|(tp, slot)| (tp, &slot.dest));
+                self.routes.follow_dest(&metadata, partitions);
+            }
             Event::TopicReady(ready) => self.on_topic_ready(&ready, now),
             Event::TopicBlocked { topic, why } => {
                 if self.blocked.insert(topic.clone(), why.clone()).as_ref() != Some(&why) {
