@@ -15,7 +15,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::BaseConsumer;
 
 pub use admin::Admin;
-pub use compare::{Compared, Difference, assert_identical, compare, compare_as};
+pub use compare::{Compared, Difference, assert_identical, compare, compare_as, compare_named};
 pub use read::{Isolation, Reader, Seen, read_all, watermarks};
 pub use seed::{Codec, Record, Seed, Seeder};
 pub use transact::Transactor;
