@@ -10,9 +10,11 @@
 //! | [`config`] | reads `agent.yaml` and files with a `security` section: all faults at once, with their lines |
 //! | [`link`] | starts a link: what it may touch, who it writes as, which topics it takes |
 //! | [`pipeline`] | copies |
+//! | [`preflight`] | asks the clusters of a file whether its links could run, and lists every right that is missing |
 //! | [`verify`] | reads both sides and says whether they are the same |
 
 pub mod config;
 pub mod link;
 pub mod pipeline;
+pub mod preflight;
 pub mod verify;

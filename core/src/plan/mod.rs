@@ -1,3 +1,4 @@
 //! What has to change on the destination so that a link can run. Shown before it is applied.
 
+pub mod permissions;
 pub mod topics;
