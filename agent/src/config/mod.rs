@@ -21,7 +21,7 @@ use lockstep_core::spec::security::RawSecurityFile;
 use lockstep_kafka::{Security, Settings};
 use thiserror::Error;
 
-use crate::link::LinkSettings;
+use crate::link::{LinkSettings, Unfit};
 use crate::pipeline::budget::Budget;
 use document::Document;
 
@@ -86,20 +86,21 @@ fn list(faults: &[Fault]) -> String {
 }
 
 impl Config {
-    /// What a link of the file is told; `None` if it has none of that name. `budget`: the process's.
+    /// What a link of the file is told; `None` if it has none of that name. Its clusters: [`clusters`](Self::clusters), by the
+    /// names in its spec. `budget`: the process's.
     #[must_use]
     pub fn link(&self, name: &str, budget: &Budget) -> Option<LinkSettings> {
         let link = self.spec.links.get(name)?;
         Some(LinkSettings {
             name: Some(name.to_owned()),
-            source: self.clusters.get(&link.from)?.clone(),
-            dest: self.clusters.get(&link.to)?.clone(),
             selection: link.topics.clone(),
             propagation: link.propagation,
             alignment: link.alignment,
             rename: link.rename.clone(),
             pace: link.pace.clone(),
             groups: link.groups.clone(),
+            unfit: Unfit::BlockTopic,
+            drain: self.spec.drain,
             budget: budget.clone(),
         })
     }

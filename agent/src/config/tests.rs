@@ -94,7 +94,8 @@ fn a_good_file_is_ready_to_be_used() {
     assert_eq!(config.spec.listen, lockstep_core::spec::agent::Listen::Off);
     let link = config.link("my.link", &Budget::new(1 << 20)).unwrap();
     assert!(link.selection.takes("7", false) && link.groups.is_some());
-    assert_eq!(link.dest.bootstrap[0].to_string(), "c:3");
+    assert_eq!(link.drain, config.spec.drain);
+    assert_eq!(config.clusters[&config.spec.links["my.link"].to].bootstrap[0].to_string(), "c:3");
     assert!(config.link("other", &Budget::new(1 << 20)).is_none());
     assert_eq!(kind(&path).unwrap(), Kind::Agent);
     std::fs::remove_file(&path).unwrap();
