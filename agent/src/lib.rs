@@ -12,10 +12,12 @@
 //! | [`daemon`] | carries the links of a file: starts, reloads, stops, tells over HTTP |
 //! | [`link`] | starts a link: what it may touch, who it writes as, which topics it takes |
 //! | [`pipeline`] | copies |
+//! | [`preflight`] | asks the clusters of a file whether its links could run, and lists every right that is missing |
 //! | [`verify`] | reads both sides and says whether they are the same |
 
 pub mod config;
 pub mod daemon;
 pub mod link;
 pub mod pipeline;
+pub mod preflight;
 pub mod verify;

@@ -25,6 +25,7 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod partitions;
 mod patience;
+mod rights;
 mod write_txn_markers;
 
 pub use configs::{ConfigEntry, ConfigSource, ConfigTarget, describe_configs, incremental_alter_configs};
@@ -51,6 +52,7 @@ pub use offset_fetch::{Committed, GroupOffsets, Unstable, offset_fetch};
 pub use offset_for_leader_epoch::{
     EpochEnd, EpochQuestion, PendingEnds, offset_for_leader_epoch, submit_offset_for_leader_epoch,
 };
+pub use rights::{learn_group_read, learn_groups_describe, learn_masks, learn_transactional_id};
 pub use write_txn_markers::{MarkerEntry, MarkerKind, PendingMarkers, submit_write_txn_markers};
 
 use std::time::Duration;
