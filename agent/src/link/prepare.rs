@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::code::Code;
+use lockstep_core::groups::policy::GroupPolicy;
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::guard::{Guard, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::plan::topics::TopicPlan;
+use lockstep_core::spec::rename::Rename;
 use lockstep_kafka::admin::{ConfigTarget, describe_configs};
 use lockstep_kafka::{Cluster, Dial, Error, MissingPermission, Settings};
 use thiserror::Error as ThisError;
@@ -100,6 +102,8 @@ pub struct Prepared {
     pub(super) propagation: Propagation,
     pub(super) alignment: AlignmentBudget,
     pub(super) budget: Budget,
+    pub(super) groups: Option<GroupPolicy>,
+    pub(super) rename: Rename,
 }
 
 /// Connects, checks, plans.
@@ -138,8 +142,21 @@ pub async fn prepare(dial: Arc<dyn Dial>, settings: LinkSettings) -> Result<Prep
         return Err(StartError::Refused { wanted: refused.len() + plan.len(), refused });
     }
     let memory = Memory::read(&dest).await.map_err(at("destination"))?;
-    let LinkSettings { propagation, alignment, budget, .. } = settings;
-    Ok(Prepared { name, source, dest, identity, memory, plan, topics, propagation, alignment, budget })
+    let LinkSettings { propagation, alignment, budget, groups, rename, .. } = settings;
+    Ok(Prepared {
+        name,
+        source,
+        dest,
+        identity,
+        memory,
+        plan,
+        topics,
+        propagation,
+        alignment,
+        budget,
+        groups,
+        rename,
+    })
 }
 
 fn names_there(source: &Cluster) -> String {

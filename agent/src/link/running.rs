@@ -14,6 +14,7 @@ use super::prepare::{Prepared, StartError};
 use super::topics::Topics;
 use crate::pipeline::engine::{Ended, Engine, Setup};
 use crate::pipeline::event::Event;
+use crate::pipeline::groups::{self, Groups};
 use crate::pipeline::markers::{Filler, MarkerRight};
 use crate::pipeline::report::LinkReport;
 
@@ -54,6 +55,7 @@ impl Prepared {
         let (events_in, events) = mpsc::channel(EVENTS);
         let (report_in, report) = watch::channel(Arc::new(LinkReport::default()));
         let (stop, stopped) = watch::channel(false);
+        let (groups_in, groups) = watch::channel(Arc::default());
         let (source_stale, dest_stale) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let setup = Setup {
             source: self.source.clone(),
@@ -65,6 +67,7 @@ impl Prepared {
             alignment: self.alignment,
             right: MarkerRight::on(&self.dest),
             filler,
+            groups,
             source_stale: Arc::clone(&source_stale),
             dest_stale: Arc::clone(&dest_stale),
         };
@@ -79,6 +82,12 @@ impl Prepared {
             let _ = events_in.send(Event::TopicReady(topic)).await;
         }
         let mut others = JoinSet::new();
+        if let Some(policy) = self.groups {
+            let (source, dest) = (self.source.clone(), self.dest.clone());
+            let (topics, rename) = (topics.selection.clone(), self.rename);
+            let setup = groups::Setup { source, dest, topics, rename, policy };
+            others.spawn(Groups::new(setup, events_in.clone(), groups_in).run());
+        }
         let expiration = self.memory.transactional_id_expiration;
         others.spawn(keep_alive(self.dest.clone(), self.name, identity, expiration));
         others.spawn(watch_metadata(self.source, source_stale, events_in.clone(), Event::SourceMetadata));

@@ -1,12 +1,15 @@
 //! What a link says of itself: plain figures, taken from the engine a few times a second.
 //! Nothing here decides; a figure that is not known is `None`, never zero.
 
+use std::sync::Arc;
+
 use lockstep_core::dr::exposure::Measured;
 use lockstep_core::ids::{DestOffset, SourceOffset, TopicPartition};
 use lockstep_core::mirror::align::Span;
 use lockstep_core::mirror::cost::Cost;
 use lockstep_core::mirror::partition::Phase;
 
+use super::groups::report::GroupsReport;
 use super::open_transactions::OpenTransaction;
 
 /// The link as of now.
@@ -29,6 +32,8 @@ pub struct LinkReport {
     pub missing_right: Option<String>,
     /// What the last round over both clusters could not reach.
     pub silent: Vec<String>,
+    /// The link's consumer groups; empty where it copies none.
+    pub groups: Arc<GroupsReport>,
 }
 
 /// One partition.

@@ -10,7 +10,9 @@ use lockstep_agent::link::prepare::{Prepared, StartError, prepare};
 use lockstep_agent::link::running::Running;
 use lockstep_agent::pipeline::budget::Budget;
 use lockstep_agent::pipeline::engine::Ended;
+use lockstep_agent::pipeline::groups::report::Present;
 use lockstep_agent::pipeline::report::LinkReport;
+use lockstep_core::groups::policy::{Barrier, GroupPolicy, Removal};
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::spec::pace::Pace;
@@ -19,6 +21,7 @@ use lockstep_kafka::{Settings, Tcp};
 
 use super::between::{Between, Checked};
 use super::failure::Failure;
+use super::grouping::Grouping;
 use super::signals::Signals;
 use super::{fail, parse_size};
 use crate::exit::Exit;
@@ -39,6 +42,15 @@ lockstep verify --from a:9092 --to b:9092 --topics orders")]
 pub(crate) struct Args {
     #[command(flatten)]
     between: Between,
+    #[command(flatten)]
+    grouping: Grouping,
+    /// What a group's offset waits for: link, until every partition holds what its source held when the offset was read,
+    /// so that input never counts as done whose output would be lost; none, until its own partition does
+    #[arg(long, value_enum, default_value_t, requires = "groups")]
+    group_barrier: GroupBarrier,
+    /// Remove copied groups from the destination when they are removed at the source
+    #[arg(long, requires = "groups")]
+    remove_groups: bool,
     /// Name of the link; mirrors of one name write as one producer [default: the source's cluster id]
     #[arg(long, value_name = "NAME", value_parser = link_name)]
     link: Option<String>,
@@ -65,6 +77,27 @@ pub(crate) struct Args {
     /// How results are written
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
+}
+
+/// As typed.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum GroupBarrier {
+    #[default]
+    Link,
+    None,
+}
+
+impl Args {
+    /// # Errors
+    /// A pattern that cannot be read.
+    fn group_policy(&self) -> Result<Option<GroupPolicy>, String> {
+        let barrier = match self.group_barrier {
+            GroupBarrier::Link => Barrier::Link,
+            GroupBarrier::None => Barrier::None,
+        };
+        let removal = if self.remove_groups { Removal::Follow } else { Removal::Keep };
+        Ok(self.grouping.check()?.map(|selection| GroupPolicy { selection, barrier, removal }))
+    }
 }
 
 /// As typed.
@@ -110,6 +143,10 @@ pub(crate) async fn run(args: Args) -> Exit {
         Ok(both) => both,
         Err(error) => return fail(error),
     };
+    let groups = match args.group_policy() {
+        Ok(groups) => groups,
+        Err(error) => return fail(error),
+    };
     let Checked { source, dest, selection } = checked;
     let ends = (source.clone(), dest.clone());
     let settings = LinkSettings {
@@ -121,7 +158,7 @@ pub(crate) async fn run(args: Args) -> Exit {
         alignment: args.alignment_budget.unwrap_or_default(),
         rename: Rename::Keep,
         pace: Pace::default(),
-        groups: None,
+        groups,
         budget: Budget::new(args.memory),
     };
     let prepared = tokio::select! {
@@ -162,11 +199,35 @@ async fn start_and_watch(
             return fail("interrupted while topics were being created; start again to go on");
         }
     };
-    watch(running, args.until_caught_up, signals, show).await
+    let until = match (args.until_caught_up, args.grouping.is_given()) {
+        (false, _) => Until::Stopped,
+        (true, false) => Until::CaughtUp,
+        (true, true) => Until::CaughtUpWithGroups,
+    };
+    watch(running, until, signals, show).await
+}
+
+/// When to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    Stopped,
+    CaughtUp,
+    CaughtUpWithGroups,
+}
+
+impl Until {
+    fn is_reached(self, report: &LinkReport) -> bool {
+        let groups = matches!(report.groups.present, Present::Carried | Present::Held);
+        match self {
+            Self::Stopped => false,
+            Self::CaughtUp => report.is_caught_up(),
+            Self::CaughtUpWithGroups => report.is_caught_up() && groups,
+        }
+    }
 }
 
 /// Shows what happens until somebody or something ends it.
-async fn watch(mut running: Running, until_caught_up: bool, signals: &mut Signals, show: &mut Show) -> Exit {
+async fn watch(mut running: Running, until: Until, signals: &mut Signals, show: &mut Show) -> Exit {
     let mut report = running.report.clone();
     let interrupted = loop {
         tokio::select! {
@@ -181,7 +242,7 @@ async fn watch(mut running: Running, until_caught_up: bool, signals: &mut Signal
                 }
                 let now = report.borrow_and_update().clone();
                 show.progress(&now);
-                if until_caught_up && !now.partitions.is_empty() && now.is_caught_up() {
+                if until.is_reached(&now) {
                     break false;
                 }
             }
@@ -204,7 +265,8 @@ fn exit_of(ended: Ended, last: &LinkReport) -> Exit {
         Ended::Drained
             if last.stopped().next().is_none()
                 && last.blocked_topics.is_empty()
-                && last.lost_records() == 0 =>
+                && last.lost_records() == 0
+                && last.groups.present != Present::Held =>
         {
             Exit::Ok
         }

@@ -3,6 +3,8 @@
 mod between;
 mod config;
 mod failure;
+mod grouping;
+mod groups;
 mod mirror;
 mod signals;
 mod verify;
@@ -18,12 +20,15 @@ pub(crate) enum Command {
     Mirror(mirror::Args),
     /// Compare topics of two clusters offset by offset
     Verify(verify::Args),
+    /// Show where consumer groups stand on both clusters, and where they would resume
+    Groups(groups::Args),
 }
 
 pub(crate) async fn run(command: Command) -> Exit {
     match command {
         Command::Mirror(args) => mirror::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Groups(args) => groups::run(args).await,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use indicatif::ProgressBar;
 use lockstep_agent::link::topics::Planned;
+use lockstep_agent::pipeline::groups::report::{GroupState, GroupsReport};
 use lockstep_agent::pipeline::open_transactions::OpenTransaction;
 use lockstep_agent::pipeline::report::{LinkReport, PartitionReport};
 use lockstep_core::dr::exposure::Measured;
@@ -15,7 +16,7 @@ use lockstep_core::mirror::partition::Phase;
 use lockstep_core::plan::topics::TopicPlan;
 use serde_json::{Value, json};
 
-use super::{Output, live_line, units};
+use super::{Output, groups, live_line, units};
 
 /// Rates are taken over this long.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
@@ -143,6 +144,10 @@ impl Show {
         if report.lost_records() > 0 {
             line.push_str(&format!(", {} LOST at the source", units::count(report.lost_records())));
         }
+        let groups = groups::summary(&report.groups);
+        if !groups.is_empty() {
+            line.push_str(&format!(", {groups}"));
+        }
         self.say(&line);
     }
 
@@ -190,6 +195,7 @@ impl Show {
             self.say_offsets(partition);
         }
         self.say_waits(report);
+        self.say_groups(&report.groups);
         if let Some(missing) = &report.missing_right {
             let json = json!({ "kind": "missing_right", "reason": missing });
             self.once("right".to_owned(), missing.clone(), &json);
@@ -231,6 +237,32 @@ impl Show {
             if !self.said.contains_key(&key) {
                 self.once(key, format!("{}{others}: not open yet: {reason}", first.tp), &json);
             }
+        }
+    }
+
+    /// Groups that are skipped, and what offsets wait for.
+    fn say_groups(&mut self, report: &GroupsReport) {
+        for group in &report.groups {
+            let key = format!("group {}", group.group);
+            let GroupState::Skipped(why) = &group.state else {
+                self.said.remove(&key);
+                continue;
+            };
+            let json = json!({ "kind": "group_skipped", "group": &*group.group, "reason": why });
+            self.once(key, format!("group {}: not copied: {why}", group.group), &json);
+        }
+        if let Some(missing) = &report.missing_right {
+            let json = json!({ "kind": "missing_right", "reason": missing });
+            self.once("group right".to_owned(), missing.clone(), &json);
+        } else {
+            self.said.remove("group right");
+        }
+        let troubles = report.troubles.join("; ");
+        if troubles.is_empty() {
+            self.said.remove("group troubles");
+        } else {
+            let json = json!({ "kind": "groups_wait", "reason": troubles });
+            self.once("group troubles".to_owned(), format!("groups wait: {troubles}"), &json);
         }
     }
 
@@ -336,6 +368,10 @@ fn progress_line(report: &LinkReport, rate: &Rate) -> String {
     if hanging > 0 {
         line.push_str(&format!("  {hanging} held back by open transactions"));
     }
+    let groups = groups::summary(&report.groups);
+    if !groups.is_empty() {
+        line.push_str(&format!("  {groups}"));
+    }
     let stopped = report.stopped().count();
     if stopped > 0 {
         line.push_str(&format!("  {stopped} STOPPED"));
@@ -381,6 +417,7 @@ fn progress_json(report: &LinkReport, rate: &Rate) -> Value {
         "memory_bytes": report.memory_bytes,
         "memory_max_bytes": report.memory_bytes_max,
         "exposure": exposure,
+        "groups": groups::summary_json(&report.groups),
         "partitions": {
             "total": report.partitions.len(),
             "opening": in_phase(|p| *p == Phase::Opening),

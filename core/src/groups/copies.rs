@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::judge::{Judgement, Ours, StandbyRange, clamped, judge};
+use super::judge::{Judgement, Ours, StandbyRange, judge};
 use super::kind::Membership;
 use super::{GroupPartition, SourceCommit, StandbyCommit};
-use crate::ids::TopicPartition;
+use crate::ids::{DestOffset, TopicPartition};
 use crate::mirror::Millis;
 
 /// The standby is read back at least this often, and in a third of the time after which an offset is renewed.
@@ -47,8 +47,23 @@ pub struct OffsetCopy {
 pub enum Held {
     /// It has members on the standby.
     Members,
-    /// The standby refuses it, in its words.
-    Refused(String),
+    Refused(Refusal),
+}
+
+/// The standby refuses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// In its words.
+    pub why: String,
+    pub cause: Cause,
+}
+
+/// What a refusal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A right is missing; the words say which.
+    MissingRight,
+    Other,
 }
 
 /// One group.
@@ -67,8 +82,7 @@ pub enum Written {
     Members,
     /// Passes by itself, or is not known: the standby is read before anything else.
     Retry,
-    /// In the standby's words.
-    Refused(String),
+    Refused(Refusal),
 }
 
 /// All groups of a link.
@@ -172,8 +186,8 @@ impl Copies {
                 group.look_at = now.plus(MEMBERS_PAUSE_MS);
             }
             Written::Retry => group.look_at = now.plus(RETRY_PAUSE_MS).min(group.look_at),
-            Written::Refused(why) => {
-                group.held = Some(Held::Refused(why));
+            Written::Refused(refusal) => {
+                group.held = Some(Held::Refused(refusal));
                 group.look_at = now.plus(REFUSED_PAUSE_MS);
             }
         }
@@ -183,22 +197,19 @@ impl Copies {
     pub fn unread(&mut self, group: &str, outcome: Written, now: Millis) {
         let Some(group) = self.groups.get_mut(group) else { return };
         match outcome {
-            Written::Refused(why) => {
-                group.held = Some(Held::Refused(why));
+            Written::Refused(refusal) => {
+                group.held = Some(Held::Refused(refusal));
                 group.look_at = now.plus(REFUSED_PAUSE_MS);
             }
             _ => group.look_at = now.plus(RETRY_PAUSE_MS),
         }
     }
 
-    /// Whether this offset is as at the source, or would be if nobody else's stood there.
-    pub fn is_settled(&self, place: &GroupPartition, source: &SourceCommit) -> bool {
-        let copy =
-            self.groups.get(&place.group).and_then(|group| Some((group, group.offsets.get(&place.tp)?)));
-        copy.is_some_and(|(group, copy)| {
-            let done =
-                matches!(copy.standing, Standing::InStep | Standing::LeftAlone) || group.held.is_some();
-            copy.wanted == *source && done
+    /// Whether nothing more is to be done for this offset now: it is as wanted, or somebody holds it.
+    pub fn is_settled(&self, place: &GroupPartition) -> bool {
+        let group = self.groups.get(&place.group);
+        group.and_then(|group| Some((group, group.offsets.get(&place.tp)?))).is_some_and(|(group, copy)| {
+            group.held.is_some() || matches!(copy.standing, Standing::InStep | Standing::LeftAlone)
         })
     }
 
@@ -227,22 +238,16 @@ impl Ours {
 
 impl OffsetCopy {
     /// Where a consumer would resume on the standby if it took over now; `None`: by its `auto.offset.reset`.
-    pub fn resumes_at(&self, range: Option<StandbyRange>) -> Option<i64> {
+    pub fn resumes_at(&self, range: Option<StandbyRange>) -> Option<DestOffset> {
         let stands = self.stands.as_ref()?;
-        Some(range.map_or(stands.offset.0, |range| stands.offset.0.max(range.start.0)))
-    }
-
-    /// Records between where it would resume and where it stands at the source: they would be read again.
-    pub fn repeats(&self, range: Option<StandbyRange>) -> Option<u64> {
-        let wanted = range.map_or(self.wanted.offset.0, |range| clamped(&self.wanted, range).offset.0);
-        Some((wanted - self.resumes_at(range)?).max(0).unsigned_abs())
+        Some(range.map_or(stands.offset, |range| stands.offset.max(range.start)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{DestOffset, LeaderEpoch, SourceOffset};
+    use crate::ids::{LeaderEpoch, SourceOffset};
 
     const RETENTION: u64 = 60_000;
 
@@ -285,9 +290,9 @@ mod tests {
         assert!(copies.due(Millis(1)).is_empty());
         copies.want(place(), source(5));
         assert!(copies.due(Millis(1)).is_empty(), "the same again is no change");
-        assert!(copies.is_settled(&place(), &source(5)));
+        assert!(copies.is_settled(&place()));
         copies.want(place(), source(6));
-        assert!(!copies.is_settled(&place(), &source(6)));
+        assert!(!copies.is_settled(&place()));
         assert_eq!(copies.due(Millis(1)).len(), 1);
         assert_eq!(look(&mut copies, Some(standby(5, -1)), Membership::Nobody, 1), [6]);
         copies.written("g", &tp(), Written::Done, Millis(1));
@@ -345,12 +350,14 @@ mod tests {
     }
 
     #[test]
-    fn repeats_are_what_would_be_read_again() {
-        let mut copies = copied();
-        copies.want(place(), source(9));
-        let range = Some(StandbyRange { start: DestOffset(7), end: DestOffset(100) });
+    fn a_consumer_resumes_at_the_first_record_there_is() {
+        let copies = copied();
         let copy = &copies.get("g").unwrap().offsets[&tp()];
-        assert_eq!((copy.resumes_at(range), copy.repeats(range)), (Some(7), Some(2)));
-        assert_eq!(copy.repeats(None), Some(4));
+        let range = |start| Some(StandbyRange { start: DestOffset(start), end: DestOffset(100) });
+        assert_eq!(copy.resumes_at(range(7)), Some(DestOffset(7)));
+        assert_eq!(
+            (copy.resumes_at(range(0)), copy.resumes_at(None)),
+            (Some(DestOffset(5)), Some(DestOffset(5)))
+        );
     }
 }
