@@ -122,6 +122,35 @@ pub(crate) fn summary_json(report: &GroupsReport) -> Value {
     })
 }
 
+/// Something that is said once, as long as it holds; without words it holds no more.
+pub(crate) struct News {
+    pub(crate) key: String,
+    pub(crate) words: Option<(String, Value)>,
+}
+
+/// Groups that are skipped, a right that is missing, a cluster that does not answer.
+pub(crate) fn news(report: &GroupsReport) -> Vec<News> {
+    let group = |group: &GroupReport| {
+        let words = match &group.state {
+            GroupState::Skipped(why) => Some((
+                format!("group {}: not copied: {why}", group.group),
+                json!({ "kind": "group_skipped", "group": &*group.group, "reason": why }),
+            )),
+            _ => None,
+        };
+        News { key: format!("group {}", group.group), words }
+    };
+    let mut all: Vec<_> = report.groups.iter().map(group).collect();
+    let right = report.missing_right.as_ref();
+    let words = right.map(|why| (why.clone(), json!({ "kind": "missing_right", "reason": why })));
+    all.push(News { key: "right for groups".to_owned(), words });
+    let troubles = report.troubles.join("; ");
+    let words = (!troubles.is_empty())
+        .then(|| (format!("groups wait: {troubles}"), json!({ "kind": "groups_wait", "reason": troubles })));
+    all.push(News { key: "troubles of groups".to_owned(), words });
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,15 +7,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use indicatif::ProgressBar;
 use lockstep_agent::link::topics::Planned;
-use lockstep_agent::pipeline::groups::report::{GroupState, GroupsReport};
+use lockstep_agent::pipeline::groups::report::GroupsReport;
 use lockstep_agent::pipeline::open_transactions::OpenTransaction;
 use lockstep_agent::pipeline::report::{LinkReport, PartitionReport};
 use lockstep_core::dr::exposure::Measured;
 use lockstep_core::mirror::WallMillis;
 use lockstep_core::mirror::partition::Phase;
-use lockstep_core::plan::topics::TopicPlan;
 use serde_json::{Value, json};
 
+use super::plan::{planned_json, planned_line};
 use super::{Output, groups, live_line, units};
 
 /// Rates are taken over this long.
@@ -240,29 +240,13 @@ impl Show {
         }
     }
 
-    /// Groups that are skipped, and what offsets wait for.
+    /// Groups that are skipped, and what holds all of them up.
     fn say_groups(&mut self, report: &GroupsReport) {
-        for group in &report.groups {
-            let key = format!("group {}", group.group);
-            let GroupState::Skipped(why) = &group.state else {
-                self.said.remove(&key);
-                continue;
-            };
-            let json = json!({ "kind": "group_skipped", "group": &*group.group, "reason": why });
-            self.once(key, format!("group {}: not copied: {why}", group.group), &json);
-        }
-        if let Some(missing) = &report.missing_right {
-            let json = json!({ "kind": "missing_right", "reason": missing });
-            self.once("group right".to_owned(), missing.clone(), &json);
-        } else {
-            self.said.remove("group right");
-        }
-        let troubles = report.troubles.join("; ");
-        if troubles.is_empty() {
-            self.said.remove("group troubles");
-        } else {
-            let json = json!({ "kind": "groups_wait", "reason": troubles });
-            self.once("group troubles".to_owned(), format!("groups wait: {troubles}"), &json);
+        for news in groups::news(report) {
+            match news.words {
+                Some((text, json)) => self.once(news.key, text, &json),
+                None => drop(self.said.remove(&news.key)),
+            }
         }
     }
 
@@ -439,40 +423,5 @@ fn stopped_json(partition: &PartitionReport) -> Value {
         "remedy": verdict.remedy(),
         "replicated_offset": partition.durable.map(|offset| offset.0),
         "source_end_offset": partition.source_end.map(|offset| offset.0),
-    })
-}
-
-fn planned_line(planned: &Planned) -> Option<String> {
-    let name = &planned.source.name;
-    match &planned.plan {
-        TopicPlan::Ready | TopicPlan::Refuse(_) => None,
-        TopicPlan::Create { partitions, .. } => Some(format!("  + topic  {name}  {partitions} partitions")),
-        TopicPlan::Adopt { grow_to, settings } => {
-            let mut line = format!("  ~ topic  {name}");
-            if let Some(total) = grow_to {
-                line.push_str(&format!("  partitions up to {total}"));
-            }
-            if !settings.is_empty() {
-                let list: Vec<_> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
-                line.push_str(&format!("  standby settings: {}", list.join(" ")));
-            }
-            Some(line)
-        }
-    }
-}
-
-fn planned_json(planned: &Planned) -> Value {
-    let (change, settings) = match &planned.plan {
-        TopicPlan::Ready => ("none", None),
-        TopicPlan::Create { settings, .. } => ("create", Some(settings)),
-        TopicPlan::Adopt { settings, .. } => ("adopt", Some(settings)),
-        TopicPlan::Refuse(_) => ("refuse", None),
-    };
-    let settings: BTreeMap<_, _> = settings.into_iter().flatten().cloned().collect();
-    json!({
-        "topic": planned.source.name,
-        "partitions": planned.source.partitions,
-        "change": change,
-        "settings": settings,
     })
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod groups;
 pub(crate) mod mirror;
+mod plan;
 pub(crate) mod units;
 pub(crate) mod verify;
 
