@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod facts;
+mod groups;
 mod harness;
 mod mirror;
 mod secure;
