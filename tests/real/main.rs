@@ -7,6 +7,7 @@
 mod agent;
 mod check;
 mod facts;
+mod groups;
 mod harness;
 mod mirror;
 mod secure;
