@@ -9,8 +9,12 @@
 //! |---|---|
 //! | [`link`] | starts a link: what it may touch, who it writes as, which topics it takes |
 //! | [`pipeline`] | copies |
+//! | [`status`] | a link in figures and words: what `/status` and `lockstep status --local` show |
+//! | [`metrics`] | the same for Prometheus |
 //! | [`verify`] | reads both sides and says whether they are the same |
 
 pub mod link;
+pub mod metrics;
 pub mod pipeline;
+pub mod status;
 pub mod verify;

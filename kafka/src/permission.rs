@@ -89,22 +89,39 @@ impl MissingPermission {
     }
 }
 
+impl MissingPermission {
+    /// The command that grants it.
+    #[must_use]
+    pub fn grant(&self) -> String {
+        let Self { principal, operation, resource, bootstrap } = self;
+        let option = match resource {
+            Resource::Cluster => "--cluster".to_owned(),
+            Resource::Topic(name) => format!("--topic '{name}'"),
+            Resource::Group(name) => format!("--group '{name}'"),
+            Resource::TransactionalId(name) => format!("--transactional-id '{name}'"),
+        };
+        format!(
+            "kafka-acls --bootstrap-server {bootstrap} --add --allow-principal '{principal}' --operation {operation} \
+             {option}"
+        )
+    }
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster => write!(f, "Cluster"),
+            Self::Topic(name) => write!(f, "Topic {name}"),
+            Self::Group(name) => write!(f, "Group {name}"),
+            Self::TransactionalId(name) => write!(f, "TransactionalId {name}"),
+        }
+    }
+}
+
 impl fmt::Display for MissingPermission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { principal, operation, resource, bootstrap } = self;
-        let (on, option) = match resource {
-            Resource::Cluster => ("Cluster".to_owned(), "--cluster".to_owned()),
-            Resource::Topic(name) => (format!("Topic {name}"), format!("--topic '{name}'")),
-            Resource::Group(name) => (format!("Group {name}"), format!("--group '{name}'")),
-            Resource::TransactionalId(name) => {
-                (format!("TransactionalId {name}"), format!("--transactional-id '{name}'"))
-            }
-        };
-        write!(
-            f,
-            "needs   {operation} on {on} for {principal}\n  grant   kafka-acls --bootstrap-server {bootstrap} --add \
-             --allow-principal '{principal}' --operation {operation} {option}"
-        )
+        let Self { principal, operation, resource, .. } = self;
+        write!(f, "needs   {operation} on {resource} for {principal}\n  grant   {}", self.grant())
     }
 }
 

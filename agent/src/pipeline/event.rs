@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use lockstep_core::dr::denied::Denied;
+use lockstep_core::dr::runway::SourceRetention;
 use lockstep_core::ids::{NodeId, TopicId, TopicPartition};
 use lockstep_core::mirror::Trouble;
 use lockstep_core::mirror::copying::AppendAnswer;
@@ -58,7 +60,11 @@ pub enum Event {
     TopicBlocked {
         topic: String,
         why: String,
+        /// What a cluster refuses, if that is the cause.
+        denied: Option<Denied>,
     },
+    /// Settings about deletion of source topics that wait (runway).
+    Retentions(Vec<(Arc<str>, SourceRetention)>),
 }
 
 #[derive(Debug)]

@@ -19,6 +19,8 @@
 //! | `peek`, `tail` | a few batches of a log by themselves; both ends compared (M8) |
 //! | [`probe`] | asks both sides for their ends every second: exposure, and the link's heartbeat |
 //! | `desks`, `slot` | what the engine keeps per broker and per partition |
+//! | `gauge`, [`latency`] | what is measured per partition and per link: exposure, rates, what a runway rests on |
+//! | [`denied`] | what a cluster refuses, until it works again |
 //! | [`retention`] | follows the source's log starts (M20) |
 //! | [`budget`] | bytes of records in memory, for the whole process |
 //! | [`report`] | what the link says of itself |
@@ -27,10 +29,13 @@
 //! answers as events. So a stuck broker holds up its own partitions and nothing else.
 
 pub mod budget;
+pub mod denied;
 mod desks;
 pub mod engine;
 pub mod event;
 mod fitting;
+mod gauge;
+pub mod latency;
 pub mod markers;
 pub mod open;
 pub mod open_transactions;

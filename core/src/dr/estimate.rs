@@ -133,6 +133,14 @@ impl WireSize {
         }
     }
 
+    /// Of both together.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let (bytes, offsets) =
+            (self.bytes.saturating_add(other.bytes), self.offsets.saturating_add(other.offsets));
+        Self { bytes, offsets }
+    }
+
     /// What was never copied takes what others take.
     #[must_use]
     pub fn or(self, others: Self) -> Self {
