@@ -15,7 +15,7 @@ pub struct Latency {
 }
 
 impl Latency {
-    pub(super) fn observe(&mut self, milliseconds: u64) {
+    pub(crate) fn observe(&mut self, milliseconds: u64) {
         let bucket = BOUNDS_MS.partition_point(|bound| *bound < milliseconds);
         self.counts[bucket] += 1;
         self.sum_ms = self.sum_ms.saturating_add(milliseconds);

@@ -64,7 +64,7 @@ pub struct PartitionReport {
     pub denied: Vec<Arc<Denied>>,
     /// What its runway rests on.
     pub waiting: Waiting,
-    /// The source topic's settings about deletion, read once something waits for seconds.
+    /// The source topic's settings about deletion, read once something waits.
     pub retention: Option<SourceRetention>,
     /// Since when the standby lacks something, and up to when it is complete, on the clock of [`LinkReport::at`].
     pub behind_since: Option<Millis>,

@@ -76,7 +76,7 @@ impl Engine {
             Event::DestMetadata(metadata) => self.routes.follow_dest(&metadata, self.slots.keys()),
             Event::TopicReady(ready) => self.on_topic_ready(&ready, now),
             Event::TopicBlocked { topic, why, denied } => self.on_topic_blocked(&topic, why, denied),
-            Event::Retentions(found) => self.on_retentions(found, now.mono),
+            Event::Retentions(found) => self.on_retentions(found),
         }
     }
 

@@ -18,6 +18,7 @@ use crate::pipeline::gauge::Gauge;
 use crate::pipeline::probe::{ProbeAnswer, Questions, probe};
 use crate::pipeline::report::LinkReport;
 use crate::pipeline::retention::read_retentions;
+use crate::pipeline::slot::Slot;
 
 /// How often both sides are asked for their ends.
 const PROBE_INTERVAL_MS: u64 = 1_000;
@@ -27,10 +28,9 @@ const PROBE_SHARE: u64 = 30;
 /// A high watermark may lag for a moment after an election: it has to be found elsewhere this often in a row.
 const MOVED_PROBES: u32 = 2;
 
-/// Settings are read for topics that something waits in for so long, and read again after a while.
-const WAITS_MS: u64 = 5_000;
+/// Settings are read of topics that something waits in, and again after a while.
 const SETTINGS_INTERVAL_MS: u64 = 5_000;
-const SETTINGS_AGE_MS: u64 = 60_000;
+const SETTINGS_AGE_MS: u64 = 600_000;
 /// Topics in one round.
 const SETTINGS_TOPICS_MAX: usize = 200;
 
@@ -181,15 +181,15 @@ impl Engine {
             return;
         }
         self.settings_at = now.plus(SETTINGS_INTERVAL_MS);
-        let waits = |slot: &super::Slot| {
-            slot.gauge.exposure.behind_since().is_some_and(|since| now.since(since) >= WAITS_MS)
-        };
+        let waits = |slot: &Slot| slot.gauge.exposure.behind_since().is_some();
         let mut topics: Vec<Arc<str>> = Vec::new();
-        for (name, watch) in &self.topics {
-            let young = watch.retention.is_some_and(|(_, at)| now.since(at) < SETTINGS_AGE_MS);
+        for (name, watch) in &mut self.topics {
+            let young = watch.retention_asked.is_some_and(|at| now.since(at) < SETTINGS_AGE_MS);
             let mut slots = (0..watch.partitions)
                 .filter_map(|n| self.slots.get(&TopicPartition::new(Arc::clone(name), n)));
             if !young && topics.len() < SETTINGS_TOPICS_MAX && slots.any(waits) {
+                // Also where nothing comes of it: we may not be allowed to know.
+                watch.retention_asked = Some(now);
                 topics.push(Arc::clone(name));
             }
         }
@@ -209,11 +209,11 @@ impl Engine {
         });
     }
 
-    pub(super) fn on_retentions(&mut self, found: Vec<(Arc<str>, SourceRetention)>, now: Millis) {
+    pub(super) fn on_retentions(&mut self, found: Vec<(Arc<str>, SourceRetention)>) {
         self.reading_settings = false;
         for (topic, retention) in found {
             if let Some(watch) = self.topics.get_mut(&topic) {
-                watch.retention = Some((retention, now));
+                watch.retention = Some(retention);
             }
         }
     }
@@ -224,7 +224,7 @@ impl Engine {
         for slot in self.slots.values() {
             others = others.plus(slot.gauge.size);
         }
-        let retention = |tp: &TopicPartition| self.topics.get(&tp.topic)?.retention.map(|(found, _)| found);
+        let retention = |tp: &TopicPartition| self.topics.get(&tp.topic)?.retention;
         let mut partitions: Vec<_> =
             self.slots.iter().map(|(tp, slot)| slot.report(tp, others, retention(tp), now.mono)).collect();
         partitions.sort_by(|a, b| a.tp.cmp(&b.tp));

@@ -30,8 +30,9 @@ pub(super) struct TopicWatch {
     odd_since: Option<(Millis, Option<TopicId>)>,
     /// When the source, asked by name, did not know it: a list leaves out what we may not see.
     pub(super) gone_at: Option<Millis>,
-    /// The source's settings about deletion, and when they were read.
-    pub(super) retention: Option<(SourceRetention, Millis)>,
+    /// The source's settings about deletion, as last read, and when they were last asked for.
+    pub(super) retention: Option<SourceRetention>,
+    pub(super) retention_asked: Option<Millis>,
 }
 
 impl Engine {
@@ -62,6 +63,7 @@ impl Engine {
             odd_since: None,
             gone_at: None,
             retention: None,
+            retention_asked: None,
         });
         watch.partitions = watch.partitions.max(ready.partitions);
     }
