@@ -183,7 +183,8 @@ impl Slot {
         let stopped = matches!(self.machine.phase(), Phase::Stopped(_));
         Position {
             held: self.machine.durable(),
-            start: self.dest_start,
+            // Where fillers may stand the log is about to begin later.
+            start: self.dest_start.filter(|_| !self.may_show_fillers()),
             source_end: self
                 .exposure
                 .last_source_end()
