@@ -205,20 +205,20 @@ mod tests {
         GroupReport { group: "g".into(), kind: GroupKind::Consumer, state, offsets: vec![offset] }
     }
 
-    fn judged(group: &GroupReport, found: Found) -> GroupVerdict {
+    fn judged(group: &GroupReport, found: &Found) -> GroupVerdict {
         let found = group.offsets.iter().filter_map(Pair::of).map(|pair| (pair, found.clone())).collect();
         finding(group, &found).verdict
     }
 
     #[test]
     fn a_missing_offset_is_a_difference_and_one_that_members_moved_is_a_doubt() {
-        let missing = judged(&group(None, GroupState::Behind), Found::Same);
+        let missing = judged(&group(None, GroupState::Behind), &Found::Same);
         assert!(matches!(missing, GroupVerdict::Different(what) if what.contains("no offset")));
-        assert_eq!(judged(&group(Some(5), GroupState::InStep), Found::Same), GroupVerdict::Same);
+        assert_eq!(judged(&group(Some(5), GroupState::InStep), &Found::Same), GroupVerdict::Same);
         let differs = Found::Different("t:0: would read 4 again".to_owned());
-        let behind = judged(&group(Some(4), GroupState::Behind), differs.clone());
+        let behind = judged(&group(Some(4), GroupState::Behind), &differs);
         assert!(matches!(behind, GroupVerdict::Different(_)));
-        let theirs = judged(&group(Some(4), GroupState::Skipped("it has members".to_owned())), differs);
+        let theirs = judged(&group(Some(4), GroupState::Skipped("it has members".to_owned())), &differs);
         assert!(
             matches!(theirs, GroupVerdict::Unknown(why) if why.contains("members") && why.contains("again"))
         );
