@@ -205,7 +205,8 @@ impl Slot {
         let fetched_end = self.machine.source_ends().map(|e| e.high_watermark);
         Position {
             held: self.machine.durable(),
-            start: self.dest_start,
+            // Where fillers may stand the log is about to begin later.
+            start: self.dest_start.filter(|_| !self.may_show_fillers()),
             source_end: self.gauge.exposure.last_source_end().max(fetched_end),
             going: if stopped { Going::Stopped } else { Going::On },
         }
