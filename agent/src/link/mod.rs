@@ -10,10 +10,14 @@
 //! | [`identity`] | the link's one producer (M1), kept alive (M2) |
 //! | [`standing`] | what stands on the destination under a topic's name |
 //! | [`topics`] | plans topics, carries plans out, follows new topics and partitions |
+//! | `described` | what clusters tell of topics' settings, many topics per request |
+//! | [`keeper`] | keeps standby topics' settings right while a link runs: follows, puts back, reports drift |
 //! | [`running`] | the tasks of a running link, and how they end |
 
+mod described;
 pub mod fault;
 pub mod identity;
+pub mod keeper;
 pub mod prepare;
 pub mod running;
 pub mod standing;
@@ -22,6 +26,7 @@ pub mod topics;
 use lockstep_core::groups::policy::GroupPolicy;
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::retention::Propagation;
+use lockstep_core::plan::owners::TopicSettingsPolicy;
 use lockstep_core::spec::pace::Pace;
 use lockstep_core::spec::rename::Rename;
 use lockstep_core::spec::select::TopicSelection;
@@ -45,6 +50,8 @@ pub struct LinkSettings {
     pub rename: Rename,
     /// How fast, and which topics first.
     pub pace: Pace,
+    /// Whose word counts for which setting of a standby topic.
+    pub topic_settings: TopicSettingsPolicy,
     /// Which consumer groups are copied; `None`: none.
     pub groups: Option<GroupPolicy>,
     /// Fetched records in memory: shared by every link of the process.

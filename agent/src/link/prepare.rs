@@ -114,8 +114,13 @@ pub async fn prepare(dial: Arc<dyn Dial>, settings: LinkSettings) -> Result<Prep
         return Err(StartError::SameCluster { cluster_id: source.cluster_id() });
     }
     let name = settings.name.unwrap_or_else(|| source.cluster_id());
-    let mut topics =
-        Topics { source: source.clone(), dest: dest.clone(), selection: settings.selection, identity: None };
+    let mut topics = Topics {
+        source: source.clone(),
+        dest: dest.clone(),
+        selection: settings.selection,
+        identity: None,
+        policy: settings.topic_settings,
+    };
     let wanted = topics.wanted(&source.metadata());
     if wanted.is_empty() {
         return Err(StartError::NothingMatches { hint: names_there(&source) });

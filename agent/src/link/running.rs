@@ -10,8 +10,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::identity::{create, keep_alive};
+use super::keeper::{Keeper, KeptSettings};
 use super::prepare::{Prepared, StartError};
-use super::topics::Topics;
+use super::topics::{Followed, Topics};
 use crate::pipeline::engine::{Ended, Engine, Setup};
 use crate::pipeline::event::Event;
 use crate::pipeline::markers::{Filler, MarkerRight};
@@ -25,11 +26,14 @@ const METADATA_SHARE: u32 = 50;
 const METADATA_PAUSE: Duration = Duration::from_millis(100);
 const EVENTS: usize = 256;
 const RETIRED: usize = 16;
+const NEWS: usize = 64;
 
 /// A link at work.
 pub struct Running {
     /// What the link says of itself, a few times a second.
     pub report: watch::Receiver<Arc<LinkReport>>,
+    /// By the source's topics, what a promotion gives their mirrors in place of the standby settings (M20).
+    pub kept: watch::Receiver<Arc<KeptSettings>>,
     stop: watch::Sender<bool>,
     engine: JoinHandle<Ended>,
     /// Dropped, and so ended, with the link.
@@ -71,10 +75,14 @@ impl Prepared {
         let (retired_in, retired) = mpsc::channel(RETIRED);
         let engine = Engine::new(setup, (events_in.clone(), events), report_in, retired_in);
         let engine = tokio::spawn(engine.run(stopped));
+        let (news_in, news) = mpsc::channel(NEWS);
+        let (mut keeper, kept) = Keeper::new(&topics, &self.name, events_in.clone());
         let mut ready = BTreeMap::new();
-        for planned in &self.plan {
-            let topic = topics.apply(planned).await?;
-            ready.insert(Arc::clone(&topic.topic), planned.source.partitions);
+        for mut planned in self.plan {
+            let topic = topics.apply(&mut planned).await?;
+            let followed = Followed { partitions: planned.source.partitions, source_id: planned.source_id };
+            ready.insert(Arc::clone(&topic.topic), followed);
+            keeper.watch(Arc::clone(&topic.topic), planned.source_id, planned.base);
             // A closed channel means the engine has died; its end says why.
             let _ = events_in.send(Event::TopicReady(topic)).await;
         }
@@ -83,8 +91,9 @@ impl Prepared {
         others.spawn(keep_alive(self.dest.clone(), self.name, identity, expiration));
         others.spawn(watch_metadata(self.source, source_stale, events_in.clone(), Event::SourceMetadata));
         others.spawn(watch_metadata(self.dest, dest_stale, events_in.clone(), Event::DestMetadata));
-        others.spawn(topics.follow(ready, events_in, retired));
-        Ok(Running { report, stop, engine, _others: others })
+        others.spawn(keeper.keep(news));
+        others.spawn(topics.follow(ready, events_in, retired, news_in));
+        Ok(Running { report, kept, stop, engine, _others: others })
     }
 }
 

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::ids::{ProducerIdentity, TopicId};
+use lockstep_core::plan::configs::{Base, Own, Rules, Views, compare};
+use lockstep_core::plan::owners::{Owner, TopicSettingsPolicy};
 use lockstep_core::plan::topics::{
     Compaction, SourceCompaction, SourceTopic, TopicPlan, compaction, plan_topic,
 };
@@ -17,8 +19,10 @@ use lockstep_kafka::admin::{
 use lockstep_kafka::{Cluster, ErrorCode, Metadata};
 use tokio::sync::mpsc;
 
+use super::described::read_source;
 use super::fault::TopicError;
-use super::standing::{read_topic, settings_for_new_topics, source_compaction};
+use super::keeper::News;
+use super::standing::{for_new_topics, read_topic};
 use crate::pipeline::event::{Event, ReadyTopic};
 
 /// How often somebody looks whether the source's metadata are new.
@@ -42,6 +46,23 @@ pub struct Planned {
     pub source_id: TopicId,
     pub plan: TopicPlan,
     pub compaction: Compaction,
+    /// What stands there as it should, or will once the plan is carried out.
+    pub base: Base,
+}
+
+/// A topic that stands ready, as it was when it was looked at last.
+#[derive(Clone, Copy, Debug)]
+pub struct Followed {
+    pub partitions: usize,
+    pub source_id: TopicId,
+}
+
+impl Followed {
+    /// Another topic under the same name never makes this one grow: its records would stand beside the old one's (M9).
+    fn is_enough(self, partitions: usize, id: TopicId) -> bool {
+        let same = !self.source_id.is_known() || self.source_id == id;
+        self.partitions >= partitions || !same
+    }
 }
 
 /// Plans and changes destination topics of one link. Cheap to clone.
@@ -52,6 +73,8 @@ pub struct Topics {
     pub selection: TopicSelection,
     /// What the destination knows of the link's producer; `None`: nothing there can be ours.
     pub identity: Option<ProducerIdentity>,
+    /// Whose word counts for which setting.
+    pub policy: TopicSettingsPolicy,
 }
 
 impl Topics {
@@ -89,21 +112,30 @@ impl Topics {
     }
 
     async fn plan_once(&self, source: SourceTopic, source_id: TopicId) -> Result<Planned, TopicError> {
-        let compaction_there = source_compaction(&self.source, &source.name).await?;
-        let source = SourceTopic { compaction: compaction_there, ..source };
+        let told = read_source(&self.source, &source.name).await?;
+        let compacts = told.as_ref().map_or(SourceCompaction::Off, |told| told.compaction);
+        let source = SourceTopic { compaction: compacts, ..source };
         let standing = read_topic(&self.dest, &source.name).await?;
-        let settings = match &standing {
-            Some(standing) => standing.standby_settings(),
-            None => settings_for_new_topics(&self.dest).await?,
+        let (needed, known) = match &standing {
+            Some(standing) => (standing.standby_settings(), standing.known_settings.clone()),
+            None => for_new_topics(&self.dest).await?,
         };
+        let overrides = standing.as_ref().map_or_else(Own::new, |standing| standing.overrides.clone());
+        let views = Views { source: told.as_ref(), standby: &overrides, base: &Base::new() };
+        let rules = Rules { policy: &self.policy, standby: &needed, known: &known };
+        let compared = compare(views, rules);
+        let followed = compared.changes.into_iter().filter(|change| change.is_followed());
+        let followed: Vec<_> = followed.map(|change| (change.field, change.value)).collect();
+        let policy = standing.as_ref().map(|_| overrides.get("cleanup.policy").map_or("", String::as_str));
+        let compaction = compaction(compacts, policy);
         let dest = standing.map(|standing| standing.into_dest_topic(self.identity));
-        let plan = plan_topic(&source, dest.as_ref(), &settings);
-        let compaction = compaction(&source, dest.as_ref());
-        Ok(Planned { source, source_id, plan, compaction })
+        let plan = plan_topic(&source, dest.as_ref(), &needed, &followed);
+        let base = compared.base.into_iter().chain(followed).collect();
+        Ok(Planned { source, source_id, plan, compaction, base })
     }
 
     /// Carries a plan out, and waits until every partition has a leader.
-    pub async fn apply(&self, planned: &Planned) -> Result<ReadyTopic, TopicError> {
+    pub async fn apply(&self, planned: &mut Planned) -> Result<ReadyTopic, TopicError> {
         let name = &planned.source.name;
         let partitions = i32::try_from(planned.source.partitions).unwrap_or(i32::MAX);
         let mut created_from = partitions;
@@ -114,9 +146,18 @@ impl Topics {
                     created_from = 0;
                 }
             }
-            TopicPlan::Adopt { grow_to, settings } => {
+            TopicPlan::Adopt { grow_to, settings, followed } => {
                 if !settings.is_empty() {
-                    self.alter(name, settings).await?;
+                    let settings: Vec<_> =
+                        settings.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
+                    self.alter(name, &settings).await?;
+                }
+                if !followed.is_empty()
+                    && let Err(error) = self.alter(name, followed).await
+                {
+                    // Nothing depends on them: the keeper tries again, one by one, and says what is refused.
+                    tracing::warn!(topic = name, %error, "the source's settings are not taken as they are");
+                    planned.base.retain(|name, _| !followed.iter().any(|(refused, _)| refused == name));
                 }
                 if let Some(total) = grow_to {
                     let before =
@@ -135,7 +176,7 @@ impl Topics {
             source_id: planned.source_id,
             partitions,
             created_from,
-            compaction: planned.compaction.clone(),
+            compaction: planned.compaction,
             delete_retention_ms: match planned.source.compaction {
                 SourceCompaction::On { delete_retention_ms, .. } => Some(delete_retention_ms),
                 SourceCompaction::Off => None,
@@ -156,8 +197,19 @@ impl Topics {
             replication_factor: REPLICATION_FACTOR_DEFAULT,
             configs: settings.to_vec(),
         };
-        let answers = create_topics(&self.dest, &[topic], ADMIN_TIMEOUT, false).await?;
-        match answers.into_iter().next() {
+        let answers = create_topics(&self.dest, std::slice::from_ref(&topic), ADMIN_TIMEOUT, false).await?;
+        let mut answer = answers.into_iter().next();
+        if let Some((_, Err((code, detail)))) = &answer
+            && (*code == ErrorCode::INVALID_CONFIG || *code == ErrorCode::POLICY_VIOLATION)
+        {
+            // What the source owns is worth less than a mirror: the keeper says what the destination does not take.
+            tracing::warn!(topic = name, %code, detail, "created without the source's settings");
+            let needed = |(name, _): &(String, String)| self.policy.owner(name) == Owner::Standby;
+            let configs = topic.configs.iter().filter(|setting| needed(setting)).cloned().collect();
+            let bare = NewTopic { configs, ..topic };
+            answer = create_topics(&self.dest, &[bare], ADMIN_TIMEOUT, false).await?.into_iter().next();
+        }
+        match answer {
             Some((_, Err((code, _)))) if code == ErrorCode::TOPIC_ALREADY_EXISTS => Ok(false),
             Some((_, Err((code, detail)))) => {
                 Err(TopicError::Refused { what: "creating", topic: name.to_owned(), code, detail })
@@ -169,11 +221,12 @@ impl Topics {
         }
     }
 
-    async fn alter(&self, name: &str, settings: &[(String, String)]) -> Result<(), TopicError> {
-        let changes: Vec<_> = settings.iter().map(|(n, v)| (n.as_str(), Some(v.as_str()))).collect();
+    async fn alter(&self, name: &str, settings: &[(String, Option<String>)]) -> Result<(), TopicError> {
+        let changes: Vec<_> = settings.iter().map(|(n, v)| (n.as_str(), v.as_deref())).collect();
         incremental_alter_configs(&self.dest, name, &changes).await?;
-        let list: Vec<_> = settings.iter().map(|(n, v)| format!("{n}={v}")).collect();
-        tracing::info!(topic = name, settings = list.join(" "), "standby settings set on the destination");
+        let list: Vec<_> =
+            settings.iter().map(|(n, v)| format!("{n}={}", v.as_deref().unwrap_or("(unset)"))).collect();
+        tracing::info!(topic = name, settings = list.join(" "), "settings set on the destination");
         Ok(())
     }
 
@@ -210,9 +263,10 @@ impl Topics {
     /// `retired`: topics to be deleted here, because they are gone at the source (`--propagate all`).
     pub async fn follow(
         self,
-        mut ready: BTreeMap<Arc<str>, usize>,
+        mut ready: BTreeMap<Arc<str>, Followed>,
         events: mpsc::Sender<Event>,
         mut retired: mpsc::Receiver<Arc<str>>,
+        keeper: mpsc::Sender<News>,
     ) {
         let mut blocked: BTreeMap<Arc<str>, tokio::time::Instant> = BTreeMap::new();
         let mut seen: Option<Arc<Metadata>> = None;
@@ -220,6 +274,8 @@ impl Topics {
             tokio::time::sleep(RECONCILE_INTERVAL).await;
             while let Ok(topic) = retired.try_recv() {
                 ready.remove(&topic);
+                // A closed channel: the keeper has left, because the link has another owner.
+                let _ = keeper.send(News::Retired(Arc::clone(&topic))).await;
                 if let Err(error) = self.delete(&topic).await {
                     tracing::warn!(%topic, %error, "could not be deleted on the destination");
                 }
@@ -232,15 +288,17 @@ impl Topics {
             seen = Some(metadata);
             for (name, (source, id)) in wanted {
                 let partitions = source.partitions;
-                let stands = ready.get(&name).is_some_and(|known| *known >= partitions);
+                let stands = ready.get(&name).is_some_and(|known| known.is_enough(partitions, id));
                 let waits = blocked.get(&name).is_some_and(|until| *until > tokio::time::Instant::now());
                 if stands || waits {
                     continue;
                 }
                 let event = match self.prepare(source, id).await {
-                    Ok(topic) => {
-                        ready.insert(Arc::clone(&name), partitions);
+                    Ok((topic, base)) => {
+                        ready.insert(Arc::clone(&name), Followed { partitions, source_id: id });
                         blocked.remove(&name);
+                        let news = News::Ready { topic: Arc::clone(&name), source_id: id, base };
+                        let _ = keeper.send(news).await;
                         Event::TopicReady(topic)
                     }
                     Err(error) => {
@@ -271,9 +329,10 @@ impl Topics {
         Ok(())
     }
 
-    async fn prepare(&self, source: SourceTopic, id: TopicId) -> Result<ReadyTopic, TopicError> {
+    async fn prepare(&self, source: SourceTopic, id: TopicId) -> Result<(ReadyTopic, Base), TopicError> {
         self.dest.refresh().await?;
-        let planned = self.plan(source, id).await?;
-        self.apply(&planned).await
+        let mut planned = self.plan(source, id).await?;
+        let ready = self.apply(&mut planned).await?;
+        Ok((ready, planned.base))
     }
 }

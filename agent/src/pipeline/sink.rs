@@ -126,6 +126,7 @@ fn all_failed(tickets: Vec<(TopicPartition, Ticket)>, node: NodeId, error: &Erro
         ticket,
         answer: AppendAnswer::Failed(Trouble::soon(text.clone())),
         metadata_stale: true,
+        refused: None,
     };
     tickets.into_iter().map(failed).collect()
 }
@@ -139,14 +140,16 @@ fn outcomes(
     let mut by_partition: HashMap<TopicPartition, ProduceResult> =
         results.into_iter().map(|result| (result.tp.clone(), result)).collect();
     let outcome = |(partition, ticket)| {
-        let (answer, metadata_stale) = match by_partition.remove(&partition) {
+        let result = by_partition.remove(&partition);
+        let refused = result.as_ref().and_then(|result| result.error);
+        let (answer, metadata_stale) = match result {
             Some(result) => answer_of(&result, &partition.topic, dest),
             None => {
                 let trouble = Trouble::soon("the destination did not answer for this partition");
                 (AppendAnswer::Failed(trouble), false)
             }
         };
-        AppendOutcome { partition, ticket, answer, metadata_stale }
+        AppendOutcome { partition, ticket, answer, metadata_stale, refused }
     };
     tickets.into_iter().map(outcome).collect()
 }

@@ -55,6 +55,8 @@ pub(super) struct Slot {
     pub(super) dest_start: Option<DestOffset>,
     /// The source's log start that is not followed because retention does not explain it (M20).
     pub(super) held_back: Option<SourceOffset>,
+    /// Why what should be deleted here is not.
+    pub(super) delete_refused: Option<String>,
     /// What stands at the start of this log was looked at, and deleted or kept for a reason.
     start_settled: bool,
     /// Fillers stand below this offset until they are deleted (M14).
@@ -88,6 +90,7 @@ impl Slot {
             displaced: None,
             dest_start: None,
             held_back: None,
+            delete_refused: None,
             start_settled: false,
             fillers_below: None,
             aligning: None,
@@ -141,6 +144,11 @@ impl Slot {
         self.exposure.held(now, receipt.next);
     }
 
+    /// The source's cleaner works from now on, with this `delete.retention.ms`, or no longer (M19).
+    pub(super) fn compacted_with(&mut self, delete_retention_ms: Option<i64>) {
+        self.tombstones.delete_retention_ms = delete_retention_ms;
+    }
+
     /// Notes how far the source's log start was followed.
     pub(super) fn followed(&mut self, dest_start: DestOffset, held_back: Option<SourceOffset>) {
         self.start_settled |= held_back.is_some() || self.dest_start < Some(dest_start);
@@ -190,6 +198,7 @@ impl Slot {
             durable: self.machine.durable(),
             exposure: self.exposure.measure(now),
             held_back: self.held_back,
+            delete_refused: self.delete_refused.clone(),
             aligning: self.aligning_now(),
             lost: self.lost.clone(),
             hanging: self.hanging,

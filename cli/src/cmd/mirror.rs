@@ -1,6 +1,7 @@
 //! `lockstep mirror`: one process, no coordinator; the on-ramp, and the replacement of a MirrorMaker 2 flow.
 //! Runs until told to stop, or until caught up. Ctrl-C drains what is in flight; a second one leaves at once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use lockstep_agent::pipeline::engine::Ended;
 use lockstep_agent::pipeline::report::LinkReport;
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::retention::Propagation;
+use lockstep_core::plan::owners::TopicSettingsPolicy;
 use lockstep_core::spec::pace::Pace;
 use lockstep_core::spec::rename::Rename;
 use lockstep_kafka::{Settings, Tcp};
@@ -50,6 +52,10 @@ pub(crate) struct Args {
     /// Above it the partition stops before the hole and says what filling it would cost [default: 1GiB and 10m]
     #[arg(long, value_name = "SIZE|TIME", value_parser = alignment_budget)]
     alignment_budget: Option<AlignmentBudget>,
+    /// A setting of every topic on the destination, as in min.insync.replicas=2; may be given several times. Without it the
+    /// topics follow the source's, but for what a mirror needs and what is the destination's own (docs/OPERATIONS.md)
+    #[arg(long = "topic-setting", value_name = "NAME=VALUE", value_parser = topic_setting)]
+    topic_settings: Vec<(String, String)>,
     /// Leave when everything has been copied, with exit code 5 if some partition had to stop or records were lost
     #[arg(long)]
     until_caught_up: bool,
@@ -96,6 +102,18 @@ fn alignment_budget(text: &str) -> Result<AlignmentBudget, String> {
     Ok(AlignmentBudget { bytes: size as u64, milliseconds: u64::MAX })
 }
 
+fn topic_setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) =
+        text.split_once('=').ok_or("write NAME=VALUE, as in --topic-setting min.insync.replicas=2")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// All faults of the given settings in one text.
+fn settings_policy(given: &[(String, String)]) -> Result<TopicSettingsPolicy, String> {
+    TopicSettingsPolicy::new(given.iter().cloned().collect(), BTreeMap::new())
+        .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))
+}
+
 /// A link's name becomes a part of a transactional id.
 fn link_name(text: &str) -> Result<String, String> {
     let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -110,6 +128,10 @@ pub(crate) async fn run(args: Args) -> Exit {
         Ok(both) => both,
         Err(error) => return fail(error),
     };
+    let topic_settings = match settings_policy(&args.topic_settings) {
+        Ok(policy) => policy,
+        Err(faults) => return fail(faults),
+    };
     let Checked { source, dest, selection } = checked;
     let ends = (source.clone(), dest.clone());
     let settings = LinkSettings {
@@ -121,6 +143,7 @@ pub(crate) async fn run(args: Args) -> Exit {
         alignment: args.alignment_budget.unwrap_or_default(),
         rename: Rename::Keep,
         pace: Pace::default(),
+        topic_settings,
         groups: None,
         budget: Budget::new(args.memory),
     };

@@ -1,7 +1,7 @@
 //! What `lockstep mirror` says: the plan, progress (a live line on a terminal, plain lines otherwise), partitions
 //! that stopped as soon as they do, and a summary. With `-o json` one object per line, each with a `kind`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,13 +12,17 @@ use lockstep_agent::pipeline::report::{LinkReport, PartitionReport};
 use lockstep_core::dr::exposure::Measured;
 use lockstep_core::mirror::WallMillis;
 use lockstep_core::mirror::partition::Phase;
-use lockstep_core::plan::topics::TopicPlan;
 use serde_json::{Value, json};
 
+use super::drift::drift_json;
+use super::plan::{planned_json, planned_line};
 use super::{Output, live_line, units};
 
 /// Rates are taken over this long.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
+
+/// How the words begin of a partition that waits for another owner of the link.
+const ANOTHER_MIRROR: &str = "another mirror of this link is copying";
 
 /// A partition that is not open for so long is worth a word.
 const SAID_AFTER: Duration = Duration::from_secs(5);
@@ -163,19 +167,6 @@ impl Show {
             );
         }
         for partition in &report.partitions {
-            if let (Phase::Opening, Some(trouble)) = (&partition.phase, &partition.trouble)
-                && trouble.starts_with("another mirror")
-            {
-                let key = format!("wait {}", partition.tp);
-                let json = json!({ "kind": "waiting", "topic": &*partition.tp.topic,
-                    "partition": partition.tp.partition, "reason": trouble });
-                // The offset in the text moves; that somebody waits is said once.
-                if !self.said.contains_key(&key) {
-                    self.once(key, format!("{}: {trouble}", partition.tp), &json);
-                }
-            }
-        }
-        for partition in &report.partitions {
             if let Some(start) = partition.held_back {
                 let text = format!(
                     "{}: the source deleted records before offset {start} and its retention is no reason: kept here (--propagate all follows)",
@@ -190,6 +181,7 @@ impl Show {
             self.say_offsets(partition);
         }
         self.say_waits(report);
+        self.say_drift(report);
         if let Some(missing) = &report.missing_right {
             let json = json!({ "kind": "missing_right", "reason": missing });
             self.once("right".to_owned(), missing.clone(), &json);
@@ -210,27 +202,43 @@ impl Show {
         }
     }
 
-    /// Why partitions are not open, once that has lasted for some seconds: one line for each reason.
+    /// Why partitions are not open, once that has lasted for some seconds: one line for each reason. Behind another
+    /// mirror nobody waits by chance: that is said at once.
     fn say_waits(&mut self, report: &LinkReport) {
         let mut reasons: BTreeMap<&str, (usize, &PartitionReport)> = BTreeMap::new();
         for partition in &report.partitions {
             if let (Phase::Opening, Some(trouble)) = (&partition.phase, &partition.trouble) {
-                reasons.entry(trouble).or_insert((0, partition)).0 += 1;
+                reasons.entry(kind_of_wait(trouble)).or_insert((0, partition)).0 += 1;
             }
         }
         self.waits.retain(|reason, _| reasons.contains_key(reason.as_str()));
-        for (reason, (count, first)) in reasons {
-            let since = *self.waits.entry(reason.to_owned()).or_insert_with(Instant::now);
-            if since.elapsed() < SAID_AFTER {
+        for (wait, (count, first)) in reasons {
+            let since = *self.waits.entry(wait.to_owned()).or_insert_with(Instant::now);
+            if since.elapsed() < SAID_AFTER && wait != ANOTHER_MIRROR {
                 continue;
             }
+            let reason = first.trouble.as_deref().unwrap_or(wait);
             let others = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
             let json = json!({ "kind": "waiting", "topic": &*first.tp.topic, "partition": first.tp.partition,
                 "partitions": count, "reason": reason });
-            let key = format!("waits {reason}");
+            let key = format!("waits {wait}");
             if !self.said.contains_key(&key) {
                 self.once(key, format!("{}{others}: not open yet: {reason}", first.tp), &json);
             }
+        }
+    }
+
+    /// Settings of standby topics that are not as their owners have them; what was put back, each time.
+    fn say_drift(&mut self, report: &LinkReport) {
+        let here: BTreeSet<String> =
+            report.drift.iter().map(|d| format!("drift {} {}", d.topic, d.field)).collect();
+        // What ended and comes again is news.
+        self.said.retain(|key, _| !key.starts_with("drift ") || here.contains(key));
+        for drift in &*report.drift {
+            let mut json = drift_json(drift);
+            json["kind"] = json!("drift");
+            let key = format!("drift {} {}", drift.topic, drift.field);
+            self.once(key, format!("{}: {drift}", drift.topic), &json);
         }
     }
 
@@ -247,6 +255,16 @@ impl Show {
             let json = json!({ "kind": "lost", "topic": topic, "partition": tp.partition,
                 "from_offset": span.from.0, "to_offset": span.next.0 });
             self.once(format!("lost {tp} {}", span.from), text, &json);
+        }
+        let key = format!("refused {tp}");
+        match &partition.delete_refused {
+            Some(why) => {
+                let json = json!({ "kind": "not_deleted", "topic": topic, "partition": tp.partition, "reason": why });
+                self.once(key, format!("{tp}: {why}"), &json);
+            }
+            None => {
+                self.said.remove(&key);
+            }
         }
         if let Some(cost) = partition.aligning {
             let json = json!({ "kind": "aligning", "topic": topic, "partition": tp.partition,
@@ -308,6 +326,11 @@ impl Show {
     }
 }
 
+/// The offset in these words moves; that somebody waits is one thing.
+fn kind_of_wait(trouble: &str) -> &str {
+    if trouble.starts_with(ANOTHER_MIRROR) { ANOTHER_MIRROR } else { trouble }
+}
+
 fn held_back(open: &OpenTransaction) -> String {
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_millis());
     let silent = open.silent_for(WallMillis(i64::try_from(wall).unwrap_or(i64::MAX)));
@@ -337,6 +360,10 @@ fn progress_line(report: &LinkReport, rate: &Rate) -> String {
         line.push_str(&format!("  {hanging} held back by open transactions"));
     }
     let stopped = report.stopped().count();
+    let drift = report.open_drift().count();
+    if drift > 0 {
+        line.push_str(&format!("  {drift} settings drift"));
+    }
     if stopped > 0 {
         line.push_str(&format!("  {stopped} STOPPED"));
     }
@@ -381,6 +408,7 @@ fn progress_json(report: &LinkReport, rate: &Rate) -> Value {
         "memory_bytes": report.memory_bytes,
         "memory_max_bytes": report.memory_bytes_max,
         "exposure": exposure,
+        "drift": report.open_drift().count(),
         "partitions": {
             "total": report.partitions.len(),
             "opening": in_phase(|p| *p == Phase::Opening),
@@ -402,40 +430,5 @@ fn stopped_json(partition: &PartitionReport) -> Value {
         "remedy": verdict.remedy(),
         "replicated_offset": partition.durable.map(|offset| offset.0),
         "source_end_offset": partition.source_end.map(|offset| offset.0),
-    })
-}
-
-fn planned_line(planned: &Planned) -> Option<String> {
-    let name = &planned.source.name;
-    match &planned.plan {
-        TopicPlan::Ready | TopicPlan::Refuse(_) => None,
-        TopicPlan::Create { partitions, .. } => Some(format!("  + topic  {name}  {partitions} partitions")),
-        TopicPlan::Adopt { grow_to, settings } => {
-            let mut line = format!("  ~ topic  {name}");
-            if let Some(total) = grow_to {
-                line.push_str(&format!("  partitions up to {total}"));
-            }
-            if !settings.is_empty() {
-                let list: Vec<_> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
-                line.push_str(&format!("  standby settings: {}", list.join(" ")));
-            }
-            Some(line)
-        }
-    }
-}
-
-fn planned_json(planned: &Planned) -> Value {
-    let (change, settings) = match &planned.plan {
-        TopicPlan::Ready => ("none", None),
-        TopicPlan::Create { settings, .. } => ("create", Some(settings)),
-        TopicPlan::Adopt { settings, .. } => ("adopt", Some(settings)),
-        TopicPlan::Refuse(_) => ("refuse", None),
-    };
-    let settings: BTreeMap<_, _> = settings.into_iter().flatten().cloned().collect();
-    json!({
-        "topic": planned.source.name,
-        "partitions": planned.source.partitions,
-        "change": change,
-        "settings": settings,
     })
 }

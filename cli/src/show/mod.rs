@@ -1,6 +1,8 @@
 //! One file per noun: figures in, words out. Numbers carry units and the age of what they rest on.
 
+pub(crate) mod drift;
 pub(crate) mod mirror;
+pub(crate) mod plan;
 pub(crate) mod units;
 pub(crate) mod verify;
 
