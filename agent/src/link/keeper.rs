@@ -42,8 +42,18 @@ pub type KeptSettings = BTreeMap<Arc<str>, Own>;
 /// What the keeper is told.
 #[derive(Debug)]
 pub enum News {
-    Ready { topic: Arc<str>, source_id: TopicId, base: Base },
+    Ready { topic: Arc<str>, watched: Known },
     Retired(Arc<str>),
+}
+
+/// A topic that stands ready.
+#[derive(Debug)]
+pub struct Known {
+    /// What the destination calls it.
+    pub dest_topic: Arc<str>,
+    pub source_id: TopicId,
+    /// What stands there as it should.
+    pub base: Base,
 }
 
 /// What a round is asked about.
@@ -64,6 +74,7 @@ struct Refused {
 /// One standby topic.
 #[derive(Debug)]
 struct Watched {
+    dest_topic: Arc<str>,
     source_id: TopicId,
     base: Base,
     last: Option<Look>,
@@ -85,6 +96,9 @@ struct Names {
 
 /// Changes of one topic on the destination.
 type Wanted = (Arc<str>, Vec<Change>);
+
+/// The same once they were asked for, and why not.
+type Altered = (Arc<str>, Vec<Change>, Option<(ErrorCode, String)>);
 
 /// See the module's description.
 #[derive(Debug)]
@@ -134,9 +148,11 @@ impl Keeper {
         (keeper, shown)
     }
 
-    /// From now on this topic's settings are kept. `base`: what stands there as it should.
-    pub fn watch(&mut self, topic: Arc<str>, source_id: TopicId, base: Base) {
+    /// From now on this topic's settings are kept. `topic`: as the source calls it.
+    pub fn watch(&mut self, topic: Arc<str>, known: Known) {
+        let Known { dest_topic, source_id, base } = known;
         let watched = Watched {
+            dest_topic,
             source_id,
             base,
             last: None,
@@ -179,7 +195,7 @@ impl Keeper {
             let until = Instant::now() + pause.max(started.elapsed() * ROUND_SHARE).min(ROUND_INTERVAL_MAX);
             while let Ok(Some(told)) = tokio::time::timeout_at(until, news.recv()).await {
                 match told {
-                    News::Ready { topic, source_id, base } => self.watch(topic, source_id, base),
+                    News::Ready { topic, watched } => self.watch(topic, watched),
                     News::Retired(topic) => drop(self.topics.remove(&topic)),
                 }
             }
@@ -203,11 +219,14 @@ impl Keeper {
             self.topics.iter().filter(|(t, w)| is_there(t, w)).map(|(t, _)| Arc::clone(t)).collect();
         let Some(first) = there.first() else { return Ok(Round::Quiet) };
         if self.names.is_none() {
+            let first = (&**first, &*self.dest_topic(first));
             self.names = Names::learn(&self.source, &self.dest, first, &self.policy).await?;
         }
         let Some(names) = &self.names else { return Ok(Round::News) };
         let asked: Vec<&str> = there.iter().map(|topic| &**topic).collect();
         let sources = describe_many(&self.source, &asked, Some(&names.ask_source)).await?;
+        let there_names: Vec<Arc<str>> = there.iter().map(|topic| self.dest_topic(topic)).collect();
+        let asked: Vec<&str> = there_names.iter().map(|topic| &**topic).collect();
         let standbys = describe_many(&self.dest, &asked, Some(&names.ask_dest)).await?;
         let mut ended = Round::Quiet;
         let mut wanted: Vec<Wanted> = Vec::new();
@@ -246,6 +265,11 @@ impl Keeper {
         Ok(ended)
     }
 
+    fn dest_topic(&self, topic: &Arc<str>) -> Arc<str> {
+        let watched = self.topics.get(topic);
+        watched.map_or_else(|| Arc::clone(topic), |watched| Arc::clone(&watched.dest_topic))
+    }
+
     /// After a promotion the topics are no longer a standby's, and their settings not ours (M26).
     async fn is_owner(&self) -> Result<bool, Error> {
         let registered = describe_transactions(&self.dest, &self.transactional_id).await?;
@@ -256,7 +280,7 @@ impl Keeper {
     /// All changes of a topic at once; where they are refused together, one by one.
     async fn write(&mut self, wanted: Vec<Wanted>) -> Result<(), Error> {
         let mut singly: Vec<Wanted> = Vec::new();
-        for (topic, changes, refused) in alter(&self.dest, wanted).await? {
+        for (topic, changes, refused) in self.alter(wanted).await? {
             match refused {
                 Some((code, _)) if changes.len() > 1 && !code.is_missing_permission() => {
                     singly.push((topic, changes));
@@ -267,12 +291,29 @@ impl Keeper {
         while !singly.is_empty() {
             let next =
                 singly.iter_mut().filter_map(|(t, changes)| Some((Arc::clone(t), vec![changes.pop()?])));
-            for (topic, changes, refused) in alter(&self.dest, next.collect()).await? {
+            let next = next.collect();
+            for (topic, changes, refused) in self.alter(next).await? {
                 self.written(&topic, changes, refused);
             }
             singly.retain(|(_, changes)| !changes.is_empty());
         }
         Ok(())
+    }
+
+    /// What became of each topic's changes.
+    async fn alter(&self, wanted: Vec<Wanted>) -> Result<Vec<Altered>, Error> {
+        let there: Vec<Arc<str>> = wanted.iter().map(|(topic, _)| self.dest_topic(topic)).collect();
+        let request: Vec<_> = there
+            .iter()
+            .zip(&wanted)
+            .map(|(topic, (_, changes))| {
+                let changes = changes.iter().map(|change| (change.field.as_str(), change.value.as_deref()));
+                (&**topic, changes.collect())
+            })
+            .collect();
+        let answers = alter_topic_configs(&self.dest, &request).await?;
+        let altered = wanted.into_iter().zip(answers);
+        Ok(altered.map(|((topic, changes), (_, done))| (topic, changes, done.err())).collect())
     }
 
     fn written(&mut self, topic: &Arc<str>, changes: Vec<Change>, refused: Option<(ErrorCode, String)>) {
@@ -310,42 +351,22 @@ impl Keeper {
     }
 }
 
-/// What became of each topic's changes.
-async fn alter(
-    dest: &Cluster,
-    wanted: Vec<Wanted>,
-) -> Result<Vec<(Arc<str>, Vec<Change>, Option<(ErrorCode, String)>)>, Error> {
-    let request: Vec<_> = wanted
-        .iter()
-        .map(|(topic, changes)| {
-            let changes = changes.iter().map(|change| (change.field.as_str(), change.value.as_deref()));
-            (&**topic, changes.collect())
-        })
-        .collect();
-    let answers = alter_topic_configs(dest, &request).await?;
-    Ok(wanted
-        .into_iter()
-        .zip(answers)
-        .map(|((topic, changes), (_, done))| (topic, changes, done.err()))
-        .collect())
-}
-
 impl Names {
     /// All settings of one topic on both sides: the names are the same for every topic of a cluster. `None`: one side does
     /// not tell about this topic.
     async fn learn(
         source: &Cluster,
         dest: &Cluster,
-        topic: &str,
+        (source_topic, dest_topic): (&str, &str),
         policy: &TopicSettingsPolicy,
     ) -> Result<Option<Self>, Error> {
-        let all = async |cluster: &Cluster| {
+        let all = async |cluster: &Cluster, topic: &str| {
             let described = describe_topic_configs(cluster, &[topic], None).await?;
             Ok::<_, Error>(described.into_iter().find_map(|(_, entries)| Some(names(&entries.ok()?))))
         };
-        let Some(known) = all(dest).await? else { return Ok(None) };
+        let Some(known) = all(dest, dest_topic).await? else { return Ok(None) };
         // A source that tells nothing is asked for what the destination knows.
-        let at_source = all(source).await?.unwrap_or_else(|| known.clone());
+        let at_source = all(source, source_topic).await?.unwrap_or_else(|| known.clone());
         let matters = |name: &&String| policy.owner(name) != Owner::Local || !policy.knows(name);
         Ok(Some(Self {
             needed: standby_settings(|name| known.contains(name)),

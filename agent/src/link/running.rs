@@ -82,7 +82,7 @@ impl Prepared {
             let topic = topics.apply(&mut planned).await?;
             let followed = Followed { partitions: planned.source.partitions, source_id: planned.source_id };
             ready.insert(Arc::clone(&topic.topic), followed);
-            keeper.watch(Arc::clone(&topic.topic), planned.source_id, planned.base);
+            keeper.watch(Arc::clone(&topic.topic), planned.known());
             // A closed channel means the engine has died; its end says why.
             let _ = events_in.send(Event::TopicReady(topic)).await;
         }

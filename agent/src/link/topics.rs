@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 use super::described::read_source;
 use super::fault::TopicError;
-use super::keeper::News;
+use super::keeper::{Known, News};
 use super::standing::{for_new_topics, read_topic};
 use crate::pipeline::event::{Event, ReadyTopic};
 
@@ -48,6 +48,14 @@ pub struct Planned {
     pub compaction: Compaction,
     /// What stands there as it should, or will once the plan is carried out.
     pub base: Base,
+}
+
+impl Planned {
+    /// What the keeper of its settings has to know.
+    pub(super) fn known(self) -> Known {
+        let dest_topic = Arc::from(self.source.name);
+        Known { dest_topic, source_id: self.source_id, base: self.base }
+    }
 }
 
 /// A topic that stands ready, as it was when it was looked at last.
@@ -294,11 +302,10 @@ impl Topics {
                     continue;
                 }
                 let event = match self.prepare(source, id).await {
-                    Ok((topic, base)) => {
+                    Ok((topic, watched)) => {
                         ready.insert(Arc::clone(&name), Followed { partitions, source_id: id });
                         blocked.remove(&name);
-                        let news = News::Ready { topic: Arc::clone(&name), source_id: id, base };
-                        let _ = keeper.send(news).await;
+                        let _ = keeper.send(News::Ready { topic: Arc::clone(&name), watched }).await;
                         Event::TopicReady(topic)
                     }
                     Err(error) => {
@@ -329,10 +336,10 @@ impl Topics {
         Ok(())
     }
 
-    async fn prepare(&self, source: SourceTopic, id: TopicId) -> Result<(ReadyTopic, Base), TopicError> {
+    async fn prepare(&self, source: SourceTopic, id: TopicId) -> Result<(ReadyTopic, Known), TopicError> {
         self.dest.refresh().await?;
         let mut planned = self.plan(source, id).await?;
         let ready = self.apply(&mut planned).await?;
-        Ok((ready, planned.base))
+        Ok((ready, planned.known()))
     }
 }

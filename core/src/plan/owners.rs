@@ -71,7 +71,7 @@ pub const FIELDS: &[Field] = &[
         Owner::Standby,
         "the mirror takes whatever the source took; fences use it (M25)",
     ),
-    field("message.downconversion.enable", Owner::Local, "the broker's work for old clients"),
+    field("message.downconversion.enable", Owner::Local, "the broker's work for old clients; gone since 4.0"),
     field("message.format.version", Owner::Local, "goes with the brokers' version; gone since 4.0"),
     field("message.timestamp.after.max.ms", Owner::Standby, "no record is refused for its time"),
     field("message.timestamp.before.max.ms", Owner::Standby, "no record is refused for its time"),
