@@ -25,7 +25,7 @@ fn own(bootstrap: &str, topic: &str) -> BTreeMap<String, String> {
 
 fn unset(bootstrap: &str, topic: &str, name: &str) {
     run(async {
-        incremental_alter_configs(&cluster(bootstrap).await, topic, &[(name, None)]).await.unwrap()
+        incremental_alter_configs(&cluster(bootstrap).await, topic, &[(name, None)]).await.unwrap();
     });
 }
 
