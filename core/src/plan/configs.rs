@@ -19,6 +19,9 @@ pub type Base = BTreeMap<String, Option<String>>;
 
 const CLEANUP_POLICY: &str = "cleanup.policy";
 const UNCOMPACTED_POLICY: &str = "delete";
+/// A segment that begins with a marker carries the broker's time and is not rolled by older records behind it: were these
+/// set while a compacted topic is copied from its start, its cleaner would wait for `segment.bytes` (M21).
+const WITH_COMPACTION: [&str; 2] = ["segment.jitter.ms", "segment.ms"];
 const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 /// What the two steps of a topic fence write there (M25).
 const FENCED_MESSAGE_BYTES: [&str; 2] = ["78", "0"];
@@ -190,6 +193,11 @@ fn followed(
     let found = views.standby.get(name);
     if found == wanted {
         out.base.insert(name.to_owned(), wanted.cloned());
+        return;
+    }
+    let waits = views.source.is_some_and(|source| source.compaction != SourceCompaction::Off)
+        && views.standby.get(CLEANUP_POLICY).is_none_or(|policy| policy != COMPACTED_POLICY);
+    if waits && WITH_COMPACTION.contains(&name) {
         return;
     }
     if !rules.known.contains(name) {
@@ -387,6 +395,17 @@ mod tests {
             change("cleanup.policy", Some("delete")),
             "DeleteRecords is refused there"
         );
+    }
+
+    /// Story: with `segment.ms` from the start a mirror of markers and old records was never cleaned.
+    #[test]
+    fn m21_segments_are_rolled_by_time_once_the_mirror_is_compacted() {
+        let own = [("segment.ms", "5000"), ("segment.bytes", "1048576")];
+        let mut stage = Stage::new(&own, &[], &[]);
+        stage.source.compaction = SourceCompaction::On { delete_retention_ms: 1 };
+        assert_eq!(stage.changes(), change("segment.bytes", Some("1048576")));
+        stage.standby = self::own(&[("cleanup.policy", COMPACTED_POLICY), ("segment.bytes", "1048576")]);
+        assert_eq!(stage.changes(), change("segment.ms", Some("5000")));
     }
 
     #[test]
