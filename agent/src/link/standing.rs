@@ -79,7 +79,12 @@ pub(super) async fn for_new_topics(
     Ok((standby_settings(knows), topics))
 }
 
-async fn last_writers(dest: &Cluster, name: &str, partitions: usize) -> Result<Vec<LastWriter>, TopicError> {
+/// Who wrote the last data of each partition that holds any.
+pub(super) async fn last_writers(
+    dest: &Cluster,
+    name: &str,
+    partitions: usize,
+) -> Result<Vec<LastWriter>, TopicError> {
     let moving = |why: String| TopicError::Moving { topic: name.to_owned(), why };
     let mut writers = Vec::new();
     for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {

@@ -1,8 +1,11 @@
 //! What the tasks tell the engine. Every event is an answer to something the engine asked for, or a change in
 //! what a cluster looks like.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use lockstep_core::dr::denied::Denied;
+use lockstep_core::dr::runway::SourceRetention;
 use lockstep_core::ids::{NodeId, TopicId, TopicPartition};
 use lockstep_core::mirror::Trouble;
 use lockstep_core::mirror::copying::AppendAnswer;
@@ -13,10 +16,12 @@ use lockstep_core::plan::configs::Drift;
 use lockstep_core::plan::topics::Compaction;
 use lockstep_kafka::fetch::FetchedPartition;
 use lockstep_kafka::{ErrorCode, Metadata};
+use tokio::sync::oneshot;
 
 use super::budget::Permit;
 use super::engine::Altered;
 use super::open_transactions::OpenTransaction;
+use super::position::Position;
 use super::probe::ProbeAnswer;
 use super::retention::Followed;
 
@@ -61,6 +66,11 @@ pub enum Event {
     Drift(Arc<[Drift]>),
     /// Log starts that were followed, or held back (M20).
     Followed(Vec<Followed>),
+    /// Somebody wants to know how far these partitions are; unknown ones are left out.
+    PositionsWanted {
+        of: Vec<TopicPartition>,
+        answer: oneshot::Sender<HashMap<TopicPartition, Position>>,
+    },
     SourceMetadata(Arc<Metadata>),
     DestMetadata(Arc<Metadata>),
     /// These topics stand ready on the destination.
@@ -69,7 +79,11 @@ pub enum Event {
     TopicBlocked {
         topic: String,
         why: String,
+        /// What a cluster refuses, if that is the cause.
+        denied: Option<Denied>,
     },
+    /// Settings about deletion of source topics that wait (runway).
+    Retentions(Vec<(Arc<str>, SourceRetention)>),
 }
 
 #[derive(Debug)]
@@ -103,6 +117,8 @@ pub struct MarkerOutcome {
 #[derive(Clone, Debug)]
 pub struct ReadyTopic {
     pub topic: Arc<str>,
+    /// What the destination calls it.
+    pub dest_topic: Arc<str>,
     pub source_id: TopicId,
     pub partitions: i32,
     /// First partition that this very process has just created on the destination; `partitions` if none.

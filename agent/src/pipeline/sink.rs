@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use lockstep_core::dr::denied::Side;
 use lockstep_core::ids::{DestOffset, NodeId, TopicPartition};
 use lockstep_core::mirror::Trouble;
 use lockstep_core::mirror::copying::{Append, AppendAnswer};
@@ -17,7 +18,9 @@ use lockstep_kafka::produce::{PendingProduce, ProduceBatch, ProduceResult, submi
 use lockstep_kafka::{Api, Class, Cluster, Connection, Error, MissingPermission, Settings};
 use tokio::sync::mpsc;
 
+use super::denied::{by_code, by_error};
 use super::event::{AppendOutcome, Event};
+use super::names::Twin;
 use super::source::backoff;
 
 /// Requests on their way to one broker. It works through one at a time per connection; a few more keep it busy
@@ -30,7 +33,7 @@ const APPEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// The appends of one request: at most one per partition.
 #[derive(Debug)]
 pub struct ProduceJob {
-    pub appends: Vec<(TopicPartition, Append)>,
+    pub appends: Vec<(Twin, Append)>,
 }
 
 pub struct Sink {
@@ -83,11 +86,11 @@ impl Sink {
     ) -> Result<Answer, Vec<AppendOutcome>> {
         let mut tickets = Vec::with_capacity(job.appends.len());
         let mut batches = Vec::with_capacity(job.appends.len());
-        for (partition, append) in job.appends {
+        for (twin, append) in job.appends {
             let header = bytes::Bytes::copy_from_slice(append.batch.header());
             let payload = append.batch.payload().clone();
-            tickets.push((partition.clone(), append.ticket));
-            batches.push((partition, ProduceBatch { header, payload }));
+            batches.push((twin.dest.there().clone(), ProduceBatch { header, payload }));
+            tickets.push((twin, append.ticket));
         }
         match self.put_on_wire(batches, connection).await {
             Ok(pending) => {
@@ -95,13 +98,13 @@ impl Sink {
                 Ok(Box::pin(async move {
                     match pending.answer().await {
                         Ok(results) => outcomes(tickets, results, dest.settings()),
-                        Err(error) => all_failed(tickets, node, &error),
+                        Err(error) => all_failed(tickets, node, &error, dest.settings()),
                     }
                 }))
             }
             Err(error) => {
                 *connection = None;
-                Err(all_failed(tickets, self.node, &error))
+                Err(all_failed(tickets, self.node, &error, self.cluster.settings()))
             }
         }
     }
@@ -119,12 +122,21 @@ impl Sink {
     }
 }
 
-fn all_failed(tickets: Vec<(TopicPartition, Ticket)>, node: NodeId, error: &Error) -> Vec<AppendOutcome> {
-    let text = format!("destination broker {node}: {error}");
-    let failed = |(partition, ticket)| AppendOutcome {
-        partition,
+fn all_failed(
+    tickets: Vec<(Twin, Ticket)>,
+    node: NodeId,
+    error: &Error,
+    dest: &Settings,
+) -> Vec<AppendOutcome> {
+    let trouble = Trouble::soon(format!("destination broker {node}: {error}")).because(by_error(
+        Side::Dest,
+        dest,
+        error,
+    ));
+    let failed = |(twin, ticket): (Twin, Ticket)| AppendOutcome {
+        partition: twin.source,
         ticket,
-        answer: AppendAnswer::Failed(Trouble::soon(text.clone())),
+        answer: AppendAnswer::Failed(trouble.clone()),
         metadata_stale: true,
         refused: None,
     };
@@ -133,23 +145,23 @@ fn all_failed(tickets: Vec<(TopicPartition, Ticket)>, node: NodeId, error: &Erro
 
 /// Joins the answer to the question; an append the broker did not mention has failed.
 fn outcomes(
-    tickets: Vec<(TopicPartition, Ticket)>,
+    tickets: Vec<(Twin, Ticket)>,
     results: Vec<ProduceResult>,
     dest: &Settings,
 ) -> Vec<AppendOutcome> {
     let mut by_partition: HashMap<TopicPartition, ProduceResult> =
         results.into_iter().map(|result| (result.tp.clone(), result)).collect();
-    let outcome = |(partition, ticket)| {
-        let result = by_partition.remove(&partition);
+    let outcome = |(twin, ticket): (Twin, Ticket)| {
+        let result = by_partition.remove(twin.dest.there());
         let refused = result.as_ref().and_then(|result| result.error);
         let (answer, metadata_stale) = match result {
-            Some(result) => answer_of(&result, &partition.topic, dest),
+            Some(result) => answer_of(&result, twin.dest.topic(), dest),
             None => {
                 let trouble = Trouble::soon("the destination did not answer for this partition");
                 (AppendAnswer::Failed(trouble), false)
             }
         };
-        AppendOutcome { partition, ticket, answer, metadata_stale, refused }
+        AppendOutcome { partition: twin.source, ticket, answer, metadata_stale, refused }
     };
     tickets.into_iter().map(outcome).collect()
 }
@@ -165,5 +177,6 @@ fn answer_of(result: &ProduceResult, topic: &str, dest: &Settings) -> (AppendAns
         Class::Fatal => Trouble::slow(text),
         Class::Retry | Class::Rewind | Class::Fence => Trouble::soon(text),
     };
+    let trouble = trouble.because(by_code(Side::Dest, dest, Api::Produce, code, topic));
     (AppendAnswer::Failed(trouble), code.refreshes_metadata())
 }

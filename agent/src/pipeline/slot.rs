@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use lockstep_core::dr::exposure::Exposure;
+use lockstep_core::dr::estimate::WireSize;
+use lockstep_core::dr::runway::SourceRetention;
 use lockstep_core::ids::{DestOffset, SourceOffset, TopicPartition};
 use lockstep_core::mirror::align::Span;
 use lockstep_core::mirror::copying::{AppendReceipt, Content};
@@ -12,7 +13,10 @@ use lockstep_core::mirror::partition::{Partition, Phase};
 use lockstep_core::mirror::{Millis, WallMillis};
 
 use super::budget::Permit;
+use super::gauge::Gauge;
+use super::names::{DestPartition, Twin};
 use super::open_transactions::OpenTransaction;
+use super::position::{Going, Position};
 use super::report::PartitionReport;
 
 /// M19: the source's cleaner drops a tombstone `delete.retention.ms` after it first saw it. If the mirror holds the
@@ -37,8 +41,10 @@ impl Tombstones {
 /// One partition of a link.
 #[derive(Debug)]
 pub(super) struct Slot {
+    /// What the destination calls it.
+    pub(super) dest: DestPartition,
     pub(super) machine: Partition<Arc<Permit>>,
-    pub(super) exposure: Exposure,
+    pub(super) gauge: Gauge,
     /// The offset the fetch now under way asks for.
     pub(super) fetch_sent: Option<SourceOffset>,
     /// No fetch before this moment: the source refused the last one.
@@ -78,10 +84,15 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(machine: Partition<Arc<Permit>>, delete_retention_ms: Option<i64>) -> Self {
+    pub(super) fn new(
+        machine: Partition<Arc<Permit>>,
+        dest: DestPartition,
+        delete_retention_ms: Option<i64>,
+    ) -> Self {
         Self {
+            dest,
             machine,
-            exposure: Exposure::default(),
+            gauge: Gauge::default(),
             fetch_sent: None,
             fetch_not_before: Millis(0),
             fetch_trouble: None,
@@ -105,13 +116,18 @@ impl Slot {
         }
     }
 
+    /// Both names; `source`: this slot's key.
+    pub(super) fn twin(&self, source: &TopicPartition) -> Twin {
+        Twin { source: source.clone(), dest: self.dest.clone() }
+    }
+
     /// Found complete up to `end`. What came after the last receipt is ours too: its answer was lost.
     pub(super) fn opened(&mut self, end: DestOffset, now: Millis) {
         if let Some(counted) = self.counted_to {
             self.copied_records += (end.0 - counted.0).max(0).unsigned_abs();
         }
         self.counted_to = Some(end);
-        self.exposure.held(now, end);
+        self.gauge.exposure.held(now, end);
     }
 
     /// Notes what an opening found.
@@ -119,6 +135,9 @@ impl Slot {
         self.dest_start = Some(facts.dest_start);
         // What this mirror or an earlier one wrote last says how long nobody has been reading.
         let written = facts.producer.filter(|_| facts.dest_end > facts.dest_start);
+        if let Some(producer) = written {
+            self.gauge.wrote_until(producer.last_timestamp_ms);
+        }
         self.tombstones.lag_ms = written.map(|p| now.0.saturating_sub(p.last_timestamp_ms));
     }
 
@@ -126,7 +145,10 @@ impl Slot {
     pub(super) fn received(&mut self, receipt: &AppendReceipt<Arc<Permit>>, now: Millis) {
         let offsets = (receipt.next.0 - receipt.from.0).max(0).unsigned_abs();
         let records = match receipt.content {
-            Content::Records(records) => records,
+            Content::Records(records) => {
+                self.gauge.copied(now, offsets, receipt.bytes as u64, receipt.max_timestamp_ms);
+                records
+            }
             Content::Markers(_) | Content::Fillers => 0,
         };
         if receipt.content == Content::Fillers {
@@ -141,7 +163,7 @@ impl Slot {
         }
         self.copied_bytes += receipt.bytes as u64;
         self.counted_to = Some(receipt.next);
-        self.exposure.held(now, receipt.next);
+        self.gauge.exposure.held(now, receipt.next);
     }
 
     /// The source's cleaner works from now on, with this `delete.retention.ms`, or no longer (M19).
@@ -186,17 +208,44 @@ impl Slot {
         }
     }
 
-    pub(super) fn report(&self, tp: &TopicPartition, now: Millis) -> PartitionReport {
+    pub(super) fn position(&self) -> Position {
+        let stopped = matches!(self.machine.phase(), Phase::Stopped(_));
+        let fetched_end = self.machine.source_ends().map(|e| e.high_watermark);
+        Position {
+            held: self.machine.durable(),
+            start: self.dest_start,
+            source_end: self.gauge.exposure.last_source_end().max(fetched_end),
+            going: if stopped { Going::Stopped } else { Going::On },
+        }
+    }
+
+    /// `others`: what an offset takes elsewhere on the link; `retention`: of the source's topic, as far as it is known.
+    pub(super) fn report(
+        &self,
+        tp: &TopicPartition,
+        others: WireSize,
+        retention: Option<SourceRetention>,
+        now: Millis,
+    ) -> PartitionReport {
+        let figures = self.gauge.figures(self.machine.source_ends(), others, now);
         let ends = self.machine.source_ends();
         let fetched_end = ends.map(|e| e.high_watermark);
         let trouble = self.machine.trouble().map(|t| t.text.clone()).or_else(|| self.fetch_trouble.clone());
         PartitionReport {
             tp: tp.clone(),
+            dest_topic: Arc::clone(self.dest.topic()),
             phase: self.phase(),
-            source_end: self.exposure.last_source_end().max(fetched_end),
+            source_end: self.gauge.exposure.last_source_end().max(fetched_end),
             source_last_stable: ends.map(|e| e.last_stable),
             durable: self.machine.durable(),
-            exposure: self.exposure.measure(now),
+            exposure: self.gauge.exposure.measure(now),
+            figures,
+            denied: self.gauge.refusals.iter().cloned().collect(),
+            waiting: self.gauge.waiting(&figures, self.machine.durable(), others),
+            retention,
+            behind_since: self.gauge.exposure.behind_since(),
+            held_as_of: self.gauge.exposure.held_as_of(),
+            copied_at: self.gauge.copied_at,
             held_back: self.held_back,
             delete_refused: self.delete_refused.clone(),
             aligning: self.aligning_now(),

@@ -7,22 +7,20 @@ use std::time::{Duration, Instant, SystemTime};
 
 use indicatif::ProgressBar;
 use lockstep_agent::link::topics::Planned;
+use lockstep_agent::pipeline::groups::report::GroupsReport;
 use lockstep_agent::pipeline::open_transactions::OpenTransaction;
 use lockstep_agent::pipeline::report::{LinkReport, PartitionReport};
-use lockstep_core::dr::exposure::Measured;
 use lockstep_core::mirror::WallMillis;
 use lockstep_core::mirror::partition::Phase;
 use serde_json::{Value, json};
 
 use super::drift::drift_json;
 use super::plan::{planned_json, planned_line};
-use super::{Output, live_line, units};
+use super::waits::{ANOTHER_MIRROR, kind_of_wait};
+use super::{Output, groups, live_line, posture, units};
 
 /// Rates are taken over this long.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
-
-/// How the words begin of a partition that waits for another owner of the link.
-const ANOTHER_MIRROR: &str = "another mirror of this link is copying";
 
 /// A partition that is not open for so long is worth a word.
 const SAID_AFTER: Duration = Duration::from_secs(5);
@@ -30,6 +28,8 @@ const SAID_AFTER: Duration = Duration::from_secs(5);
 /// The voice of one run.
 pub(crate) struct Show {
     output: Output,
+    /// The link's name.
+    link: String,
     interval: Duration,
     started: Instant,
     last_line: Instant,
@@ -52,6 +52,7 @@ impl Show {
         let live = output == Output::Table && std::io::stderr().is_terminal();
         Self {
             output,
+            link: String::new(),
             interval,
             started: Instant::now(),
             last_line: Instant::now(),
@@ -64,6 +65,7 @@ impl Show {
 
     /// What will be done on the destination.
     pub(crate) fn plan(&mut self, link: &str, plan: &[Planned]) {
+        link.clone_into(&mut self.link);
         if self.output == Output::Json {
             let topics: Vec<_> = plan.iter().map(planned_json).collect();
             self.json(&json!({ "kind": "plan", "link": link, "topics": topics }));
@@ -96,7 +98,11 @@ impl Show {
         } else if now - self.last_line >= self.interval {
             self.last_line = now;
             match self.output {
-                Output::Json => self.json(&progress_json(report, &rate)),
+                Output::Json => {
+                    let mut progress = progress_json(report, &rate);
+                    posture::add(&mut progress, &posture::judge(&self.link, report));
+                    self.json(&progress);
+                }
                 Output::Table => {
                     let time = humantime::format_rfc3339_seconds(SystemTime::now());
                     self.say(&format!("{time}  {}", progress_line(report, &rate)));
@@ -147,6 +153,10 @@ impl Show {
         if report.lost_records() > 0 {
             line.push_str(&format!(", {} LOST at the source", units::count(report.lost_records())));
         }
+        let groups = groups::summary(&report.groups);
+        if !groups.is_empty() {
+            line.push_str(&format!(", {groups}"));
+        }
         self.say(&line);
     }
 
@@ -155,7 +165,7 @@ impl Show {
         for partition in report.stopped() {
             let Phase::Stopped(verdict) = &partition.phase else { continue };
             let json = json!({ "kind": "stopped", "partition": stopped_json(partition) });
-            let text = format!("{}: {verdict}\n  remedy  {}", partition.tp, verdict.remedy());
+            let text = format!("{}: {verdict}\n  remedy  {}", partition.twin(), verdict.remedy());
             self.once(partition.tp.to_string(), text, &json);
         }
         for (topic, why) in &report.blocked_topics {
@@ -170,9 +180,9 @@ impl Show {
             if let Some(start) = partition.held_back {
                 let text = format!(
                     "{}: the source deleted records before offset {start} and its retention is no reason: kept here (--propagate all follows)",
-                    partition.tp
+                    partition.twin()
                 );
-                let json = json!({ "kind": "kept", "topic": &*partition.tp.topic,
+                let json = json!({ "kind": "kept", "topic": &*partition.tp.topic, "dest_topic": &*partition.dest_topic,
                     "partition": partition.tp.partition, "source_start_offset": start.0 });
                 self.once(format!("kept {}", partition.tp), text, &json);
             }
@@ -182,6 +192,7 @@ impl Show {
         }
         self.say_waits(report);
         self.say_drift(report);
+        self.say_groups(&report.groups);
         if let Some(missing) = &report.missing_right {
             let json = json!({ "kind": "missing_right", "reason": missing });
             self.once("right".to_owned(), missing.clone(), &json);
@@ -191,6 +202,7 @@ impl Show {
             self.once("granted".to_owned(), text, &json);
             self.said.remove("granted");
         }
+        self.say_refusals(posture::refusals(report));
         let silent = report.silent.join("; ");
         if !silent.is_empty() {
             let json = json!({ "kind": "silent", "reason": silent });
@@ -199,6 +211,17 @@ impl Show {
             let json = json!({ "kind": "answering" });
             self.once("answering".to_owned(), "both clusters answer again".to_owned(), &json);
             self.said.remove("answering");
+        }
+    }
+
+    fn say_refusals(&mut self, refused: String) {
+        if !refused.is_empty() {
+            let json = json!({ "kind": "refused", "reason": refused });
+            self.once("refused".to_owned(), refused, &json);
+        } else if self.said.remove("refused").is_some() {
+            let text = "nothing is refused any more".to_owned();
+            self.once("granted".to_owned(), text, &json!({ "kind": "granted" }));
+            self.said.remove("granted");
         }
     }
 
@@ -219,11 +242,21 @@ impl Show {
             }
             let reason = first.trouble.as_deref().unwrap_or(wait);
             let others = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
-            let json = json!({ "kind": "waiting", "topic": &*first.tp.topic, "partition": first.tp.partition,
+            let json = json!({ "kind": "waiting", "topic": &*first.tp.topic, "dest_topic": &*first.dest_topic, "partition": first.tp.partition,
                 "partitions": count, "reason": reason });
             let key = format!("waits {wait}");
             if !self.said.contains_key(&key) {
-                self.once(key, format!("{}{others}: not open yet: {reason}", first.tp), &json);
+                self.once(key, format!("{}{others}: not open yet: {reason}", first.twin()), &json);
+            }
+        }
+    }
+
+    /// Groups that are skipped, and what holds all of them up.
+    fn say_groups(&mut self, report: &GroupsReport) {
+        for news in groups::news(report) {
+            match news.words {
+                Some((text, json)) => self.once(news.key, text, &json),
+                None => drop(self.said.remove(&news.key)),
             }
         }
     }
@@ -244,7 +277,7 @@ impl Show {
 
     /// What a partition has lost, what it is filling, and who holds it back.
     fn say_offsets(&mut self, partition: &PartitionReport) {
-        let (tp, topic) = (&partition.tp, &*partition.tp.topic);
+        let (tp, topic, there) = (partition.twin(), &*partition.tp.topic, &*partition.dest_topic);
         for span in &partition.lost {
             let text = format!(
                 "{tp}: LOST: the source deleted offsets {} to {} before they were copied ({} offsets)",
@@ -252,14 +285,14 @@ impl Show {
                 span.next,
                 units::count(span.offsets())
             );
-            let json = json!({ "kind": "lost", "topic": topic, "partition": tp.partition,
+            let json = json!({ "kind": "lost", "topic": topic, "dest_topic": there, "partition": partition.tp.partition,
                 "from_offset": span.from.0, "to_offset": span.next.0 });
             self.once(format!("lost {tp} {}", span.from), text, &json);
         }
         let key = format!("refused {tp}");
         match &partition.delete_refused {
             Some(why) => {
-                let json = json!({ "kind": "not_deleted", "topic": topic, "partition": tp.partition, "reason": why });
+                let json = json!({ "kind": "not_deleted", "topic": topic, "partition": partition.tp.partition, "reason": why });
                 self.once(key, format!("{tp}: {why}"), &json);
             }
             None => {
@@ -267,7 +300,7 @@ impl Show {
             }
         }
         if let Some(cost) = partition.aligning {
-            let json = json!({ "kind": "aligning", "topic": topic, "partition": tp.partition,
+            let json = json!({ "kind": "aligning", "topic": topic, "dest_topic": there, "partition": partition.tp.partition,
                 "offsets": cost.offsets, "bytes": cost.bytes, "seconds": cost.milliseconds as f64 / 1_000.0 });
             self.once(format!("aligning {tp}"), format!("{tp}: aligning {cost}"), &json);
         }
@@ -275,13 +308,13 @@ impl Show {
             let text = format!(
                 "{tp}: the mirror was behind for longer than the source's delete.retention.ms: keys deleted meanwhile may live on here\n  remedy  lockstep verify tells; delete the topic on the destination to copy it anew"
             );
-            let json = json!({ "kind": "tombstones_at_risk", "topic": topic, "partition": tp.partition });
+            let json = json!({ "kind": "tombstones_at_risk", "topic": topic, "dest_topic": there, "partition": partition.tp.partition });
             self.once(format!("tombstones {tp}"), text, &json);
         }
         let key = format!("hanging {tp}");
         match partition.hanging {
             Some(open) => {
-                let json = json!({ "kind": "held_back", "topic": topic, "partition": tp.partition,
+                let json = json!({ "kind": "held_back", "topic": topic, "dest_topic": there, "partition": partition.tp.partition,
                     "producer_id": open.producer_id, "from_offset": open.start.0,
                     "last_record_timestamp_ms": open.last_timestamp_ms });
                 self.once(key, format!("{tp}: held back at the source: {}", held_back(&open)), &json);
@@ -326,11 +359,6 @@ impl Show {
     }
 }
 
-/// The offset in these words moves; that somebody waits is one thing.
-fn kind_of_wait(trouble: &str) -> &str {
-    if trouble.starts_with(ANOTHER_MIRROR) { ANOTHER_MIRROR } else { trouble }
-}
-
 fn held_back(open: &OpenTransaction) -> String {
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_millis());
     let silent = open.silent_for(WallMillis(i64::try_from(wall).unwrap_or(i64::MAX)));
@@ -354,10 +382,14 @@ fn progress_line(report: &LinkReport, rate: &Rate) -> String {
         let left = Duration::from_secs_f64(lag as f64 / rate.records_per_second);
         line.push_str(&format!("  ETA {}", units::duration(left)));
     }
-    line.push_str(&format!("  exposure {}", exposure_text(report.exposure())));
+    line.push_str(&format!("  exposure {}", posture::exposure_text(report.exposure())));
     let hanging = report.partitions.iter().filter(|p| p.hanging.is_some()).count();
     if hanging > 0 {
         line.push_str(&format!("  {hanging} held back by open transactions"));
+    }
+    let groups = groups::summary(&report.groups);
+    if !groups.is_empty() {
+        line.push_str(&format!("  {groups}"));
     }
     let stopped = report.stopped().count();
     let drift = report.open_drift().count();
@@ -370,30 +402,7 @@ fn progress_line(report: &LinkReport, rate: &Rate) -> String {
     line
 }
 
-fn exposure_text(exposure: Measured) -> String {
-    match exposure {
-        Measured::Unknown => "unknown".to_owned(),
-        Measured::Seen { records, milliseconds, datum_age_ms } => {
-            let seen = if exposure.is_fresh() { "" } else { "seen " };
-            format!(
-                "{seen}{}, {} records ({} ago)",
-                units::duration(Duration::from_millis(milliseconds)),
-                units::count(records),
-                units::duration(Duration::from_millis(datum_age_ms)),
-            )
-        }
-    }
-}
-
 fn progress_json(report: &LinkReport, rate: &Rate) -> Value {
-    let exposure = match report.exposure() {
-        Measured::Unknown => Value::Null,
-        Measured::Seen { records, milliseconds, datum_age_ms } => json!({
-            "records": records,
-            "seconds": milliseconds as f64 / 1_000.0,
-            "datum_age_seconds": datum_age_ms as f64 / 1_000.0,
-        }),
-    };
     let in_phase = |wanted: fn(&Phase) -> bool| report.partitions.iter().filter(|p| wanted(&p.phase)).count();
     json!({
         "kind": "progress",
@@ -407,8 +416,9 @@ fn progress_json(report: &LinkReport, rate: &Rate) -> Value {
         "lost_records": report.lost_records(),
         "memory_bytes": report.memory_bytes,
         "memory_max_bytes": report.memory_bytes_max,
-        "exposure": exposure,
+        "exposure": posture::exposure_json(report.exposure()),
         "drift": report.open_drift().count(),
+        "groups": groups::summary_json(&report.groups),
         "partitions": {
             "total": report.partitions.len(),
             "opening": in_phase(|p| *p == Phase::Opening),
@@ -423,7 +433,7 @@ fn progress_json(report: &LinkReport, rate: &Rate) -> Value {
 fn stopped_json(partition: &PartitionReport) -> Value {
     let Phase::Stopped(verdict) = &partition.phase else { return Value::Null };
     json!({
-        "topic": &*partition.tp.topic,
+        "topic": &*partition.tp.topic, "dest_topic": &*partition.dest_topic,
         "partition": partition.tp.partition,
         "verdict": verdict.name(),
         "reason": verdict.to_string(),

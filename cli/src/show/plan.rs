@@ -1,4 +1,4 @@
-//! What will be done to one topic of the destination: a line for people, an object for scripts.
+//! What will be done to a topic on the destination, in a line and as JSON.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,9 @@ use lockstep_agent::link::topics::Planned;
 use lockstep_core::plan::topics::TopicPlan;
 use serde_json::{Value, json};
 
-/// One line; `None` where nothing is to be done.
-pub(crate) fn planned_line(planned: &Planned) -> Option<String> {
-    let name = &planned.source.name;
+/// One line for a topic that is changed.
+pub(super) fn planned_line(planned: &Planned) -> Option<String> {
+    let name = planned.names();
     match &planned.plan {
         TopicPlan::Ready | TopicPlan::Refuse(_) => None,
         TopicPlan::Create { partitions, .. } => Some(format!("  + topic  {name}  {partitions} partitions")),
@@ -34,7 +34,7 @@ pub(crate) fn planned_line(planned: &Planned) -> Option<String> {
 }
 
 /// One object: what is to be done, and every setting with it (`null`: removed).
-pub(crate) fn planned_json(planned: &Planned) -> Value {
+pub(super) fn planned_json(planned: &Planned) -> Value {
     let set = |settings: &[(String, String)]| settings.iter().map(|(n, v)| (n.clone(), json!(v))).collect();
     let (change, settings): (_, BTreeMap<String, Value>) = match &planned.plan {
         TopicPlan::Ready => ("none", BTreeMap::new()),
@@ -48,6 +48,7 @@ pub(crate) fn planned_json(planned: &Planned) -> Value {
     };
     json!({
         "topic": planned.source.name,
+        "dest_topic": &*planned.dest_topic,
         "partitions": planned.source.partitions,
         "change": change,
         "settings": settings,

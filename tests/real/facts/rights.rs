@@ -1,10 +1,18 @@
-//! Which rights markers and empty transactions need (M12, M15): a broker with an authorizer, where clients are ANONYMOUS.
+//! Which rights markers and empty transactions need (M12, M15), and how rights are asked about: a broker with an
+//! authorizer, where clients are ANONYMOUS.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_core::ids::TopicPartition;
+use lockstep_core::ids::{LeaderEpoch, TopicPartition};
+use lockstep_core::plan::permissions::{Allowed, Operation, Resource};
 use lockstep_kafka::ErrorCode;
-use lockstep_kafka::admin::{Filled, FillerTransactions, describe_transactions, init_producer_id};
+use lockstep_kafka::admin::{
+    At, EpochQuestion, Filled, FillerTransactions, describe_transactions, init_producer_id, learn_group_read,
+    learn_groups_describe, learn_masks, learn_transactional_id, list_groups, list_offsets,
+    offset_for_leader_epoch,
+};
 use lockstep_testkit::broker::CLIENTS;
 use lockstep_testkit::{Kafka, unique, wait_until_async};
 
@@ -91,4 +99,104 @@ async fn empty_transactions_need_write_on_their_id_and_topics() {
     let blamed: Vec<_> = refused.into_iter().collect();
     assert_eq!(blamed, [(log.tp.clone(), ErrorCode::TOPIC_AUTHORIZATION_FAILED)]);
     assert_eq!(filler.run(&both[..1]).await.unwrap(), Filled::Ended);
+}
+
+/// Rights can be asked about without doing anything, of any broker, for topics that do not exist as well: nothing is
+/// created, no transaction is ended, no group comes into being. Relied on by `kafka/src/admin/rights.rs`.
+#[tokio::test]
+async fn asking_what_is_allowed_does_nothing() {
+    let kafka = Kafka::builder("guarded").authorized().start().unwrap();
+    let cluster = lockstep_kafka::Cluster::connect(
+        std::sync::Arc::new(lockstep_kafka::Tcp::default()),
+        lockstep_kafka::Settings::new(&kafka.bootstrap()).unwrap(),
+    )
+    .await
+    .unwrap();
+    let (topic, id, group) = ("rights-topic", "rights-id", "rights-group");
+    let ask = async || {
+        let connection = cluster.any().await.unwrap();
+        let mut allowed = Allowed::default();
+        learn_masks(&connection, &[topic.to_owned()], &mut allowed).await.unwrap();
+        learn_transactional_id(&connection, id, &mut allowed).await.unwrap();
+        learn_group_read(&connection, group, &mut allowed).await.unwrap();
+        learn_groups_describe(&connection, &["rights-other"], &mut allowed).await.unwrap();
+        allowed
+    };
+    let questions = [
+        (Resource::Topic(topic.to_owned()), Operation::Read),
+        (Resource::Topic(topic.to_owned()), Operation::Describe),
+        (Resource::Topic(topic.to_owned()), Operation::Create),
+        (Resource::Cluster, Operation::Alter),
+        (Resource::TransactionalId(id.to_owned()), Operation::Describe),
+        (Resource::TransactionalId(id.to_owned()), Operation::Write),
+        (Resource::Group(group.to_owned()), Operation::Read),
+        (Resource::Group("rights-other".to_owned()), Operation::Describe),
+    ];
+    let answers = |allowed: &Allowed| {
+        questions.iter().map(|(resource, operation)| allowed.allows(resource, *operation)).collect::<Vec<_>>()
+    };
+    assert_eq!(answers(&ask().await), [Some(false); 8], "of nothing that exists");
+    for internal in ["__transaction_state", "__consumer_offsets", topic] {
+        assert!(!kafka.log_folder(1, internal, 0).unwrap().exists(), "{internal} came into being");
+    }
+
+    let topic_rights = ["--operation", "Read", "--operation", "Create", "--topic", topic];
+    allow(&kafka, &topic_rights);
+    allow(&kafka, &["--operation", "ClusterAction", "--cluster"]);
+    allow(&kafka, &["--operation", "Write", "--transactional-id", id]);
+    allow(&kafka, &["--operation", "Read", "--group", group]);
+    allow(&kafka, &["--operation", "Describe", "--group", "rights-other"]);
+    wait_until_async("every right", PATIENCE, async || {
+        (answers(&ask().await) == [Some(true); 8]).then_some(())
+    })
+    .await;
+
+    // An id in use keeps its producer.
+    let owner = init_producer_id(&cluster, id, None, TIMEOUT).await.unwrap();
+    ask().await;
+    let after = describe_transactions(&cluster, id).await.unwrap().unwrap();
+    assert_eq!(after.producer, owner);
+    let groups = list_groups(&cluster).await.unwrap();
+    assert!(groups.iter().all(|listed| listed.group != group), "{groups:?}");
+}
+
+/// A list of all topics leaves out those that we may not describe; asked by name, a topic that is gone is unknown (3)
+/// and one that may not be described is refused (29), whether it exists or not. OffsetForLeaderEpoch and
+/// ListOffsets answer 29 per partition. Relied on by `agent/src/pipeline/probe.rs`:
+/// a revoked ACL must not look like a deleted topic.
+#[tokio::test]
+async fn what_may_not_be_described_looks_gone_in_a_list_and_refused_by_name() {
+    let kafka = guarded();
+    let log = Log::create(&kafka.bootstrap(), "guarded").await;
+    let gone: Arc<str> = unique("gone").into();
+    let topic = Arc::clone(&log.tp.topic);
+    let ask = async |names: &[Arc<str>]| log.cluster.named_topics(names).await.unwrap();
+    let both = [Arc::clone(&topic), Arc::clone(&gone)];
+    let known: BTreeMap<_, _> = ask(&both).await.into_iter().collect();
+    assert_eq!((known[&topic], known[&gone]), (None, Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)));
+
+    let deny = |action: &str| {
+        let denied = [action, "--deny-principal", CLIENTS, "--operation", "All"];
+        kafka.acls(&[&denied[..], &["--topic", &topic, "--topic", &gone]].concat()).unwrap();
+    };
+    let connection = log.connection().await;
+    deny("--add");
+    let refused = Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+    wait_until_async("both to be refused", PATIENCE, async || {
+        ask(&both).await.iter().all(|(_, code)| *code == refused).then_some(())
+    })
+    .await;
+    assert!(!log.cluster.refresh().await.unwrap().topics.contains_key(&topic), "a list leaves it out");
+    let question = EpochQuestion { tp: log.tp.clone(), current: LeaderEpoch(0), asked: LeaderEpoch(0) };
+    let ends = offset_for_leader_epoch(&connection, &[question]).await.unwrap();
+    assert_eq!(ends[0].1, Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED));
+    let asked = [(log.tp.clone(), LeaderEpoch::UNKNOWN)];
+    let marks = list_offsets(&connection, &asked, At::Latest).await.unwrap();
+    assert_eq!(marks[0].1, Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED));
+
+    deny("--remove");
+    wait_until_async("it to be listed again", PATIENCE, async || {
+        log.cluster.refresh().await.unwrap().topics.contains_key(&topic).then_some(())
+    })
+    .await;
 }

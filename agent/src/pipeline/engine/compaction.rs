@@ -143,10 +143,11 @@ impl Engine {
         let Some(watch) = self.topics.get_mut(topic) else { return };
         watch.cleaning.altering = true;
         let (dest, topic, events) = (self.setup.dest.clone(), Arc::clone(topic), self.events_in.clone());
+        let there = Arc::clone(&watch.dest_topic);
         self.tasks.spawn(async move {
             let (name, delete) = uncompacted();
             let policy = if wanted == Altered::Compacted { COMPACTED_POLICY } else { delete };
-            let altered = match incremental_alter_configs(&dest, &topic, &[(name, Some(policy))]).await {
+            let altered = match incremental_alter_configs(&dest, &there, &[(name, Some(policy))]).await {
                 Ok(()) => wanted,
                 Err(error) => {
                     tracing::warn!(%topic, policy, %error, "the mirror's cleanup.policy cannot be changed yet");

@@ -1,19 +1,16 @@
 //! Hands out whatever work has become possible: openings, probes, fetches, appends. Never waits: what does not fit
 //! now is found again in the next turn.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_core::ids::TopicPartition;
 use lockstep_core::mirror::Millis;
-use lockstep_core::mirror::partition::{FetchPosition, Phase};
+use lockstep_core::mirror::partition::FetchPosition;
 use lockstep_kafka::fetch::{FetchLimits, FetchTarget};
 
 use super::{Engine, OPEN_ROUNDS_MAX, PARTITION_BYTES_MAX};
 use crate::pipeline::desks::FetchDesk;
 use crate::pipeline::event::Event;
 use crate::pipeline::open::{Ask, Opener};
-use crate::pipeline::probe::probe;
 use crate::pipeline::source::FetchJob;
 use crate::pipeline::tail::Writers;
 
@@ -44,6 +41,7 @@ impl Engine {
             self.dispatch_retention(now);
             self.dispatch_hanging(now.mono);
             self.dispatch_compaction(now.mono);
+            self.dispatch_settings(now.mono);
         }
     }
 
@@ -52,8 +50,8 @@ impl Engine {
             let mut asks = Vec::new();
             while asks.len() < OPEN_ROUND_MAX && self.due.first().is_some_and(|(at, _)| *at <= now) {
                 let Some((_, tp)) = self.due.pop_first() else { break };
-                let displaced = self.slots.get(&tp).and_then(|slot| slot.displaced);
-                asks.push(Ask { tp, displaced });
+                let Some(slot) = self.slots.get(&tp) else { continue };
+                asks.push(Ask { twin: slot.twin(&tp), displaced: slot.displaced });
             }
             if asks.is_empty() {
                 return;
@@ -73,25 +71,6 @@ impl Engine {
                 "open"
             });
         }
-    }
-
-    fn dispatch_probe(&mut self, now: Millis) {
-        if self.probing || now < self.probe_at || self.slots.is_empty() {
-            return;
-        }
-        self.probing = true;
-        self.probe_sent = now;
-        let (source, dest) = (self.setup.source.clone(), self.setup.dest.clone());
-        for slot in self.slots.values_mut() {
-            slot.probed_at = slot.machine.durable().filter(|_| slot.machine.phase() == Phase::CaughtUp);
-        }
-        let partitions: Arc<[TopicPartition]> = self.slots.keys().cloned().collect();
-        let events = self.events_in.clone();
-        self.tasks.spawn(async move {
-            let answer = probe(&source, &dest, partitions).await;
-            let _ = events.send(Event::Probed(answer)).await;
-            "probe"
-        });
     }
 
     fn dispatch_fetches(&mut self, now: Millis) {

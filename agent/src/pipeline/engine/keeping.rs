@@ -35,7 +35,8 @@ impl Engine {
                 let (ends, dest_start) = (slot.machine.source_ends()?, slot.dest_start?);
                 let durable = slot.machine.durable()?;
                 let behind = ends.log_start.mirrored() > dest_start && durable > dest_start;
-                behind.then(|| Behind { tp: tp.clone(), source_start: ends.log_start, dest_start, durable })
+                let twin = slot.twin(tp);
+                behind.then_some(Behind { twin, source_start: ends.log_start, dest_start, durable })
             })
             .collect();
         if behind.is_empty() {

@@ -7,12 +7,14 @@ mod compaction;
 mod dispatch;
 mod events;
 mod keeping;
+mod measuring;
 mod topology;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lockstep_core::dr::denied::Denied;
 use lockstep_core::ids::{LeaderEpoch, NodeId, ProducerIdentity, TopicPartition};
 use lockstep_core::mirror::copying::{Content, Filling};
 use lockstep_core::mirror::cost::AlignmentBudget;
@@ -22,7 +24,7 @@ use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::mirror::{Millis, Now, WallMillis};
 use lockstep_core::plan::configs::Drift;
 use lockstep_core::plan::topics::Compaction;
-use lockstep_kafka::Cluster;
+use lockstep_kafka::{Cluster, Metadata};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -30,6 +32,9 @@ use tokio::time::Instant;
 use super::budget::{Budget, Permit};
 use super::desks::{FetchDesk, MarkerDesk, SinkDesk};
 use super::event::Event;
+use super::gauge::Gauge;
+use super::groups::report::GroupsReport;
+use super::latency::{Failures, Latency};
 use super::markers::{Filler, MarkerJob, MarkerRight, Markers, WantedRun};
 use super::report::LinkReport;
 use super::routes::Routes;
@@ -46,13 +51,13 @@ const PARTITION_BYTES_MAX: usize = 1 << 20;
 const OPEN_ROUNDS_MAX: usize = 4;
 /// Events taken before work is handed out again.
 const EVENTS_PER_TURN: usize = 64;
-/// The last beat of a stop.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What an engine works with.
 pub struct Setup {
     pub source: Cluster,
     pub dest: Cluster,
+    /// The last beat of a stop.
+    pub drain: Duration,
     pub identity: ProducerIdentity,
     pub guard: Guard,
     pub budget: Budget,
@@ -62,6 +67,8 @@ pub struct Setup {
     /// The right to write markers, and what stands in where it is missing (M12, M15).
     pub right: MarkerRight,
     pub filler: Filler,
+    /// What is said of the link's groups.
+    pub groups: watch::Receiver<Arc<GroupsReport>>,
     /// Wakes the two metadata watchers before their time.
     pub source_stale: Arc<Notify>,
     pub dest_stale: Arc<Notify>,
@@ -101,6 +108,9 @@ pub struct Engine {
     slots: HashMap<TopicPartition, Slot>,
     topics: BTreeMap<Arc<str>, TopicWatch>,
     routes: Routes,
+    /// The metadata that the routes were taken from.
+    source_seen: Option<Arc<Metadata>>,
+    dest_seen: Option<Arc<Metadata>>,
     fetch_desks: BTreeMap<NodeId, FetchDesk>,
     sink_desks: BTreeMap<NodeId, SinkDesk>,
     marker_desks: BTreeMap<NodeId, MarkerDesk>,
@@ -124,6 +134,15 @@ pub struct Engine {
     silent: Vec<String>,
     blocked: BTreeMap<String, String>,
     drift: Arc<[Drift]>,
+    /// What a cluster refuses for blocked topics.
+    blocked_by: BTreeMap<String, Arc<Denied>>,
+    /// Partitions of blocked topics: nothing of them is held.
+    unheld: BTreeMap<TopicPartition, Gauge>,
+    latency: Latency,
+    failures: Failures,
+    /// The source's settings about deletion are being read, or due at.
+    reading_settings: bool,
+    settings_at: Millis,
     events: mpsc::Receiver<Event>,
     events_in: mpsc::Sender<Event>,
     report: watch::Sender<Arc<LinkReport>>,
@@ -147,6 +166,8 @@ impl Engine {
             slots: HashMap::new(),
             topics: BTreeMap::new(),
             routes: Routes::default(),
+            source_seen: None,
+            dest_seen: None,
             fetch_desks: BTreeMap::new(),
             sink_desks: BTreeMap::new(),
             marker_desks: BTreeMap::new(),
@@ -165,6 +186,12 @@ impl Engine {
             silent: Vec::new(),
             blocked: BTreeMap::new(),
             drift: Arc::default(),
+            blocked_by: BTreeMap::new(),
+            unheld: BTreeMap::new(),
+            latency: Latency::default(),
+            failures: Failures::default(),
+            reading_settings: false,
+            settings_at: Millis(0),
             events: events.1,
             events_in: events.0,
             report,
@@ -190,7 +217,7 @@ impl Engine {
                 () = tokio::time::sleep_until(wake) => {}
                 _ = stop.changed(), if !self.stopping => {
                     self.stopping = true;
-                    deadline = Some(Instant::now() + DRAIN_DEADLINE);
+                    deadline = Some(Instant::now() + self.setup.drain);
                 }
             }
             // Not a branch of its own: under steady traffic there is always an event before it.
@@ -213,7 +240,7 @@ impl Engine {
     /// Openings, probes and their like end; fetchers and sinks only with the engine.
     fn task_ended(&mut self, ended: Result<&'static str, tokio::task::JoinError>) -> Option<Ended> {
         match ended {
-            Ok("open" | "probe" | "retention" | "hanging" | "compaction") => None,
+            Ok("open" | "probe" | "retention" | "hanging" | "compaction" | "settings") => None,
             Ok(name) => Some(Ended::TaskDied(name)),
             Err(error) => {
                 tracing::error!(%error, "a task of the link died");
@@ -286,17 +313,17 @@ impl Engine {
                     self.sink_desks
                         .entry(node)
                         .or_insert_with(|| SinkDesk::open(node, &setup.dest, events, tasks))
-                        .enqueue(tp.clone(), append);
+                        .enqueue(slot.twin(tp), append);
                 }
                 Action::Mark(run) => {
-                    let leader = self.setup.dest.metadata().leader(tp);
+                    let leader = self.setup.dest.metadata().leader(slot.dest.there());
                     let (node, epoch) = leader.unwrap_or((NodeId(-1), LeaderEpoch::UNKNOWN));
                     let (setup, events, tasks) = (&self.setup, &self.events_in, &mut self.tasks);
                     let task = |jobs| setup.markers(node, jobs, events.clone());
                     self.marker_desks
                         .entry(node)
                         .or_insert_with(|| MarkerDesk::open(task, tasks))
-                        .enqueue(WantedRun { tp: tp.clone(), epoch, run });
+                        .enqueue(WantedRun { twin: slot.twin(tp), epoch, run });
                 }
                 Action::Announce { from, cost } => {
                     tracing::info!(partition = %tp, offset = from.0, "nothing to copy here: aligning {cost}");
@@ -314,6 +341,10 @@ impl Engine {
                         // They are there to be deleted: not in five seconds.
                         self.retention_at = now.mono;
                     }
+                    if matches!(receipt.content, Content::Records(_)) {
+                        let took = now.wall.0.saturating_sub(receipt.max_timestamp_ms);
+                        self.latency.observe(u64::try_from(took).unwrap_or(0));
+                    }
                     slot.received(&receipt, now.mono);
                 }
                 Action::Opened { end } => slot.opened(end, now.mono),
@@ -329,25 +360,6 @@ impl Engine {
         {
             desk.attention = true;
         }
-    }
-
-    fn publish(&mut self) {
-        let now = self.now().mono;
-        let mut partitions: Vec<_> = self.slots.iter().map(|(tp, slot)| slot.report(tp, now)).collect();
-        partitions.sort_by(|a, b| a.tp.cmp(&b.tp));
-        let report = LinkReport {
-            copied_records: self.slots.values().map(|slot| slot.copied_records).sum(),
-            aligned_offsets: self.slots.values().map(|slot| slot.aligned_offsets).sum(),
-            copied_bytes: self.slots.values().map(|slot| slot.copied_bytes).sum(),
-            memory_bytes: self.setup.budget.used_bytes(),
-            memory_bytes_max: self.setup.budget.capacity_bytes(),
-            partitions,
-            blocked_topics: self.blocked.iter().map(|(t, w)| (t.clone(), w.clone())).collect(),
-            drift: Arc::clone(&self.drift),
-            silent: self.silent.clone(),
-            missing_right: self.setup.right.missing(),
-        };
-        self.report.send_replace(Arc::new(report));
     }
 
     fn settings(&self, compaction: Compaction) -> Settings {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use lockstep_core::dr::runway::SourceRetention;
 use lockstep_core::ids::{TopicId, TopicPartition};
 use lockstep_core::mirror::opening::Ownership;
 use lockstep_core::mirror::partition::{Input, Partition};
@@ -12,6 +13,7 @@ use lockstep_kafka::Metadata;
 use super::Engine;
 use super::compaction::Cleaning;
 use crate::pipeline::event::ReadyTopic;
+use crate::pipeline::names::DestPartition;
 use crate::pipeline::slot::Slot;
 
 /// How long a topic has to be missing, or to carry another id, before anything follows from it.
@@ -21,16 +23,23 @@ const GONE_FOR_MS: u64 = 3_000;
 #[derive(Debug)]
 pub(super) struct TopicWatch {
     pub(super) partitions: i32,
+    /// What the destination calls it.
+    pub(super) dest_topic: Arc<str>,
     source_id: TopicId,
     pub(super) cleaning: Cleaning,
     /// Since when it has been missing, or another topic under the same name.
     odd_since: Option<(Millis, Option<TopicId>)>,
+    /// When the source, asked by name, did not know it: a list leaves out what we may not see.
+    pub(super) gone_at: Option<Millis>,
+    /// The source's settings about deletion, as last read, and when they were last asked for.
+    pub(super) retention: Option<SourceRetention>,
+    pub(super) retention_asked: Option<Millis>,
 }
 
 impl Engine {
     /// Opens the partitions of a topic that stands ready, or those it has grown by.
     pub(super) fn on_topic_ready(&mut self, ready: &ReadyTopic, now: Now) {
-        self.blocked.remove(&*ready.topic);
+        self.unblock(&ready.topic);
         let known = self.topics.get(&ready.topic).map_or(0, |t| t.partitions);
         let (source, dest) = (self.setup.source.metadata(), self.setup.dest.metadata());
         for partition in known..ready.partitions {
@@ -38,16 +47,21 @@ impl Engine {
             let ownership =
                 if partition >= ready.created_from { Ownership::JustCreated } else { Ownership::Unknown };
             let machine = Partition::new(self.settings(ready.compaction), ready.source_id, ownership);
-            self.slots.insert(tp.clone(), Slot::new(machine, ready.delete_retention_ms));
+            let there = DestPartition::new(Arc::clone(&ready.dest_topic), partition);
             self.routes.follow_source(&source, std::iter::once(&tp));
-            self.routes.follow_dest(&dest, std::iter::once(&tp));
+            self.routes.follow_dest(&dest, std::iter::once((&tp, &there)));
+            self.slots.insert(tp.clone(), Slot::new(machine, there, ready.delete_retention_ms));
             self.due.insert((now.mono, tp));
         }
         let watch = self.topics.entry(Arc::clone(&ready.topic)).or_insert(TopicWatch {
             partitions: 0,
+            dest_topic: Arc::clone(&ready.dest_topic),
             source_id: ready.source_id,
             cleaning: Cleaning::new(ready.compaction, now.mono),
             odd_since: None,
+            gone_at: None,
+            retention: None,
+            retention_asked: None,
         });
         if watch.partitions < ready.partitions {
             watch.partitions = ready.partitions;
@@ -55,12 +69,22 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_source_metadata(&mut self, metadata: &Metadata, now: Now) {
-        let slots = &self.slots;
-        let alive = slots.iter().filter(|(_, slot)| Self::is_alive(&slot.machine.phase())).map(|(tp, _)| tp);
-        self.routes.follow_source(metadata, alive);
-        for desk in self.fetch_desks.values_mut() {
-            desk.attention = true;
+    pub(super) fn on_source_metadata(&mut self, metadata: &Arc<Metadata>, now: Now) {
+        // The same `Arc` says that nothing has changed; what is odd grows older all the same.
+        if !self.source_seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, metadata)) {
+            self.source_seen = Some(Arc::clone(metadata));
+            let slots = &self.slots;
+            let alive =
+                slots.iter().filter(|(_, slot)| Self::is_alive(&slot.machine.phase())).map(|(tp, _)| tp);
+            self.routes.follow_source(metadata, alive);
+            for desk in self.fetch_desks.values_mut() {
+                desk.attention = true;
+            }
+        }
+        let blocked: Vec<_> = self.blocked.keys().cloned().collect();
+        for topic in blocked.iter().filter(|topic| !metadata.topics.contains_key(topic.as_str())) {
+            // If it was a glance at half the truth, the follower blocks it again.
+            self.unblock(topic);
         }
         let mut gone = Vec::new();
         for (name, watch) in &mut self.topics {
@@ -73,6 +97,7 @@ impl Engine {
             };
             if let Some((since, found)) = watch.odd_since
                 && now.mono.since(since) >= GONE_FOR_MS
+                && (found.is_some() || watch.gone_at >= Some(since))
             {
                 gone.push((Arc::clone(name), watch.partitions, found));
             }
@@ -87,6 +112,14 @@ impl Engine {
                 self.feed(&tp, input, now);
             }
             self.retire(&topic, partitions);
+        }
+    }
+
+    pub(super) fn on_dest_metadata(&mut self, metadata: &Arc<Metadata>) {
+        if !self.dest_seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, metadata)) {
+            self.dest_seen = Some(Arc::clone(metadata));
+            let partitions = self.slots.iter().map(|(tp, slot)| (tp, &slot.dest));
+            self.routes.follow_dest(metadata, partitions);
         }
     }
 }

@@ -11,6 +11,7 @@ mod right;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use lockstep_core::dr::denied::Side;
 use lockstep_core::ids::{DestOffset, LeaderEpoch, NodeId, ProducerIdentity};
 use lockstep_core::mirror::Trouble;
 use lockstep_core::mirror::markers::{MarkerAnswer, SequenceBehind};
@@ -18,7 +19,7 @@ use lockstep_kafka::admin::{
     EpochEnd, EpochQuestion, MarkerKind, PerPartition, ProducerState, submit_describe_producers,
     submit_offset_for_leader_epoch, submit_write_txn_markers,
 };
-use lockstep_kafka::{Class, Cluster, Connection, Error, ErrorCode};
+use lockstep_kafka::{Class, Cluster, Connection, Error, ErrorCode, Settings};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -27,6 +28,7 @@ use plan::Plan;
 pub use plan::{REQUEST_MARKERS_MAX, WantedRun};
 pub use right::MarkerRight;
 
+use super::denied::by_error;
 use super::event::{Event, MarkerOutcome};
 use super::source::backoff;
 
@@ -96,7 +98,7 @@ impl Markers {
             Ok(answers) => answers,
             Err(error) => {
                 *connection = None;
-                all_failed(&plan.wanted, self.node, &error)
+                all_failed(&plan.wanted, self.node, &error, self.cluster.settings())
             }
         }
     }
@@ -134,7 +136,7 @@ impl Markers {
         .await?;
         let ends =
             submit_offset_for_leader_epoch(connection, &questions(&plan.wanted), ANSWER_TIMEOUT).await?;
-        let names: Vec<_> = plan.wanted.iter().map(|each| each.tp.clone()).collect();
+        let names: Vec<_> = plan.wanted.iter().map(|each| each.twin.dest.there().clone()).collect();
         let producers = submit_describe_producers(connection, &names, ANSWER_TIMEOUT).await?;
         Ok(Written {
             markers: markers.answer().await?,
@@ -146,8 +148,11 @@ impl Markers {
 
 /// Asks for the log's *end*: the current epoch's (M8).
 fn questions(wanted: &[WantedRun]) -> Vec<EpochQuestion> {
-    let question =
-        |each: &WantedRun| EpochQuestion { tp: each.tp.clone(), current: each.epoch, asked: each.epoch };
+    let question = |each: &WantedRun| EpochQuestion {
+        tp: each.twin.dest.there().clone(),
+        current: each.epoch,
+        asked: each.epoch,
+    };
     wanted.iter().map(question).collect()
 }
 
@@ -164,7 +169,7 @@ fn join(plan: &Plan, written: Written, ours: ProducerIdentity) -> Vec<MarkerOutc
     let ends: HashMap<_, _> = written.ends.into_iter().collect();
     let producers: HashMap<_, _> = written.producers.into_iter().collect();
     let outcome = |each: &WantedRun| {
-        let tp = &each.tp;
+        let tp = each.twin.dest.there();
         let read = match (markers.get(tp), ends.get(tp), producers.get(tp)) {
             (Some(Err(code)), ..) => Err(refusal("the destination refused markers", *code)),
             (Some(Ok(())), Some(end), Some(producers)) => {
@@ -229,7 +234,7 @@ fn written_outcome(
     sequence: SequenceBehind,
 ) -> MarkerOutcome {
     MarkerOutcome {
-        partition: each.tp.clone(),
+        partition: each.twin.source.clone(),
         ticket: each.run.ticket,
         answer: MarkerAnswer::Written { count, end, coordinator_epoch, sequence },
         metadata_stale: false,
@@ -238,16 +243,17 @@ fn written_outcome(
 
 fn failed(each: &WantedRun, trouble: Trouble, metadata_stale: bool) -> MarkerOutcome {
     MarkerOutcome {
-        partition: each.tp.clone(),
+        partition: each.twin.source.clone(),
         ticket: each.run.ticket,
         answer: MarkerAnswer::Failed(trouble),
         metadata_stale,
     }
 }
 
-fn all_failed(wanted: &[WantedRun], node: NodeId, error: &Error) -> Vec<MarkerOutcome> {
+fn all_failed(wanted: &[WantedRun], node: NodeId, error: &Error, dest: &Settings) -> Vec<MarkerOutcome> {
     let text = format!("destination broker {node}: {error}");
     let trouble = if error.class() == Class::Fatal { Trouble::slow(text) } else { Trouble::soon(text) };
+    let trouble = trouble.because(by_error(Side::Dest, dest, error));
     wanted.iter().map(|each| failed(each, trouble.clone(), error.refreshes_metadata())).collect()
 }
 
@@ -262,8 +268,9 @@ mod tests {
         Plan::take(&mut runs.into_iter().collect()).expect("something waits")
     }
 
+    /// As the destination calls it.
     fn tp(partition: i32) -> TopicPartition {
-        TopicPartition::new("t", partition)
+        TopicPartition::new("east.t", partition)
     }
 
     fn end(epoch: i32, end_offset: i64) -> Result<EpochEnd, ErrorCode> {
@@ -326,6 +333,7 @@ mod tests {
             assert_eq!(answers[partition].metadata_stale, stale, "{partition}");
         }
         assert_eq!(answers.len(), 9);
+        assert!(answers.iter().all(|a| &*a.partition.topic == "t"), "answers go by the source's name");
         assert!(answers.iter().all(|a| i64::from(a.partition.partition) == a.ticket.0.cast_signed()));
     }
 
