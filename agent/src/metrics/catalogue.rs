@@ -51,13 +51,11 @@ fn per_link(links: &Links, mut family: Family, value: impl Fn(&Kept) -> Option<f
 }
 
 fn state(links: &Links) -> Vec<Family> {
-    let mut state =
-        Family::gauge("link_state", "1 for the state that the link is in: running or not_running.");
+    let mut state = Family::gauge("link_state", "1 for the state that the link is in; only running copies.");
     let mut posture = Family::gauge("posture", "1 for the posture that the link is in (docs/GLOSSARY.md).");
     let mut phases = Family::gauge("link_partitions", "Partitions of the link, by what they do.");
     for (link, Kept { status, .. }) in links {
-        let is = if status.state == LinkState::Running { "running" } else { "not_running" };
-        state.one_of(link, "state", ["running", "not_running"], is);
+        state.one_of(link, "state", LinkState::ALL.map(LinkState::word), status.state.word());
         posture.one_of(link, "posture", Posture::ALL.map(Posture::word), &status.posture);
         let counts = status.partitions;
         for (phase, count) in [

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::*;
 use crate::status::testing::{about, denied, figures, partition, report};
-use crate::status::{link_status, not_running};
+use crate::status::{LinkState, link_status, not_running};
 
 fn metrics_of(report: &LinkReport, partitions: PartitionSeries) -> Metrics {
     let mut metrics = Metrics::new(partitions, 1_700_000_000.0);
@@ -49,7 +49,7 @@ fn everything() -> Metrics {
     report.failures.denied = 3;
     let mut metrics = metrics_of(&report, PartitionSeries::On);
     let other = crate::status::About { link: "bills \"x\"\\".to_owned(), ..about() };
-    metrics.observe(not_running(&other, "same cluster", Vec::new()), None, Millis(0));
+    metrics.observe(not_running(&other, LinkState::Waiting, "same cluster", Vec::new()), None, Millis(0));
     metrics
 }
 
@@ -126,7 +126,7 @@ fn counters_survive_a_restart_of_the_link() {
     for told in [at(15, 1_500), at(15, 1_500), at(2, 200)] {
         metrics.observe(link_status(&about(), &told), Some(&told), Millis(0));
     }
-    metrics.observe(not_running(&about(), "lost", Vec::new()), None, Millis(0));
+    metrics.observe(not_running(&about(), LinkState::Waiting, "lost", Vec::new()), None, Millis(0));
     let text = metrics.render().unwrap();
     assert_eq!(value(&text, "lockstep_link_replicated_records_total{link=\"claims\"}"), Some(17.0));
     assert_eq!(value(&text, "lockstep_link_replicated_bytes_total{link=\"claims\"}"), Some(1_700.0));

@@ -52,8 +52,8 @@ pub fn link_status(about: &About, report: &LinkReport) -> LinkStatus {
     status
 }
 
-/// The status of a link that could not be started, or has ended. `denied`: what a cluster refuses, if that is why.
-pub fn not_running(about: &About, why: &str, denied: Vec<Denied>) -> LinkStatus {
+/// The status of a link that does not run, whatever it does instead. `denied`: what a cluster refuses, if that is why.
+pub fn not_running(about: &About, state: LinkState, why: &str, denied: Vec<Denied>) -> LinkStatus {
     let facts = LinkFacts {
         role: about.role,
         write_protection: about.write_protection,
@@ -62,7 +62,7 @@ pub fn not_running(about: &About, why: &str, denied: Vec<Denied>) -> LinkStatus 
         denied,
         ..LinkFacts::default()
     };
-    of_judged(about, LinkState::NotRunning, &judge(&facts))
+    of_judged(about, state, &judge(&facts))
 }
 
 /// Everything that does not come from a report.

@@ -39,9 +39,23 @@ pub struct About {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AgentStatus {
     pub version: String,
+    /// The datacenter's name.
+    pub site: String,
     pub started_timestamp_seconds: f64,
     pub as_of_timestamp_seconds: f64,
+    pub config: ConfigStatus,
     pub links: Vec<LinkStatus>,
+}
+
+/// The file that the agent works by.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConfigStatus {
+    /// When what is in force was read.
+    pub loaded_timestamp_seconds: f64,
+    /// Why a newer version of the file is not in force; null: there is none.
+    pub refused: Option<String>,
+    /// Keys of the file whose new values take effect when the agent is started again.
+    pub waits_for_start: Vec<String>,
 }
 
 /// Whether a link works, apart from how well.
@@ -49,8 +63,28 @@ pub struct AgentStatus {
 #[serde(rename_all = "snake_case")]
 pub enum LinkState {
     Running,
+    Starting,
     /// It could not be started or has ended; it is tried again.
-    NotRunning,
+    Waiting,
+    /// Its configuration says so.
+    Paused,
+    Stopping,
+}
+
+impl LinkState {
+    pub const ALL: [Self; 5] = [Self::Running, Self::Starting, Self::Waiting, Self::Paused, Self::Stopping];
+
+    /// One stable word, as in JSON and metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Starting => "starting",
+            Self::Waiting => "waiting",
+            Self::Paused => "paused",
+            Self::Stopping => "stopping",
+        }
+    }
 }
 
 /// One link.

@@ -39,10 +39,10 @@ fn nothing_known_is_null() {
     assert_eq!(status.exposure.seen_records, None);
     let json = serde_json::to_value(&status).unwrap();
     assert!(json["exposure"]["seen_records"].is_null() && json["drift"].is_null());
-    let none = not_running(&about(), "same cluster", vec![(*denied()).clone()]);
+    let none = not_running(&about(), LinkState::Waiting, "same cluster", vec![(*denied()).clone()]);
     assert_eq!((none.posture.as_str(), words(&none)), ("UNPROTECTED", vec!["NOT_RUNNING", "AUTH"]));
     assert_eq!(none.reasons[1].grant.as_deref(), Some("kafka-acls --add"));
-    assert_eq!((none.exposure.seen_records, none.state), (None, LinkState::NotRunning));
+    assert_eq!((none.exposure.seen_records, none.state), (None, LinkState::Waiting));
 }
 
 #[test]

@@ -6,8 +6,6 @@ pub(crate) mod groups;
 pub(crate) mod mirror;
 mod plan;
 mod posture;
-// Until a verb shows it.
-#[cfg_attr(not(test), expect(dead_code, reason = "the verb `status` comes with the daemon"))]
 pub(crate) mod status;
 pub(crate) mod units;
 pub(crate) mod verify;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use lockstep_agent::status::{
-    AgentStatus, ExposureStatus, GroupsSummary, LinkState, LinkStatus, RunwayStatus, TopicStatus,
+    AgentStatus, ExposureStatus, GroupsSummary, LinkStatus, RunwayStatus, TopicStatus,
 };
 
 use super::units;
@@ -137,10 +137,7 @@ fn time(seconds: f64) -> String {
 }
 
 fn wide(link: &LinkStatus, text: &mut String) {
-    let state = match link.state {
-        LinkState::Running => "running",
-        LinkState::NotRunning => "not running",
-    };
+    let state = link.state.word();
     let mut line = format!("\n{}  STATE {state}  limit {}", link.link, time(link.rpo_seconds));
     if link.exposure.held_back_records > 0 {
         let held_back = units::count(link.exposure.held_back_records);

@@ -1,6 +1,6 @@
 //! The table as people read it, and that nothing unknown looks like zero.
 
-use lockstep_agent::status::{About, PartitionCounts, ReasonStatus, not_running};
+use lockstep_agent::status::{About, ConfigStatus, LinkState, PartitionCounts, ReasonStatus, not_running};
 use lockstep_core::dr::posture::{Role, WriteProtection};
 
 use super::*;
@@ -16,7 +16,7 @@ fn link(name: &str) -> LinkStatus {
         groups: None,
         drift: None,
     };
-    not_running(&about, "the source cannot be reached", Vec::new())
+    not_running(&about, LinkState::Waiting, "the source cannot be reached", Vec::new())
 }
 
 fn good() -> LinkStatus {
@@ -45,6 +45,8 @@ fn good() -> LinkStatus {
 
 fn agent(links: Vec<LinkStatus>) -> AgentStatus {
     AgentStatus {
+        site: "praha".to_owned(),
+        config: ConfigStatus::default(),
         version: "0.1.0".to_owned(),
         started_timestamp_seconds: 1.0,
         as_of_timestamp_seconds: 1_000.0,
