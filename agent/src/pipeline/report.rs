@@ -12,6 +12,7 @@ use lockstep_core::mirror::align::Span;
 use lockstep_core::mirror::cost::Cost;
 use lockstep_core::mirror::partition::Phase;
 use lockstep_core::mirror::{Millis, Now};
+use lockstep_core::plan::configs::Drift;
 
 use super::groups::report::GroupsReport;
 use super::latency::{Failures, Latency};
@@ -34,6 +35,8 @@ pub struct LinkReport {
     pub memory_bytes_max: usize,
     /// Sorted by topic and partition.
     pub partitions: Vec<PartitionReport>,
+    /// Settings of standby topics that are not as their owners have them, by topic and name.
+    pub drift: Arc<[Drift]>,
     /// Topics that cannot be mirrored as things stand, and why.
     pub blocked_topics: Vec<(String, String)>,
     /// Of blocked topics the partitions of which the standby holds nothing: they count from their start.
@@ -88,6 +91,9 @@ pub struct PartitionReport {
     pub hanging: Option<OpenTransaction>,
     /// Deleted keys may live on here: the source cleaned tombstones away before they were read (M19).
     pub tombstones_at_risk: bool,
+    /// The destination refuses to delete what the source no longer has, or what stood in for it: the log starts too early
+    /// here, and fillers may show (M14, M20).
+    pub delete_refused: Option<String>,
     /// Why it is not copying.
     pub trouble: Option<String>,
 }
@@ -110,6 +116,11 @@ impl LinkReport {
     pub fn is_caught_up(&self) -> bool {
         let is_done = |p: &PartitionReport| matches!(p.phase, Phase::CaughtUp | Phase::Stopped(_));
         !self.partitions.is_empty() && self.partitions.iter().all(is_done)
+    }
+
+    /// Settings that still differ; what was put back is not among them.
+    pub fn open_drift(&self) -> impl Iterator<Item = &Drift> {
+        self.drift.iter().filter(|drift| drift.is_open())
     }
 
     /// Records lost for good, over all partitions (M9).

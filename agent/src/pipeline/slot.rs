@@ -61,6 +61,8 @@ pub(super) struct Slot {
     pub(super) dest_start: Option<DestOffset>,
     /// The source's log start that is not followed because retention does not explain it (M20).
     pub(super) held_back: Option<SourceOffset>,
+    /// Why what should be deleted here is not.
+    pub(super) delete_refused: Option<String>,
     /// What stands at the start of this log was looked at, and deleted or kept for a reason.
     start_settled: bool,
     /// Fillers stand below this offset until they are deleted (M14).
@@ -99,6 +101,7 @@ impl Slot {
             displaced: None,
             dest_start: None,
             held_back: None,
+            delete_refused: None,
             start_settled: false,
             fillers_below: None,
             aligning: None,
@@ -161,6 +164,11 @@ impl Slot {
         self.copied_bytes += receipt.bytes as u64;
         self.counted_to = Some(receipt.next);
         self.gauge.exposure.held(now, receipt.next);
+    }
+
+    /// The source's cleaner works from now on, with this `delete.retention.ms`, or no longer (M19).
+    pub(super) fn compacted_with(&mut self, delete_retention_ms: Option<i64>) {
+        self.tombstones.delete_retention_ms = delete_retention_ms;
     }
 
     /// Notes how far the source's log start was followed.
@@ -240,6 +248,7 @@ impl Slot {
             held_as_of: self.gauge.exposure.held_as_of(),
             copied_at: self.gauge.copied_at,
             held_back: self.held_back,
+            delete_refused: self.delete_refused.clone(),
             aligning: self.aligning_now(),
             lost: self.lost.clone(),
             hanging: self.hanging,
