@@ -13,6 +13,8 @@ pub enum Code {
     MarkersNotAllowed = 102,
     /// An ACL is missing.
     PermissionMissing = 103,
+    /// A file of ours cannot be meant.
+    Configuration = 104,
     /// TLS was spoken to a port that does not speak it.
     NotTls = 110,
     /// Plaintext was spoken to a port that speaks TLS.
@@ -56,10 +58,11 @@ pub enum Code {
 }
 
 impl Code {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::SecuritySettings,
         Self::MarkersNotAllowed,
         Self::PermissionMissing,
+        Self::Configuration,
         Self::NotTls,
         Self::SpeaksTls,
         Self::UnknownAuthority,

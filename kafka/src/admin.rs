@@ -6,6 +6,7 @@
 mod configs;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_log_dirs;
@@ -15,16 +16,22 @@ mod empty_transaction;
 mod filler_transactions;
 mod find_coordinator;
 mod init_producer_id;
+mod list_groups;
 mod list_offsets;
 mod list_transactions;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod partitions;
 mod patience;
+mod rights;
 mod write_txn_markers;
 
 pub use configs::{ConfigEntry, ConfigSource, ConfigTarget, describe_configs, incremental_alter_configs};
 pub use create_partitions::create_partitions;
 pub use create_topics::{NewTopic, create_topics};
+pub use delete_groups::delete_groups;
 pub use delete_records::delete_records;
 pub use delete_topics::delete_topics;
 pub use describe_log_dirs::describe_log_dirs;
@@ -34,13 +41,18 @@ pub use describe_producers::{
 pub use describe_transactions::{TransactionPhase, TransactionState, describe_transactions};
 pub use empty_transaction::run_empty_transaction;
 pub use filler_transactions::{Filled, FillerTransactions};
-pub use find_coordinator::{CoordinatorKind, find_coordinator};
+pub use find_coordinator::{CoordinatorKind, find_coordinator, find_coordinators};
 pub use init_producer_id::init_producer_id;
+pub use list_groups::{ListedGroup, list_groups};
 pub use list_offsets::{At, list_offsets};
-pub use list_transactions::list_transactions;
+pub use list_transactions::{list_transactional_ids, list_transactions};
+pub use offset_commit::{PendingCommit, submit_offset_commit};
+pub use offset_delete::offset_delete;
+pub use offset_fetch::{Committed, GroupOffsets, Unstable, offset_fetch};
 pub use offset_for_leader_epoch::{
     EpochEnd, EpochQuestion, PendingEnds, offset_for_leader_epoch, submit_offset_for_leader_epoch,
 };
+pub use rights::{learn_group_read, learn_groups_describe, learn_masks, learn_transactional_id};
 pub use write_txn_markers::{MarkerEntry, MarkerKind, PendingMarkers, submit_write_txn_markers};
 
 use std::time::Duration;

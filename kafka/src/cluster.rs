@@ -121,7 +121,8 @@ impl Cluster {
         self.refresh().await
     }
 
-    /// Metadata of all topics, asked after this call began. Concurrent callers share a request.
+    /// Metadata of all topics, asked after this call began. Concurrent callers share a request. Where nothing has
+    /// changed the answer is the same `Arc` as before.
     ///
     /// # Errors
     /// [`Error::NoBroker`] when neither a known broker nor a bootstrap address answers; [`Error::ForeignCluster`].
@@ -136,9 +137,7 @@ impl Cluster {
         }
         let number = refreshing.started.fetch_add(1, Ordering::SeqCst) + 1;
         let outcome = self.ask_for_metadata().await;
-        if let Ok(metadata) = &outcome {
-            self.learn(metadata);
-        }
+        let outcome = outcome.map(|metadata| self.learn(metadata));
         *last = Some((number, outcome.clone()));
         outcome
     }
@@ -248,10 +247,16 @@ impl Cluster {
         Ok(Arc::new(metadata))
     }
 
-    fn learn(&self, metadata: &Arc<Metadata>) {
-        *self.known() = Known { metadata: Arc::clone(metadata), since: Instant::now() };
-        // Slots of brokers that left would keep their connection open for ever.
-        self.slots().retain(|node, _| metadata.brokers.contains_key(node));
+    /// Nothing new keeps the `Arc` that everybody has: comparing pointers tells whether there is anything to do.
+    fn learn(&self, metadata: Arc<Metadata>) -> Arc<Metadata> {
+        let mut known = self.known();
+        known.since = Instant::now();
+        if !known.metadata.says_the_same(&metadata) {
+            known.metadata = metadata;
+            // Slots of brokers that left would keep their connection open for ever.
+            self.slots().retain(|node, _| known.metadata.brokers.contains_key(node));
+        }
+        Arc::clone(&known.metadata)
     }
 
     /// Known brokers, in the order in which they will probably answer; equals in random order, to spread the load.

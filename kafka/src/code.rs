@@ -39,6 +39,7 @@ impl ErrorCode {
     pub const INVALID_TOPIC: Self = Self(17);
     pub const NOT_ENOUGH_REPLICAS: Self = Self(19);
     pub const NOT_ENOUGH_REPLICAS_AFTER_APPEND: Self = Self(20);
+    pub const UNKNOWN_MEMBER_ID: Self = Self(25);
     pub const TOPIC_AUTHORIZATION_FAILED: Self = Self(29);
     pub const GROUP_AUTHORIZATION_FAILED: Self = Self(30);
     pub const CLUSTER_AUTHORIZATION_FAILED: Self = Self(31);
@@ -59,12 +60,15 @@ impl ErrorCode {
     pub const KAFKA_STORAGE_ERROR: Self = Self(56);
     pub const SASL_AUTHENTICATION_FAILED: Self = Self(58);
     pub const UNKNOWN_PRODUCER_ID: Self = Self(59);
+    pub const NON_EMPTY_GROUP: Self = Self(68);
+    pub const GROUP_ID_NOT_FOUND: Self = Self(69);
     pub const FETCH_SESSION_ID_NOT_FOUND: Self = Self(70);
     pub const INVALID_FETCH_SESSION_EPOCH: Self = Self(71);
     pub const FENCED_LEADER_EPOCH: Self = Self(74);
     pub const UNKNOWN_LEADER_EPOCH: Self = Self(75);
     pub const OFFSET_NOT_AVAILABLE: Self = Self(78);
     pub const INVALID_RECORD: Self = Self(87);
+    pub const UNSTABLE_OFFSET_COMMIT: Self = Self(88);
     pub const PRODUCER_FENCED: Self = Self(90);
     pub const UNKNOWN_TOPIC_ID: Self = Self(100);
     pub const INCONSISTENT_TOPIC_ID: Self = Self(103);

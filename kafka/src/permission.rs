@@ -5,6 +5,7 @@
 use std::fmt;
 
 use lockstep_core::code::Code;
+pub use lockstep_core::plan::permissions::Resource;
 
 use crate::code::ErrorCode;
 use crate::error::Error;
@@ -21,15 +22,6 @@ pub struct MissingPermission {
     pub bootstrap: String,
 }
 
-/// What an ACL is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resource {
-    Cluster,
-    Topic(String),
-    Group(String),
-    TransactionalId(String),
-}
-
 impl MissingPermission {
     /// What `code` in an answer to `api` about `name` means; `None` for codes that are about something else.
     #[must_use]
@@ -41,12 +33,18 @@ impl MissingPermission {
             ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED => Resource::TransactionalId(name.to_owned()),
             _ => return None,
         };
-        Some(Self {
+        Some(Self::to(settings, operation(api, &resource), resource))
+    }
+
+    /// A right that is known to be missing. `operation`: as `kafka-acls` spells it.
+    #[must_use]
+    pub fn to(settings: &Settings, operation: &'static str, resource: Resource) -> Self {
+        Self {
             principal: settings.security.principal(),
-            operation: operation(api, &resource),
+            operation,
             resource,
             bootstrap: settings.bootstrap.first().map_or_else(String::new, ToString::to_string),
-        })
+        }
     }
 
     /// The same for a refusal as a whole.
@@ -64,7 +62,10 @@ impl MissingPermission {
 fn operation(api: Api, resource: &Resource) -> &'static str {
     match (api, resource) {
         (Api::CreateTopics, _) => "Create",
-        (Api::DeleteTopics | Api::DeleteRecords, _) => "Delete",
+        (Api::DeleteTopics | Api::DeleteRecords | Api::DeleteGroups, _) => "Delete",
+        (Api::OffsetDelete, Resource::Group(_)) => "Delete",
+        (Api::OffsetFetch | Api::ListGroups | Api::FindCoordinator, Resource::Group(_)) => "Describe",
+        (Api::OffsetCommit | Api::OffsetDelete, _) => "Read",
         (Api::CreatePartitions, _) | (Api::WriteTxnMarkers, Resource::Cluster) => "Alter",
         (Api::IncrementalAlterConfigs, _) => "AlterConfigs",
         (Api::DescribeConfigs, _) => "DescribeConfigs",
@@ -90,38 +91,37 @@ impl MissingPermission {
 }
 
 impl MissingPermission {
-    /// The command that grants it.
-    #[must_use]
-    pub fn grant(&self) -> String {
-        let Self { principal, operation, resource, bootstrap } = self;
-        let option = match resource {
+    /// `Topic orders`, and the option by which `kafka-acls` names it.
+    fn named(&self) -> (String, String) {
+        let option = match &self.resource {
             Resource::Cluster => "--cluster".to_owned(),
             Resource::Topic(name) => format!("--topic '{name}'"),
             Resource::Group(name) => format!("--group '{name}'"),
             Resource::TransactionalId(name) => format!("--transactional-id '{name}'"),
         };
-        format!(
-            "kafka-acls --bootstrap-server {bootstrap} --add --allow-principal '{principal}' --operation {operation} \
-             {option}"
-        )
+        (self.resource.to_string(), option)
     }
-}
 
-impl fmt::Display for Resource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cluster => write!(f, "Cluster"),
-            Self::Topic(name) => write!(f, "Topic {name}"),
-            Self::Group(name) => write!(f, "Group {name}"),
-            Self::TransactionalId(name) => write!(f, "TransactionalId {name}"),
-        }
+    /// `Read on Topic orders for User:lockstep`.
+    #[must_use]
+    pub fn needs(&self) -> String {
+        format!("{} on {} for {}", self.operation, self.named().0, self.principal)
+    }
+
+    /// The command that grants it, without the administrator's `--command-config`.
+    #[must_use]
+    pub fn grant(&self) -> String {
+        let Self { principal, operation, bootstrap, .. } = self;
+        format!(
+            "kafka-acls --bootstrap-server {bootstrap} --add --allow-principal '{principal}' --operation {operation} {}",
+            self.named().1
+        )
     }
 }
 
 impl fmt::Display for MissingPermission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { principal, operation, resource, .. } = self;
-        write!(f, "needs   {operation} on {resource} for {principal}\n  grant   {}", self.grant())
+        write!(f, "needs   {}\n  grant   {}", self.needs(), self.grant())
     }
 }
 

@@ -82,7 +82,13 @@ impl Api {
             Self::Fetch => FETCH,
             Self::ListOffsets => LIST_OFFSETS,
             Self::Metadata => METADATA,
+            Self::OffsetCommit => OFFSET_COMMIT,
+            Self::OffsetFetch => OFFSET_FETCH,
             Self::FindCoordinator => FIND_COORDINATOR,
+            Self::Heartbeat => HEARTBEAT,
+            Self::ListGroups => LIST_GROUPS,
+            Self::DeleteGroups => DELETE_GROUPS,
+            Self::OffsetDelete => OFFSET_DELETE,
             Self::SaslHandshake => SASL_HANDSHAKE,
             Self::SaslAuthenticate => SASL_AUTHENTICATE,
             Self::ApiVersions => API_VERSIONS,
@@ -177,6 +183,28 @@ const FIND_COORDINATOR: &[Field] = &[
     list(&[TEXT, INT32, TEXT, INT32, INT16, TEXT_OR_NULL]).since(4),
 ];
 
+/// Per partition: index, error.
+const OFFSET_COMMIT: &[Field] = &[INT32, list(&[TEXT, list(&[INT32, INT16])])];
+
+/// Until v7 one group (topics, error), from v8 a list of them: id, topics, error.
+const OFFSET_FETCH: &[Field] = &[
+    INT32,
+    list(&[TEXT, list(COMMITTED)]).until(7),
+    INT16.until(7),
+    list(&[TEXT, list(&[TEXT, list(COMMITTED)]), INT16]).since(8),
+];
+/// Index, offset, leader epoch, metadata, error.
+const COMMITTED: &[Field] = &[INT32, INT64, INT32, TEXT_OR_NULL, INT16];
+
+/// Throttle, error; per group: id, protocol type, state, type.
+const LIST_GROUPS: &[Field] = &[INT32, INT16, list(&[TEXT, TEXT, TEXT.since(4), TEXT.since(5)])];
+
+/// Per group: id, error.
+const DELETE_GROUPS: &[Field] = &[INT32, list(&[TEXT, INT16])];
+
+/// Error, throttle; per partition: index, error.
+const OFFSET_DELETE: &[Field] = &[INT16, INT32, list(&[TEXT, list(&[INT32, INT16])])];
+
 /// Error, APIs, throttle; supported features, their epoch, finalized features, migration ready.
 const API_VERSIONS: &[Field] = &[
     INT16,
@@ -227,6 +255,9 @@ const ADD_PARTITIONS_TO_TXN: &[Field] = &[INT32, list(&[TEXT, list(&[INT32, INT1
 
 /// Per producer id: id, topics; per partition: index, error.
 const WRITE_TXN_MARKERS: &[Field] = &[list(&[INT64, list(&[TEXT, list(&[INT32, INT16])])])];
+
+/// Throttle, error.
+const HEARTBEAT: &[Field] = &[INT32.since(1), INT16];
 
 /// Throttle, error.
 const TRANSACTION_STEP: &[Field] = &[INT32, INT16];

@@ -1,6 +1,7 @@
 //! Why a destination topic could not be read, planned or changed.
 
 use lockstep_core::dr::denied::{Denied, Side};
+use lockstep_core::plan::topics::Refusal;
 use lockstep_kafka::{Api, Error, ErrorCode, Settings};
 use thiserror::Error as ThisError;
 
@@ -17,6 +18,8 @@ pub enum TopicError {
     Unreadable { topic: String, why: String },
     #[error("{topic} has no leader for every partition after {seconds} s")]
     NoLeaders { topic: String, seconds: u64 },
+    #[error("{0}")]
+    NotMirrored(Refusal),
     /// Leaders are moving: worth another look.
     #[error("reading what {topic} holds on the destination: {why}")]
     Moving { topic: String, why: String },

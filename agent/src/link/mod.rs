@@ -1,23 +1,29 @@
 //! One link from start to stop: look before touching, then copy until told otherwise.
 //!
 //! ```text
-//! LinkSettings ─ prepare ─► Prepared (a plan, nothing changed) ─ start ─► Running ─ stop ─► Ended
+//! Ends, LinkSettings ─ prepare ─► Prepared (a plan, nothing changed) ─ start ─► Running ─ stop ─► Ended
 //! ```
 //!
 //! | file | does |
 //! |---|---|
 //! | [`prepare`] | connects, checks both clusters, plans every topic; refuses before anything is changed |
 //! | [`identity`] | the link's one producer (M1), kept alive (M2) |
+//! | [`origin`] | which topics of the source are copies of the destination's own |
 //! | [`standing`] | what stands on the destination under a topic's name |
 //! | [`topics`] | plans topics, carries plans out, follows new topics and partitions |
 //! | [`running`] | the tasks of a running link, and how they end |
+//! | [`watched`] | a cluster that several links share |
 
 pub mod fault;
 pub mod identity;
+pub mod origin;
 pub mod prepare;
 pub mod running;
 pub mod standing;
 pub mod topics;
+pub mod watched;
+
+use std::time::Duration;
 
 use lockstep_core::groups::policy::GroupPolicy;
 use lockstep_core::mirror::cost::AlignmentBudget;
@@ -25,7 +31,6 @@ use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::spec::pace::Pace;
 use lockstep_core::spec::rename::Rename;
 use lockstep_core::spec::select::TopicSelection;
-use lockstep_kafka::Settings;
 
 use crate::pipeline::budget::Budget;
 
@@ -34,8 +39,6 @@ use crate::pipeline::budget::Budget;
 pub struct LinkSettings {
     /// The link's name; `None`: the source's cluster id.
     pub name: Option<String>,
-    pub source: Settings,
-    pub dest: Settings,
     pub selection: TopicSelection,
     /// What of the source's deletions reaches the destination (M20).
     pub propagation: Propagation,
@@ -47,6 +50,21 @@ pub struct LinkSettings {
     pub pace: Pace,
     /// Which consumer groups are copied; `None`: none.
     pub groups: Option<GroupPolicy>,
+    pub unfit: Unfit,
+    /// How long a stop waits for the answers to what is in flight.
+    pub drain: Duration,
     /// Fetched records in memory: shared by every link of the process.
     pub budget: Budget,
 }
+
+/// What happens at the start with a topic that cannot be mirrored as things stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// Nothing is started and nothing is changed: somebody is there to read why.
+    RefuseLink,
+    /// It is blocked, with the reason, and tried again; all others are copied.
+    BlockTopic,
+}
+
+/// How long a stop waits unless somebody says otherwise.
+pub const DRAIN_DEFAULT: Duration = Duration::from_secs(10);

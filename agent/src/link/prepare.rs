@@ -1,10 +1,11 @@
-//! Looks before touching: connects to both clusters, checks what they are and what stands on the destination,
+//! Looks before touching: checks what both clusters are and what stands on the destination,
 //! and plans every topic. All faults are found before anything is changed, and each names its remedy.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::code::Code;
+use lockstep_core::groups::policy::GroupPolicy;
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::guard::{Guard, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
 use lockstep_core::mirror::retention::Propagation;
@@ -13,10 +14,11 @@ use lockstep_kafka::admin::{ConfigTarget, describe_configs};
 use lockstep_kafka::{Cluster, Dial, Error, MissingPermission, Settings};
 use thiserror::Error as ThisError;
 
-use super::LinkSettings;
 use super::fault::TopicError;
 use super::identity::{LinkIdentity, look_up};
 use super::topics::{Planned, Topics};
+use super::watched::{Ends, WatchedCluster};
+use super::{LinkSettings, Unfit};
 use crate::pipeline::budget::Budget;
 
 /// Default of the broker's `transactional.id.expiration.ms` (Kafka: `TransactionStateManagerConfig`): seven days.
@@ -79,7 +81,7 @@ fn list(refused: &[Planned]) -> String {
         if let TopicPlan::Refuse(refusal) = &planned.plan {
             text.push_str(&format!(
                 "\n  topic   {}: {refusal}\n  remedy  {}",
-                planned.source.name,
+                planned.names(),
                 refusal.remedy()
             ));
         }
@@ -90,8 +92,7 @@ fn list(refused: &[Planned]) -> String {
 /// Everything looked at and nothing touched.
 pub struct Prepared {
     pub name: String,
-    pub source: Cluster,
-    pub dest: Cluster,
+    pub ends: Ends,
     /// `None`: a new link, whose identity is created at the start.
     pub identity: Option<LinkIdentity>,
     pub memory: Memory,
@@ -99,47 +100,89 @@ pub struct Prepared {
     pub(super) topics: Topics,
     pub(super) propagation: Propagation,
     pub(super) alignment: AlignmentBudget,
+    pub(super) unfit: Unfit,
+    pub(super) drain: Duration,
     pub(super) budget: Budget,
+    pub(super) groups: Option<GroupPolicy>,
 }
 
-/// Connects, checks, plans.
+impl Ends {
+    /// Reaches both clusters.
+    ///
+    /// # Errors
+    /// [`StartError::Cluster`], with the side.
+    pub async fn connect(dial: Arc<dyn Dial>, source: Settings, dest: Settings) -> Result<Self, StartError> {
+        let at = |side| move |source| StartError::Cluster { side, source };
+        Ok(Self {
+            source: WatchedCluster::connect(Arc::clone(&dial), source).await.map_err(at("source"))?,
+            dest: WatchedCluster::connect(dial, dest).await.map_err(at("destination"))?,
+        })
+    }
+}
+
+/// Checks, plans.
 ///
 /// # Errors
 /// See [`StartError`]; in every case both clusters are as they were.
-pub async fn prepare(dial: Arc<dyn Dial>, settings: LinkSettings) -> Result<Prepared, StartError> {
-    let at = |side| move |source| StartError::Cluster { side, source };
-    let source = Cluster::connect(Arc::clone(&dial), settings.source).await.map_err(at("source"))?;
-    let dest = Cluster::connect(dial, settings.dest).await.map_err(at("destination"))?;
+pub async fn prepare(ends: Ends, settings: LinkSettings) -> Result<Prepared, StartError> {
+    let (source, dest) = (ends.source.cluster.clone(), ends.dest.cluster.clone());
     if source.cluster_id() == dest.cluster_id() {
         return Err(StartError::SameCluster { cluster_id: source.cluster_id() });
     }
     let name = settings.name.unwrap_or_else(|| source.cluster_id());
-    let mut topics =
-        Topics { source: source.clone(), dest: dest.clone(), selection: settings.selection, identity: None };
+    let LinkSettings { selection, rename, .. } = settings;
+    let mut topics = Topics { source: source.clone(), dest: dest.clone(), selection, rename, identity: None };
     let wanted = topics.wanted(&source.metadata());
-    if wanted.is_empty() {
+    if wanted.is_empty() && settings.unfit == Unfit::RefuseLink {
         return Err(StartError::NothingMatches { hint: names_there(&source) });
     }
     let there = dest.metadata();
-    let standing: Vec<_> = wanted.keys().filter(|name| there.topics.contains_key(*name)).collect();
+    let dest_topics = wanted.keys().map(|name| topics.dest_topic(name));
+    let standing: Vec<_> = dest_topics.filter(|name| there.topics.contains_key(name)).collect();
     // Who the link is matters only where a topic stands; asking creates `__transaction_state`.
     let identity = match standing.is_empty() {
         true => None,
-        false => look_up(&dest, &name, standing.into_iter().map(|name| &**name)).await?,
+        false => look_up(&dest, &name, standing.iter().map(|name| &**name)).await?,
     };
     topics.identity = identity.map(LinkIdentity::producer);
     let mut plan = Vec::new();
-    for (source, id) in wanted.into_values() {
-        plan.push(topics.plan(source, id).await?);
+    let mut refused_names = topics.refused_names(&wanted);
+    for (name, (source, id)) in wanted {
+        if let Some(why) = refused_names.remove(&name) {
+            plan.push(topics.refuse_name(source, id, why));
+            continue;
+        }
+        match topics.plan(source, id).await {
+            Ok(planned) => plan.push(planned),
+            // Left to the follower, which says why and tries again.
+            Err(error) if settings.unfit == Unfit::BlockTopic => {
+                tracing::debug!(%error, "a topic is left for later");
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     let (refused, plan): (Vec<_>, Vec<_>) =
         plan.into_iter().partition(|planned| matches!(planned.plan, TopicPlan::Refuse(_)));
-    if !refused.is_empty() {
+    if !refused.is_empty() && settings.unfit == Unfit::RefuseLink {
         return Err(StartError::Refused { wanted: refused.len() + plan.len(), refused });
     }
-    let memory = Memory::read(&dest).await.map_err(at("destination"))?;
-    let LinkSettings { propagation, alignment, budget, .. } = settings;
-    Ok(Prepared { name, source, dest, identity, memory, plan, topics, propagation, alignment, budget })
+    let memory = Memory::read(&dest).await;
+    let memory = memory.map_err(|source| StartError::Cluster { side: "destination", source })?;
+    let LinkSettings { propagation, alignment, unfit, drain, budget, groups, .. } = settings;
+    Ok(Prepared {
+        name,
+        ends,
+        identity,
+        memory,
+        plan,
+        topics,
+        propagation,
+        alignment,
+        unfit,
+        drain,
+        budget,
+        groups,
+    })
 }
 
 fn names_there(source: &Cluster) -> String {

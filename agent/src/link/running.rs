@@ -3,26 +3,24 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use lockstep_kafka::{Cluster, Metadata};
-use tokio::sync::{Notify, mpsc, watch};
+use lockstep_kafka::Metadata;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tracing::Instrument;
 
+use super::Unfit;
 use super::identity::{create, keep_alive};
+use super::origin::leave_mark;
 use super::prepare::{Prepared, StartError};
 use super::topics::Topics;
+use super::watched::{Ends, WatchedCluster};
 use crate::pipeline::engine::{Ended, Engine, Setup};
 use crate::pipeline::event::Event;
+use crate::pipeline::groups::{self, Groups};
 use crate::pipeline::markers::{Filler, MarkerRight};
 use crate::pipeline::report::LinkReport;
 
-/// Metadata are asked for this often, and sooner when something looks stale: a new topic is noticed within it.
-const METADATA_INTERVAL: Duration = Duration::from_millis(400);
-/// On large clusters an answer is work: at most this part of the time goes into asking.
-const METADATA_SHARE: u32 = 50;
-/// But never more often than this.
-const METADATA_PAUSE: Duration = Duration::from_millis(100);
 const EVENTS: usize = 256;
 const RETIRED: usize = 16;
 
@@ -45,45 +43,70 @@ impl Prepared {
         let at_dest = |source| StartError::Cluster { side: "destination", source };
         let identity = match self.identity {
             Some(found) => found,
-            None => create(&self.dest, &self.name).await.map_err(at_dest)?,
+            None => create(&self.ends.dest.cluster, &self.name).await.map_err(at_dest)?,
         };
         tracing::info!(link = self.name, "writing as {}", identity.producer());
-        let filler = Filler::new(self.dest.clone(), &self.name);
+        let dest = &self.ends.dest.cluster;
+        leave_mark(dest, &self.name, &self.ends.source.cluster.cluster_id()).await;
+        let filler = Filler::new(dest.clone(), &self.name);
         filler.settle().await.map_err(at_dest)?;
         let topics = Topics { identity: Some(identity.producer()), ..self.topics };
         let (events_in, events) = mpsc::channel(EVENTS);
         let (report_in, report) = watch::channel(Arc::new(LinkReport::default()));
         let (stop, stopped) = watch::channel(false);
-        let (source_stale, dest_stale) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (groups_in, groups) = watch::channel(Arc::default());
+        let Ends { source: watched_source, dest: watched_dest } = self.ends;
         let setup = Setup {
-            source: self.source.clone(),
-            dest: self.dest.clone(),
+            source: watched_source.cluster.clone(),
+            dest: watched_dest.cluster.clone(),
+            drain: self.drain,
             identity: identity.producer(),
             guard: self.memory.guard,
             budget: self.budget,
             propagation: self.propagation,
             alignment: self.alignment,
-            right: MarkerRight::on(&self.dest),
+            right: MarkerRight::on(&watched_dest.cluster),
             filler,
-            source_stale: Arc::clone(&source_stale),
-            dest_stale: Arc::clone(&dest_stale),
+            groups,
+            source_stale: Arc::clone(&watched_source.stale),
+            dest_stale: Arc::clone(&watched_dest.stale),
         };
         let (retired_in, retired) = mpsc::channel(RETIRED);
         let engine = Engine::new(setup, (events_in.clone(), events), report_in, retired_in);
-        let engine = tokio::spawn(engine.run(stopped));
+        let engine = tokio::spawn(engine.run(stopped).in_current_span());
         let mut ready = BTreeMap::new();
         for planned in &self.plan {
-            let topic = topics.apply(planned).await?;
+            let topic = match topics.apply(planned).await {
+                Ok(topic) => topic,
+                Err(error) if self.unfit == Unfit::BlockTopic => {
+                    // The follower tries it again, and says why it waits.
+                    tracing::debug!(topic = planned.source.name, %error, "left for later");
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             ready.insert(Arc::clone(&topic.topic), planned.source.partitions);
             // A closed channel means the engine has died; its end says why.
             let _ = events_in.send(Event::TopicReady(topic)).await;
         }
         let mut others = JoinSet::new();
+        if let Some(policy) = self.groups {
+            let setup = groups::Setup {
+                source: watched_source.cluster.clone(),
+                dest: watched_dest.cluster.clone(),
+                topics: topics.selection.clone(),
+                rename: topics.rename.clone(),
+                policy,
+            };
+            others.spawn(Groups::new(setup, events_in.clone(), groups_in).run().in_current_span());
+        }
         let expiration = self.memory.transactional_id_expiration;
-        others.spawn(keep_alive(self.dest.clone(), self.name, identity, expiration));
-        others.spawn(watch_metadata(self.source, source_stale, events_in.clone(), Event::SourceMetadata));
-        others.spawn(watch_metadata(self.dest, dest_stale, events_in.clone(), Event::DestMetadata));
-        others.spawn(topics.follow(ready, events_in, retired));
+        let dest = watched_dest.cluster.clone();
+        let source_id = watched_source.cluster.cluster_id();
+        others.spawn(keep_alive(dest, self.name, source_id, identity, expiration).in_current_span());
+        others.spawn(pass_on(watched_source, events_in.clone(), Event::SourceMetadata));
+        others.spawn(pass_on(watched_dest, events_in.clone(), Event::DestMetadata));
+        others.spawn(topics.follow(ready, events_in, retired).in_current_span());
         Ok(Running { report, stop, engine, _others: others })
     }
 }
@@ -109,28 +132,16 @@ fn ended(result: Result<Ended, tokio::task::JoinError>) -> Ended {
     })
 }
 
-/// Refreshes a cluster's metadata until the engine is gone.
-async fn watch_metadata(
-    cluster: Cluster,
-    stale: Arc<Notify>,
+/// Tells the engine every answer about a cluster until it is gone. Holds the watcher.
+async fn pass_on(
+    mut watched: WatchedCluster,
     events: mpsc::Sender<Event>,
     event: fn(Arc<Metadata>) -> Event,
 ) {
-    let mut interval = METADATA_INTERVAL;
-    while !events.is_closed() {
-        tokio::select! {
-            () = stale.notified() => tokio::time::sleep(METADATA_PAUSE).await,
-            () = tokio::time::sleep(interval) => {}
-        }
-        let asked = tokio::time::Instant::now();
-        match cluster.refresh().await {
-            Ok(metadata) => {
-                interval = METADATA_INTERVAL.max(asked.elapsed() * METADATA_SHARE);
-                if events.send(event(metadata)).await.is_err() {
-                    return;
-                }
-            }
-            Err(error) => tracing::debug!(%error, "metadata cannot be refreshed"),
+    while watched.metadata.changed().await.is_ok() {
+        let metadata = Arc::clone(&watched.metadata.borrow_and_update());
+        if events.send(event(metadata)).await.is_err() {
+            return;
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | file | does |
 //! |---|---|
 //! | [`engine`] | owns every partition's state machine; the only place that decides what goes out |
+//! | [`names`] | the two names of a partition, and which side takes which |
 //! | [`routes`] | which broker each partition is fetched from and written to |
 //! | [`source`] | one task per source broker: long-poll fetches in an incremental session |
 //! | `fitting` | asks the source for whole batches, so that what comes is used |
@@ -22,6 +23,8 @@
 //! | `gauge`, [`latency`] | what is measured per partition and per link: exposure, rates, what a runway rests on |
 //! | [`denied`] | what a cluster refuses, until it works again |
 //! | [`retention`] | follows the source's log starts (M20) |
+//! | [`groups`] | one task: consumer groups read at the source and carried behind the records (M30 to M33) |
+//! | [`position`] | how far a partition is, for whoever must not get ahead of it |
 //! | [`budget`] | bytes of records in memory, for the whole process |
 //! | [`report`] | what the link says of itself |
 //!
@@ -35,11 +38,14 @@ pub mod engine;
 pub mod event;
 mod fitting;
 mod gauge;
+pub mod groups;
 pub mod latency;
 pub mod markers;
+pub mod names;
 pub mod open;
 pub mod open_transactions;
 pub mod peek;
+pub mod position;
 pub mod probe;
 pub mod report;
 pub mod retention;

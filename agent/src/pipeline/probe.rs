@@ -13,6 +13,7 @@ use lockstep_kafka::admin::{At, EpochQuestion, list_offsets, offset_for_leader_e
 use lockstep_kafka::{Api, Cluster, Error, ErrorCode};
 
 use super::denied::{by_code, by_error};
+use super::names::{Twin, by_dest};
 use super::routes::by_leader;
 
 /// Names asked for in one request.
@@ -21,7 +22,7 @@ const NAMES_MAX: usize = 1_000;
 /// What is probed.
 #[derive(Clone, Debug, Default)]
 pub struct Questions {
-    pub partitions: Arc<[TopicPartition]>,
+    pub partitions: Arc<[Twin]>,
     /// Of the source only: partitions of topics that are blocked, of which the standby holds nothing.
     pub source_only: Vec<TopicPartition>,
     /// Of these the source's log start, too.
@@ -49,7 +50,8 @@ pub struct ProbeAnswer {
 pub async fn probe(source: &Cluster, dest: &Cluster, questions: Questions) -> ProbeAnswer {
     let mut answer = ProbeAnswer::default();
     let Questions { partitions, source_only, starts } = questions;
-    answer.of_source(source, partitions.iter().chain(&source_only)).await;
+    let here: Vec<_> = partitions.iter().map(|twin| twin.source.clone()).collect();
+    answer.of_source(source, here.iter().chain(&source_only)).await;
     answer.starts_of_source(source, &starts).await;
     answer.of_dest(dest, &partitions).await;
     answer.of_unlisted(source, Side::Source, &partitions).await;
@@ -70,12 +72,15 @@ impl ProbeAnswer {
                             // Leadership has moved: the next round asks the right one.
                             Ok(None) => {}
                             Err(code) => {
-                                self.refusal(Side::Source, source, Api::OffsetForLeaderEpoch, code, tp);
+                                let api = Api::OffsetForLeaderEpoch;
+                                self.refusal(Side::Source, source, api, code, (&tp.topic, &tp));
                             }
                         }
                     }
                 }
-                Err(error) => self.failed(Side::Source, source, node, &group, &error),
+                Err(error) => {
+                    self.failed(Side::Source, source, node, group.iter().map(|(tp, _)| tp), &error);
+                }
             }
         }
     }
@@ -93,28 +98,38 @@ impl ProbeAnswer {
         }
     }
 
-    async fn of_dest(&mut self, dest: &Cluster, partitions: &[TopicPartition]) {
-        for (node, group) in by_leader(dest, partitions.iter()) {
+    async fn of_dest(&mut self, dest: &Cluster, partitions: &[Twin]) {
+        let ours = by_dest(partitions);
+        for (node, group) in by_leader(dest, partitions.iter().map(|twin| twin.dest.there())) {
             match high_watermarks(dest, node, &group).await {
                 Ok(marks) => {
-                    for (tp, mark) in marks {
+                    for (there, mark) in marks {
+                        let Some(&tp) = ours.get(&there) else { continue };
                         match mark {
-                            Ok(mark) => self.dest_high_watermarks.push((tp, DestOffset(mark))),
-                            Err(code) => self.refusal(Side::Dest, dest, Api::ListOffsets, code, tp),
+                            Ok(mark) => self.dest_high_watermarks.push((tp.clone(), DestOffset(mark))),
+                            Err(code) => {
+                                self.refusal(Side::Dest, dest, Api::ListOffsets, code, (&there.topic, tp));
+                            }
                         }
                     }
                 }
-                Err(error) => self.failed(Side::Dest, dest, node, &group, &error),
+                Err(error) => {
+                    let concerned = group.iter().filter_map(|(there, _)| ours.get(there).copied());
+                    self.failed(Side::Dest, dest, node, concerned, &error);
+                }
             }
         }
     }
 
     /// Topics that the metadata do not list.
-    async fn of_unlisted(&mut self, cluster: &Cluster, side: Side, partitions: &[TopicPartition]) {
+    async fn of_unlisted(&mut self, cluster: &Cluster, side: Side, partitions: &[Twin]) {
         let metadata = cluster.metadata();
         let mut unlisted: BTreeMap<Arc<str>, Vec<&TopicPartition>> = BTreeMap::new();
-        for tp in partitions.iter().filter(|tp| !metadata.topics.contains_key(&tp.topic)) {
-            unlisted.entry(Arc::clone(&tp.topic)).or_default().push(tp);
+        for twin in partitions {
+            let name = if side == Side::Source { &twin.source.topic } else { twin.dest.topic() };
+            if !metadata.topics.contains_key(name) {
+                unlisted.entry(Arc::clone(name)).or_default().push(&twin.source);
+            }
         }
         let names: Vec<_> = unlisted.keys().cloned().collect();
         for names in names.chunks(NAMES_MAX) {
@@ -132,7 +147,7 @@ impl ProbeAnswer {
                     }
                     Some(code) => {
                         for &tp in unlisted.get(&name).into_iter().flatten() {
-                            self.refusal(side, cluster, Api::Metadata, code, tp.clone());
+                            self.refusal(side, cluster, Api::Metadata, code, (&name, tp));
                         }
                     }
                     None => {}
@@ -141,17 +156,32 @@ impl ProbeAnswer {
         }
     }
 
-    /// Codes that are about anything else pass, or show as a datum that gets old.
-    fn refusal(&mut self, side: Side, cluster: &Cluster, api: Api, code: ErrorCode, tp: TopicPartition) {
-        if let Some(denied) = by_code(side, cluster.settings(), api, code, &tp.topic) {
-            self.refused.push((tp, Arc::new(denied)));
+    /// Codes that are about anything else pass, or show as a datum that gets old. `concerned`: the topic as that side
+    /// calls it, and the partition.
+    fn refusal(
+        &mut self,
+        side: Side,
+        cluster: &Cluster,
+        api: Api,
+        code: ErrorCode,
+        concerned: (&str, &TopicPartition),
+    ) {
+        if let Some(denied) = by_code(side, cluster.settings(), api, code, concerned.0) {
+            self.refused.push((concerned.1.clone(), Arc::new(denied)));
         }
     }
 
-    fn failed(&mut self, side: Side, cluster: &Cluster, node: NodeId, group: &Group, error: &Error) {
+    fn failed<'a>(
+        &mut self,
+        side: Side,
+        cluster: &Cluster,
+        node: NodeId,
+        concerned: impl Iterator<Item = &'a TopicPartition>,
+        error: &Error,
+    ) {
         self.troubles.push(format!("{side} broker {node}: {error}"));
         if let Some(denied) = by_error(side, cluster.settings(), error).map(Arc::new) {
-            self.refused.extend(group.iter().map(|(tp, _)| (tp.clone(), Arc::clone(&denied))));
+            self.refused.extend(concerned.map(|tp| (tp.clone(), Arc::clone(&denied))));
         }
     }
 }

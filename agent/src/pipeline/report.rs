@@ -13,7 +13,9 @@ use lockstep_core::mirror::cost::Cost;
 use lockstep_core::mirror::partition::Phase;
 use lockstep_core::mirror::{Millis, Now};
 
+use super::groups::report::GroupsReport;
 use super::latency::{Failures, Latency};
+use super::names::Twin;
 use super::open_transactions::OpenTransaction;
 
 /// The link as of now.
@@ -44,12 +46,17 @@ pub struct LinkReport {
     pub missing_right: Option<String>,
     /// What the last round over both clusters could not reach.
     pub silent: Vec<String>,
+    /// The link's consumer groups; empty where it copies none.
+    pub groups: Arc<GroupsReport>,
 }
 
 /// One partition.
 #[derive(Clone, Debug)]
 pub struct PartitionReport {
+    /// As the source calls it.
     pub tp: TopicPartition,
+    /// What the destination calls the topic.
+    pub dest_topic: Arc<str>,
     pub phase: Phase,
     /// The source's log end, last known.
     pub source_end: Option<SourceOffset>,
@@ -85,6 +92,11 @@ pub struct PartitionReport {
 }
 
 impl PartitionReport {
+    /// By both its names.
+    pub fn twin(&self) -> Twin {
+        Twin::new(self.tp.clone(), &self.dest_topic)
+    }
+
     /// Records of the source that the destination does not hold.
     pub fn lag_records(&self) -> Option<u64> {
         let lag = self.source_end?.0 - self.durable?.0;

@@ -14,7 +14,9 @@ use lockstep_core::mirror::{Millis, WallMillis};
 
 use super::budget::Permit;
 use super::gauge::Gauge;
+use super::names::{DestPartition, Twin};
 use super::open_transactions::OpenTransaction;
+use super::position::{Going, Position};
 use super::report::PartitionReport;
 
 /// M19: the source's cleaner drops a tombstone `delete.retention.ms` after it first saw it. If the mirror holds the
@@ -39,6 +41,8 @@ impl Tombstones {
 /// One partition of a link.
 #[derive(Debug)]
 pub(super) struct Slot {
+    /// What the destination calls it.
+    pub(super) dest: DestPartition,
     pub(super) machine: Partition<Arc<Permit>>,
     pub(super) gauge: Gauge,
     /// The offset the fetch now under way asks for.
@@ -78,8 +82,13 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(machine: Partition<Arc<Permit>>, delete_retention_ms: Option<i64>) -> Self {
+    pub(super) fn new(
+        machine: Partition<Arc<Permit>>,
+        dest: DestPartition,
+        delete_retention_ms: Option<i64>,
+    ) -> Self {
         Self {
+            dest,
             machine,
             gauge: Gauge::default(),
             fetch_sent: None,
@@ -102,6 +111,11 @@ impl Slot {
             copied_records: 0,
             copied_bytes: 0,
         }
+    }
+
+    /// Both names; `source`: this slot's key.
+    pub(super) fn twin(&self, source: &TopicPartition) -> Twin {
+        Twin { source: source.clone(), dest: self.dest.clone() }
     }
 
     /// Found complete up to `end`. What came after the last receipt is ours too: its answer was lost.
@@ -186,6 +200,17 @@ impl Slot {
         }
     }
 
+    pub(super) fn position(&self) -> Position {
+        let stopped = matches!(self.machine.phase(), Phase::Stopped(_));
+        let fetched_end = self.machine.source_ends().map(|e| e.high_watermark);
+        Position {
+            held: self.machine.durable(),
+            start: self.dest_start,
+            source_end: self.gauge.exposure.last_source_end().max(fetched_end),
+            going: if stopped { Going::Stopped } else { Going::On },
+        }
+    }
+
     /// `others`: what an offset takes elsewhere on the link; `retention`: of the source's topic, as far as it is known.
     pub(super) fn report(
         &self,
@@ -200,6 +225,7 @@ impl Slot {
         let trouble = self.machine.trouble().map(|t| t.text.clone()).or_else(|| self.fetch_trouble.clone());
         PartitionReport {
             tp: tp.clone(),
+            dest_topic: Arc::clone(self.dest.topic()),
             phase: self.phase(),
             source_end: self.gauge.exposure.last_source_end().max(fetched_end),
             source_last_stable: ends.map(|e| e.last_stable),

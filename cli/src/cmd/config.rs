@@ -1,44 +1,18 @@
-//! YAML files with a `security` section (`--from-config`, `--to-config`): read, checked, resolved.
+//! YAML files with a `security` section (`--from-config`, `--to-config`): read by the loader of `agent.yaml`.
 //! Promises: all faults at once, with file and key; no message quotes the file, which might hold a secret by mistake.
 
 use std::path::Path;
 
+use lockstep_agent::config::load_security;
 use lockstep_core::code::Code;
-use lockstep_core::spec::fault::Fault;
-use lockstep_core::spec::security::RawSecurity;
 use lockstep_kafka::Security;
-use serde::Deserialize;
 
 use super::failure::Failure;
 
-const KEY: &str = "security";
-
-/// What such a file holds.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    security: RawSecurity,
-}
-
 /// # Errors
-/// The file cannot be read, is no YAML, or has faults: all of them.
+/// The file cannot be read, is no YAML, or has faults: all of them, with their lines.
 pub(super) fn security(path: &Path) -> Result<Security, Failure> {
-    let unusable =
-        |what: String| Failure::coded(Code::SecuritySettings, format!("{}: {what}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| unusable(format!("cannot be read: {error}")))?;
-    let options = serde_saphyr::options! { with_snippet: false };
-    let file: File =
-        serde_saphyr::from_str_with_options(&text, options).map_err(|error| unusable(error.to_string()))?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let spec = file.security.check(KEY, folder).map_err(|faults| unusable(list(&faults)))?;
-    Security::resolve(&spec).map_err(|faults| unusable(list(&faults)))
-}
-
-fn list(faults: &[Fault]) -> String {
-    let lines: String = faults.iter().map(|fault| format!("\n  {fault}")).collect();
-    let noun = if faults.len() == 1 { "fault" } else { "faults" };
-    format!("{} {noun}{lines}", faults.len())
+    load_security(path).map_err(|unusable| Failure::coded(Code::SecuritySettings, unusable.to_string()))
 }
 
 #[cfg(test)]
@@ -64,7 +38,7 @@ mod tests {
         for key in
             ["ssl.truststore: is missing", "sasl.usrname", "sasl.username", "sasl.password: write { file"]
         {
-            assert!(words.contains(&format!("\n  security.{key}")), "{key} in {words}");
+            assert!(words.contains(&format!(": security.{key}")), "{key} in {words}");
         }
         assert!(words.ends_with("page    docs/errors/L-101.md") && !words.contains("hunter2"), "{words}");
     }

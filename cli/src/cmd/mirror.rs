@@ -5,20 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use lockstep_agent::link::LinkSettings;
 use lockstep_agent::link::prepare::{Prepared, StartError, prepare};
 use lockstep_agent::link::running::Running;
+use lockstep_agent::link::watched::Ends;
+use lockstep_agent::link::{DRAIN_DEFAULT, LinkSettings, Unfit};
 use lockstep_agent::pipeline::budget::Budget;
 use lockstep_agent::pipeline::engine::Ended;
+use lockstep_agent::pipeline::groups::report::Present;
 use lockstep_agent::pipeline::report::LinkReport;
+use lockstep_core::groups::policy::{Barrier, GroupPolicy, Removal};
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::retention::Propagation;
+use lockstep_core::spec::names;
 use lockstep_core::spec::pace::Pace;
-use lockstep_core::spec::rename::Rename;
+use lockstep_core::spec::quantity;
 use lockstep_kafka::{Settings, Tcp};
 
 use super::between::{Between, Checked};
 use super::failure::Failure;
+use super::grouping::Grouping;
 use super::signals::Signals;
 use super::{fail, parse_size};
 use crate::exit::Exit;
@@ -39,8 +44,17 @@ lockstep verify --from a:9092 --to b:9092 --topics orders")]
 pub(crate) struct Args {
     #[command(flatten)]
     between: Between,
+    #[command(flatten)]
+    grouping: Grouping,
+    /// What a group's offset waits for: link, until every partition holds what its source held when the offset was read,
+    /// so that input never counts as done whose output would be lost; none, until its own partition does
+    #[arg(long, value_enum, default_value_t, requires = "groups")]
+    group_barrier: GroupBarrier,
+    /// Remove copied groups from the destination when they are removed at the source
+    #[arg(long, requires = "groups")]
+    remove_groups: bool,
     /// Name of the link; mirrors of one name write as one producer [default: the source's cluster id]
-    #[arg(long, value_name = "NAME", value_parser = link_name)]
+    #[arg(long, value_name = "NAME", value_parser = names::name)]
     link: Option<String>,
     /// What of the source's deletions reaches the destination: by default only what the source's retention
     /// settings explain; with all also purged records, deleted and recreated topics
@@ -48,7 +62,7 @@ pub(crate) struct Args {
     propagate: Propagate,
     /// What may be spent on one hole in a partition (compaction, a late log start) without asking: a size or a time.
     /// Above it the partition stops before the hole and says what filling it would cost [default: 1GiB and 10m]
-    #[arg(long, value_name = "SIZE|TIME", value_parser = alignment_budget)]
+    #[arg(long, value_name = "SIZE|TIME", value_parser = quantity::alignment_budget)]
     alignment_budget: Option<AlignmentBudget>,
     /// Leave when everything has been copied, with exit code 5 if some partition had to stop or records were lost
     #[arg(long)]
@@ -69,6 +83,27 @@ pub(crate) struct Args {
 
 /// As typed.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum GroupBarrier {
+    #[default]
+    Link,
+    None,
+}
+
+impl Args {
+    /// # Errors
+    /// A pattern that cannot be read.
+    fn group_policy(&self) -> Result<Option<GroupPolicy>, String> {
+        let barrier = match self.group_barrier {
+            GroupBarrier::Link => Barrier::Link,
+            GroupBarrier::None => Barrier::None,
+        };
+        let removal = if self.remove_groups { Removal::Follow } else { Removal::Keep };
+        Ok(self.grouping.check()?.map(|selection| GroupPolicy { selection, barrier, removal }))
+    }
+}
+
+/// As typed.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Propagate {
     #[default]
     None,
@@ -84,50 +119,33 @@ impl From<Propagate> for Propagation {
     }
 }
 
-/// A size bounds bytes and leaves the time open; a time the other way round.
-fn alignment_budget(text: &str) -> Result<AlignmentBudget, String> {
-    if let Ok(time) = humantime::parse_duration(text) {
-        let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        return Ok(AlignmentBudget { bytes: u64::MAX, milliseconds });
-    }
-    let size = parse_size(text).map_err(|_| {
-        "give a size (512MiB, 2GiB) or a time (90s, 10m), as in --alignment-budget 30m".to_owned()
-    })?;
-    Ok(AlignmentBudget { bytes: size as u64, milliseconds: u64::MAX })
-}
-
-/// A link's name becomes a part of a transactional id.
-fn link_name(text: &str) -> Result<String, String> {
-    let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if text.is_empty() || text.len() > 200 || !text.chars().all(good) {
-        return Err("use 1 to 200 letters, digits, '.', '_' or '-'".to_owned());
-    }
-    Ok(text.to_owned())
-}
-
 pub(crate) async fn run(args: Args) -> Exit {
     let (checked, mut signals) = match args.between.check().and_then(|c| Ok((c, Signals::new()?))) {
         Ok(both) => both,
         Err(error) => return fail(error),
     };
-    let Checked { source, dest, selection } = checked;
-    let ends = (source.clone(), dest.clone());
+    let groups = match args.group_policy() {
+        Ok(groups) => groups,
+        Err(error) => return fail(error),
+    };
+    let Checked { source, dest, selection, rename } = checked;
+    let sides = (source.clone(), dest.clone());
     let settings = LinkSettings {
         name: args.link.clone(),
-        source,
-        dest,
         selection,
         propagation: args.propagate.into(),
         alignment: args.alignment_budget.unwrap_or_default(),
-        rename: Rename::Keep,
+        rename,
         pace: Pace::default(),
-        groups: None,
+        groups,
+        unfit: Unfit::RefuseLink,
+        drain: DRAIN_DEFAULT,
         budget: Budget::new(args.memory),
     };
     let prepared = tokio::select! {
-        prepared = prepare(Arc::new(Tcp::default()), settings) => match prepared {
+        prepared = reach_and_prepare(source, dest, settings) => match prepared {
             Ok(prepared) => prepared,
-            Err(error) => return fail(in_words(&error, &ends)),
+            Err(error) => return fail(in_words(&error, &sides)),
         },
         () = signals.next() => return fail("interrupted before anything was changed"),
     };
@@ -136,7 +154,16 @@ pub(crate) async fn run(args: Args) -> Exit {
     if args.dry_run {
         return Exit::Ok;
     }
-    start_and_watch(prepared, &args, &ends, &mut signals, &mut show).await
+    start_and_watch(prepared, &args, &sides, &mut signals, &mut show).await
+}
+
+async fn reach_and_prepare(
+    source: Settings,
+    dest: Settings,
+    settings: LinkSettings,
+) -> Result<Prepared, StartError> {
+    let ends = Ends::connect(Arc::new(Tcp::default()), source, dest).await?;
+    prepare(ends, settings).await
 }
 
 /// With the missing ACL, if that is the cause.
@@ -149,24 +176,48 @@ fn in_words(error: &StartError, (source, dest): &(Settings, Settings)) -> Failur
 async fn start_and_watch(
     prepared: Prepared,
     args: &Args,
-    ends: &(Settings, Settings),
+    sides: &(Settings, Settings),
     signals: &mut Signals,
     show: &mut Show,
 ) -> Exit {
     let running = tokio::select! {
         running = prepared.start() => match running {
             Ok(running) => running,
-            Err(error) => return fail(in_words(&error, ends)),
+            Err(error) => return fail(in_words(&error, sides)),
         },
         () = signals.next() => {
             return fail("interrupted while topics were being created; start again to go on");
         }
     };
-    watch(running, args.until_caught_up, signals, show).await
+    let until = match (args.until_caught_up, args.grouping.is_given()) {
+        (false, _) => Until::Stopped,
+        (true, false) => Until::CaughtUp,
+        (true, true) => Until::CaughtUpWithGroups,
+    };
+    watch(running, until, signals, show).await
+}
+
+/// When to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    Stopped,
+    CaughtUp,
+    CaughtUpWithGroups,
+}
+
+impl Until {
+    fn is_reached(self, report: &LinkReport) -> bool {
+        let groups = matches!(report.groups.present, Present::Carried | Present::Held);
+        match self {
+            Self::Stopped => false,
+            Self::CaughtUp => report.is_caught_up(),
+            Self::CaughtUpWithGroups => report.is_caught_up() && groups,
+        }
+    }
 }
 
 /// Shows what happens until somebody or something ends it.
-async fn watch(mut running: Running, until_caught_up: bool, signals: &mut Signals, show: &mut Show) -> Exit {
+async fn watch(mut running: Running, until: Until, signals: &mut Signals, show: &mut Show) -> Exit {
     let mut report = running.report.clone();
     let interrupted = loop {
         tokio::select! {
@@ -181,7 +232,7 @@ async fn watch(mut running: Running, until_caught_up: bool, signals: &mut Signal
                 }
                 let now = report.borrow_and_update().clone();
                 show.progress(&now);
-                if until_caught_up && !now.partitions.is_empty() && now.is_caught_up() {
+                if until.is_reached(&now) {
                     break false;
                 }
             }
@@ -204,7 +255,8 @@ fn exit_of(ended: Ended, last: &LinkReport) -> Exit {
         Ended::Drained
             if last.stopped().next().is_none()
                 && last.blocked_topics.is_empty()
-                && last.lost_records() == 0 =>
+                && last.lost_records() == 0
+                && last.groups.present != Present::Held =>
         {
             Exit::Ok
         }

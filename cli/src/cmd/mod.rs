@@ -1,13 +1,18 @@
 //! One file per verb. A verb parses its flags, calls one crate below, and hands figures to `show`.
 
+mod agent;
 mod between;
+mod check;
 mod config;
-mod failure;
+pub(crate) mod failure;
+mod grouping;
+mod groups;
 mod mirror;
 mod signals;
 mod verify;
 
 use clap::Subcommand;
+use lockstep_core::spec::quantity;
 
 use crate::exit::Exit;
 use failure::Failure;
@@ -18,12 +23,21 @@ pub(crate) enum Command {
     Mirror(mirror::Args),
     /// Compare topics of two clusters offset by offset
     Verify(verify::Args),
+    /// Show where consumer groups stand on both clusters, and where they would resume
+    Groups(groups::Args),
+    /// Run the daemon of a datacenter
+    Agent(agent::Args),
+    /// Check a file of ours, and what it names
+    Check(check::Args),
 }
 
 pub(crate) async fn run(command: Command) -> Exit {
     match command {
         Command::Mirror(args) => mirror::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Groups(args) => groups::run(args).await,
+        Command::Agent(args) => agent::run(args).await,
+        Command::Check(args) => check::run(args).await,
     }
 }
 
@@ -35,33 +49,6 @@ fn fail(error: impl Into<Failure>) -> Exit {
 
 /// A size as typed: bytes, or with KB, MB, GB (powers of 1000) or KiB, MiB, GiB (powers of 1024).
 fn parse_size(text: &str) -> Result<usize, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim();
-    let unit = text[text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).len()..].to_ascii_lowercase();
-    let factor: usize = match unit.as_str() {
-        "" | "b" => 1,
-        "k" | "kb" => 1_000,
-        "m" | "mb" => 1_000_000,
-        "g" | "gb" => 1_000_000_000,
-        "kib" => 1 << 10,
-        "mib" => 1 << 20,
-        "gib" => 1 << 30,
-        _ => return Err(format!("{unit:?} is not a unit of size: use KB, MB, GB, KiB, MiB or GiB")),
-    };
-    let number: usize = digits.parse().map_err(|_| format!("{digits:?} is not a whole number"))?;
-    number.checked_mul(factor).ok_or_else(|| "larger than this machine can count".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read_with_their_units() {
-        assert_eq!(parse_size("48MiB"), Ok(48 << 20));
-        assert_eq!(parse_size("5 MB"), Ok(5_000_000));
-        assert_eq!(parse_size("123"), Ok(123));
-        assert!(parse_size("5 parsecs").unwrap_err().contains("unit"));
-        assert!(parse_size("MB").is_err());
-        assert!(parse_size("99999999999999GB").is_err());
-    }
+    let bytes = quantity::size(text)?;
+    usize::try_from(bytes).map_err(|_| "larger than this machine can count".to_owned())
 }

@@ -1,6 +1,9 @@
 //! One file per noun: figures in, words out. Numbers carry units and the age of what they rest on.
 
+pub(crate) mod check;
+pub(crate) mod groups;
 pub(crate) mod mirror;
+mod plan;
 mod posture;
 // Until a verb shows it.
 #[cfg_attr(not(test), expect(dead_code, reason = "the verb `status` comes with the daemon"))]

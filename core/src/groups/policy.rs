@@ -3,7 +3,7 @@
 use crate::spec::select::GroupSelection;
 
 /// Which groups a link copies, and how.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct GroupPolicy {
     pub selection: GroupSelection,
     pub barrier: Barrier,

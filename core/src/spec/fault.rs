@@ -1,4 +1,4 @@
-//! A fault in what a user wrote: key, value and remedy. All faults of a file are collected, never only the first.
+//! A fault in what a user wrote: line, key, value and remedy. All faults of a file are collected, never only the first.
 
 use std::fmt;
 
@@ -9,16 +9,21 @@ pub struct Fault {
     pub key: String,
     /// What is wrong, with the value unless it may be a secret; then what would be right.
     pub what: String,
+    /// Of the key in its file, or of what it is missing in; from 1. `None` where nobody counted.
+    pub line: Option<u32>,
 }
 
 impl Fault {
     pub fn new(key: impl Into<String>, what: impl Into<String>) -> Self {
-        Self { key: key.into(), what: what.into() }
+        Self { key: key.into(), what: what.into(), line: None }
     }
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
         write!(f, "{}: {}", self.key, self.what)
     }
 }

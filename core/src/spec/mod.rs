@@ -1,7 +1,21 @@
-//! What users write, checked: patterns and names. Every fault names the key, the value and the remedy.
+//! What users write, checked: patterns, names, whole files. Every fault names the line, the key, the value and the remedy.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`agent`] | `agent.yaml`: the daemon of a site, its clusters and links |
+//! | [`security`] | how a cluster is reached securely |
+//! | [`select`], [`rename`], [`pace`] | which topics and groups, under which names, how fast |
+//! | [`names`], [`quantity`] | what things may be called; sizes and times |
+//! | [`written`] | values of whatever shape, so that all faults are found at once |
+//! | [`fault`], [`lines`] | what is wrong, and where it stands |
 
+pub mod agent;
 pub mod fault;
+pub mod lines;
+pub mod names;
 pub mod pace;
+pub mod quantity;
 pub mod rename;
 pub mod security;
 pub mod select;
+pub mod written;

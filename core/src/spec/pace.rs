@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use super::select::Patterns;
 
 /// A link's pace.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pace {
     /// Bytes per second fetched from the source, as they are on the wire; `None`: as fast as it goes.
     pub bytes_per_second_max: Option<NonZeroU64>,
@@ -13,7 +13,7 @@ pub struct Pace {
 }
 
 /// Topics by urgency. A name in both lists is [`Priority::High`].
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Priorities {
     pub high: Patterns,
     pub low: Patterns,

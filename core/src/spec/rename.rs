@@ -21,6 +21,20 @@ pub enum Rename {
     Pattern { from: Regex, to: String },
 }
 
+/// Patterns as written.
+impl PartialEq for Rename {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Keep, Self::Keep) => true,
+            (Self::Prefix(a), Self::Prefix(b)) => a == b,
+            (Self::Pattern { from, to }, Self::Pattern { from: other_from, to: other_to }) => {
+                from.as_str() == other_from.as_str() && to == other_to
+            }
+            _ => false,
+        }
+    }
+}
+
 /// A rule that cannot be meant.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{given:?}: {why}")]

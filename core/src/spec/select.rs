@@ -8,6 +8,13 @@ use thiserror::Error;
 #[derive(Clone, Debug, Default)]
 pub struct Patterns(Vec<Regex>);
 
+/// As written: two spellings of one set of names differ.
+impl PartialEq for Patterns {
+    fn eq(&self, other: &Self) -> bool {
+        self.written().eq(other.written())
+    }
+}
+
 /// A pattern that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
@@ -30,10 +37,17 @@ impl Patterns {
     pub fn matches(&self, name: &str) -> bool {
         self.0.iter().any(|pattern| pattern.is_match(name))
     }
+
+    /// The expressions as their user wrote them.
+    pub fn written(&self) -> impl Iterator<Item = &str> {
+        let anchored = self.0.iter().map(Regex::as_str);
+        anchored
+            .map(|text| text.strip_prefix("^(?:").and_then(|text| text.strip_suffix(")$")).unwrap_or(text))
+    }
 }
 
 /// A selection of topics by name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TopicSelection {
     pub include: Patterns,
     pub exclude: Patterns,
@@ -47,7 +61,7 @@ impl TopicSelection {
 }
 
 /// A selection of consumer groups by name.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct GroupSelection {
     pub include: Patterns,
     pub exclude: Patterns,

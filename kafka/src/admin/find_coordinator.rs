@@ -1,11 +1,15 @@
 //! FindCoordinator: which broker keeps a transactional id or a group. Creates the broker's internal topic if need be,
 //! which is why it comes before everything else about an id (M1); a new cluster answers 14 or 15 for a while.
 
+use std::collections::HashMap;
+
+use futures_util::future::try_join_all;
 use kafka_protocol::messages::FindCoordinatorRequest;
 use kafka_protocol::protocol::Request;
 use lockstep_core::ids::NodeId;
 
 use super::patience::Patience;
+use super::{PerName, words};
 use crate::cluster::Cluster;
 use crate::code::ErrorCode;
 use crate::connection::Connection;
@@ -20,6 +24,15 @@ pub enum CoordinatorKind {
     Group,
     /// A transactional id.
     Txn,
+}
+
+impl CoordinatorKind {
+    fn on_the_wire(self) -> i8 {
+        match self {
+            Self::Group => 0,
+            Self::Txn => 1,
+        }
+    }
 }
 
 /// From this version on, keys and coordinators come in lists.
@@ -44,6 +57,43 @@ pub async fn find_coordinator(cluster: &Cluster, kind: CoordinatorKind, key: &st
     }
 }
 
+/// The coordinators of many keys, in the order asked: one request where the broker takes lists (Kafka 3.0), else one
+/// for each key, all on their way at once. Asks once: a code stays with its key (14, 15 while one is loading).
+///
+/// # Errors
+/// Whatever a connection can meet.
+pub async fn find_coordinators(
+    cluster: &Cluster,
+    kind: CoordinatorKind,
+    keys: &[&str],
+) -> Result<PerName<NodeId>, Error> {
+    let connection = cluster.any().await?;
+    let api = Api::FindCoordinator;
+    let version = connection.version(api)?;
+    if version < FIRST_WITH_LISTS {
+        let asked = keys.iter().map(|key| ask(&connection, kind, key));
+        let answers = try_join_all(asked).await?;
+        let in_words = |(code, detail): Refused| (code, detail.unwrap_or_else(|| code.name()));
+        let named = keys.iter().zip(answers);
+        return Ok(named.map(|(key, answer)| ((*key).to_owned(), answer.map_err(in_words))).collect());
+    }
+    let request = FindCoordinatorRequest::default()
+        .with_key_type(kind.on_the_wire())
+        .with_coordinator_keys(keys.iter().map(|key| wire_text(key)).collect());
+    let answer = connection.call(api, version, &request, connection.request_timeout()).await?;
+    let found: HashMap<_, _> = answer.coordinators.into_iter().map(|c| (c.key.to_string(), c)).collect();
+    let result = |key: &&str| {
+        let found = found.get(*key);
+        let found = found.ok_or_else(|| connection.protocol(api, format!("the answer leaves out {key}")))?;
+        let result = match ErrorCode::from_wire(found.error_code) {
+            None => Ok(NodeId(found.node_id.0)),
+            Some(code) => Err((code, words(code, found.error_message.as_ref()))),
+        };
+        Ok(((*key).to_owned(), result))
+    };
+    keys.iter().map(result).collect()
+}
+
 type Refused = (ErrorCode, Option<String>);
 
 async fn ask(
@@ -53,10 +103,7 @@ async fn ask(
 ) -> Result<Result<NodeId, Refused>, Error> {
     let api = Api::FindCoordinator;
     let version = connection.version(api)?;
-    let request = FindCoordinatorRequest::default().with_key_type(match kind {
-        CoordinatorKind::Group => 0,
-        CoordinatorKind::Txn => 1,
-    });
+    let request = FindCoordinatorRequest::default().with_key_type(kind.on_the_wire());
     let request = if version >= FIRST_WITH_LISTS {
         request.with_coordinator_keys(vec![wire_text(key)])
     } else {

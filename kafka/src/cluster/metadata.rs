@@ -62,6 +62,16 @@ pub struct PartitionMeta {
     pub error: Option<ErrorCode>,
 }
 
+impl Metadata {
+    /// The same cluster in the same state. A KRaft broker names any live broker as controller, another one each time.
+    pub(super) fn says_the_same(&self, new: &Self) -> bool {
+        self.brokers == new.brokers
+            && self.topics == new.topics
+            && self.cluster_id == new.cluster_id
+            && self.controller.is_some_and(|node| new.brokers.contains_key(&node))
+    }
+}
+
 impl Broker {
     #[must_use]
     pub fn address(&self) -> HostPort {

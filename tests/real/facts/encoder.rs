@@ -12,9 +12,9 @@ use super::log::{Log, connect, stranger};
 use super::raw::{mirrored, written};
 use lockstep_core::ids::{LeaderEpoch, TopicPartition};
 
-const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
+pub(super) const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
 
-fn seen(record: &Record) -> Seen {
+pub(super) fn seen(record: &Record) -> Seen {
     let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
     Seen {
         offset: record.offset,
@@ -57,7 +57,7 @@ fn odd_records(base_offset: i64) -> Vec<Record> {
 }
 
 /// Appends the batch at the offset it was built for.
-async fn append(log: &Log, batch: &FetchedBatch) -> i64 {
+pub(super) async fn append(log: &Log, batch: &FetchedBatch) -> i64 {
     let base = batch.header().base_offset();
     let sequence = i32::try_from(base).unwrap();
     // Each batch by a producer of its own: this is not about sequences.

@@ -5,6 +5,7 @@
 //! | `shapes` | whatever records look like, both sides hold the same |
 //! | `brokers` | brokers die, stop, come back, move their leaders |
 //! | `kills` | the mirror dies at any moment: nothing lost, nothing twice |
+//! | `renames` | other names on the destination, the same offsets; names that cannot be; circles |
 //! | `revoked` | rights that go and come back while it runs |
 //! | `rivals` | two mirrors of one link at once |
 //! | `damage` | bits that flip on the way |
@@ -32,6 +33,7 @@ mod keeping;
 mod kills;
 mod measured;
 mod network;
+mod renames;
 mod revoked;
 mod rivals;
 mod rules;

@@ -50,8 +50,8 @@ impl Engine {
             let mut asks = Vec::new();
             while asks.len() < OPEN_ROUND_MAX && self.due.first().is_some_and(|(at, _)| *at <= now) {
                 let Some((_, tp)) = self.due.pop_first() else { break };
-                let displaced = self.slots.get(&tp).and_then(|slot| slot.displaced);
-                asks.push(Ask { tp, displaced });
+                let Some(slot) = self.slots.get(&tp) else { continue };
+                asks.push(Ask { twin: slot.twin(&tp), displaced: slot.displaced });
             }
             if asks.is_empty() {
                 return;

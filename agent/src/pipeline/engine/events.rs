@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lockstep_core::dr::denied::Side;
-use lockstep_core::ids::{NodeId, SourceOffset};
+use lockstep_core::ids::{NodeId, SourceOffset, TopicPartition};
 use lockstep_core::mirror::copying::AppendAnswer;
 use lockstep_core::mirror::markers::MarkerAnswer;
 use lockstep_core::mirror::partition::{Input, Phase, SourceEnds};
@@ -15,6 +15,8 @@ use super::Engine;
 use crate::pipeline::budget::Permit;
 use crate::pipeline::denied::{Deed, by_code};
 use crate::pipeline::event::{AppendOutcome, Event, FetchOutcome, MarkerOutcome};
+use crate::pipeline::position::Position;
+use crate::pipeline::slot::Slot;
 
 /// Pause before a partition is fetched again that the source has just refused.
 const FETCH_PAUSE_MS: u64 = 200;
@@ -72,12 +74,21 @@ impl Engine {
             }
             Event::Probed(answer) => self.on_probed(answer, now),
             Event::Followed(followed) => self.on_followed(followed),
+            Event::PositionsWanted { of, answer } => {
+                let positions = of.into_iter().map(|tp| (tp.clone(), self.position(&tp))).collect();
+                // Who asked may have gone.
+                let _ = answer.send(positions);
+            }
             Event::SourceMetadata(metadata) => self.on_source_metadata(&metadata, now),
-            Event::DestMetadata(metadata) => self.routes.follow_dest(&metadata, self.slots.keys()),
+            Event::DestMetadata(metadata) => self.on_dest_metadata(&metadata),
             Event::TopicReady(ready) => self.on_topic_ready(&ready, now),
             Event::TopicBlocked { topic, why, denied } => self.on_topic_blocked(&topic, why, denied),
             Event::Retentions(found) => self.on_retentions(found),
         }
+    }
+
+    fn position(&self, tp: &TopicPartition) -> Position {
+        self.slots.get(tp).map_or(Position::NOT_MIRRORED, Slot::position)
     }
 
     fn on_fetched(&mut self, outcome: FetchOutcome, now: Now) {

@@ -51,7 +51,7 @@ impl Engine {
         let without_start = |gauge: &Gauge| gauge.exposure.dest_age_ms(now).is_none();
         let starts = self.unheld.iter().filter(|(_, gauge)| without_start(gauge));
         let questions = Questions {
-            partitions: self.slots.keys().cloned().collect(),
+            partitions: self.slots.iter().map(|(tp, slot)| slot.twin(tp)).collect(),
             source_only: self.unheld.keys().cloned().collect(),
             starts: starts.map(|(tp, _)| tp.clone()).collect(),
         };
@@ -245,6 +245,7 @@ impl Engine {
             failures: self.failures,
             silent: self.silent.clone(),
             missing_right: self.setup.right.missing(),
+            groups: Arc::clone(&self.setup.groups.borrow()),
         };
         self.report.send_replace(Arc::new(report));
     }

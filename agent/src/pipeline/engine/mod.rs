@@ -22,7 +22,7 @@ use lockstep_core::mirror::partition::{Action, Input, Settings};
 use lockstep_core::mirror::queue::Holes;
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::mirror::{Millis, Now, WallMillis};
-use lockstep_kafka::Cluster;
+use lockstep_kafka::{Cluster, Metadata};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -31,6 +31,7 @@ use super::budget::{Budget, Permit};
 use super::desks::{FetchDesk, MarkerDesk, SinkDesk};
 use super::event::Event;
 use super::gauge::Gauge;
+use super::groups::report::GroupsReport;
 use super::latency::{Failures, Latency};
 use super::markers::{Filler, MarkerJob, MarkerRight, Markers, WantedRun};
 use super::report::LinkReport;
@@ -47,13 +48,13 @@ const PARTITION_BYTES_MAX: usize = 1 << 20;
 const OPEN_ROUNDS_MAX: usize = 4;
 /// Events taken before work is handed out again.
 const EVENTS_PER_TURN: usize = 64;
-/// The last beat of a stop.
-const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What an engine works with.
 pub struct Setup {
     pub source: Cluster,
     pub dest: Cluster,
+    /// The last beat of a stop.
+    pub drain: Duration,
     pub identity: ProducerIdentity,
     pub guard: Guard,
     pub budget: Budget,
@@ -63,6 +64,8 @@ pub struct Setup {
     /// The right to write markers, and what stands in where it is missing (M12, M15).
     pub right: MarkerRight,
     pub filler: Filler,
+    /// What is said of the link's groups.
+    pub groups: watch::Receiver<Arc<GroupsReport>>,
     /// Wakes the two metadata watchers before their time.
     pub source_stale: Arc<Notify>,
     pub dest_stale: Arc<Notify>,
@@ -102,6 +105,9 @@ pub struct Engine {
     slots: HashMap<TopicPartition, Slot>,
     topics: BTreeMap<Arc<str>, TopicWatch>,
     routes: Routes,
+    /// The metadata that the routes were taken from.
+    source_seen: Option<Arc<Metadata>>,
+    dest_seen: Option<Arc<Metadata>>,
     fetch_desks: BTreeMap<NodeId, FetchDesk>,
     sink_desks: BTreeMap<NodeId, SinkDesk>,
     marker_desks: BTreeMap<NodeId, MarkerDesk>,
@@ -156,6 +162,8 @@ impl Engine {
             slots: HashMap::new(),
             topics: BTreeMap::new(),
             routes: Routes::default(),
+            source_seen: None,
+            dest_seen: None,
             fetch_desks: BTreeMap::new(),
             sink_desks: BTreeMap::new(),
             marker_desks: BTreeMap::new(),
@@ -204,7 +212,7 @@ impl Engine {
                 () = tokio::time::sleep_until(wake) => {}
                 _ = stop.changed(), if !self.stopping => {
                     self.stopping = true;
-                    deadline = Some(Instant::now() + DRAIN_DEADLINE);
+                    deadline = Some(Instant::now() + self.setup.drain);
                 }
             }
             // Not a branch of its own: under steady traffic there is always an event before it.
@@ -300,17 +308,17 @@ impl Engine {
                     self.sink_desks
                         .entry(node)
                         .or_insert_with(|| SinkDesk::open(node, &setup.dest, events, tasks))
-                        .enqueue(tp.clone(), append);
+                        .enqueue(slot.twin(tp), append);
                 }
                 Action::Mark(run) => {
-                    let leader = self.setup.dest.metadata().leader(tp);
+                    let leader = self.setup.dest.metadata().leader(slot.dest.there());
                     let (node, epoch) = leader.unwrap_or((NodeId(-1), LeaderEpoch::UNKNOWN));
                     let (setup, events, tasks) = (&self.setup, &self.events_in, &mut self.tasks);
                     let task = |jobs| setup.markers(node, jobs, events.clone());
                     self.marker_desks
                         .entry(node)
                         .or_insert_with(|| MarkerDesk::open(task, tasks))
-                        .enqueue(WantedRun { tp: tp.clone(), epoch, run });
+                        .enqueue(WantedRun { twin: slot.twin(tp), epoch, run });
                 }
                 Action::Announce { from, cost } => {
                     tracing::info!(partition = %tp, offset = from.0, "nothing to copy here: aligning {cost}");

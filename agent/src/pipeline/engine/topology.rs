@@ -13,6 +13,7 @@ use lockstep_kafka::Metadata;
 
 use super::Engine;
 use crate::pipeline::event::ReadyTopic;
+use crate::pipeline::names::DestPartition;
 use crate::pipeline::slot::Slot;
 
 /// How long a topic has to be missing, or to carry another id, before anything follows from it.
@@ -22,6 +23,8 @@ const GONE_FOR_MS: u64 = 3_000;
 #[derive(Debug)]
 pub(super) struct TopicWatch {
     pub(super) partitions: i32,
+    /// What the destination calls it.
+    pub(super) dest_topic: Arc<str>,
     source_id: TopicId,
     pub(super) compaction: Compaction,
     /// Where the source ended once its topic was known to be compacted: null keys are older (M21).
@@ -50,13 +53,15 @@ impl Engine {
                 ready.source_id,
                 ownership,
             );
-            self.slots.insert(tp.clone(), Slot::new(machine, ready.delete_retention_ms));
+            let there = DestPartition::new(Arc::clone(&ready.dest_topic), partition);
             self.routes.follow_source(&source, std::iter::once(&tp));
-            self.routes.follow_dest(&dest, std::iter::once(&tp));
+            self.routes.follow_dest(&dest, std::iter::once((&tp, &there)));
+            self.slots.insert(tp.clone(), Slot::new(machine, there, ready.delete_retention_ms));
             self.due.insert((now.mono, tp));
         }
         let watch = self.topics.entry(Arc::clone(&ready.topic)).or_insert(TopicWatch {
             partitions: 0,
+            dest_topic: Arc::clone(&ready.dest_topic),
             source_id: ready.source_id,
             compaction: ready.compaction.clone(),
             past_null_keys: None,
@@ -68,12 +73,17 @@ impl Engine {
         watch.partitions = watch.partitions.max(ready.partitions);
     }
 
-    pub(super) fn on_source_metadata(&mut self, metadata: &Metadata, now: Now) {
-        let slots = &self.slots;
-        let alive = slots.iter().filter(|(_, slot)| Self::is_alive(&slot.machine.phase())).map(|(tp, _)| tp);
-        self.routes.follow_source(metadata, alive);
-        for desk in self.fetch_desks.values_mut() {
-            desk.attention = true;
+    pub(super) fn on_source_metadata(&mut self, metadata: &Arc<Metadata>, now: Now) {
+        // The same `Arc` says that nothing has changed; what is odd grows older all the same.
+        if !self.source_seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, metadata)) {
+            self.source_seen = Some(Arc::clone(metadata));
+            let slots = &self.slots;
+            let alive =
+                slots.iter().filter(|(_, slot)| Self::is_alive(&slot.machine.phase())).map(|(tp, _)| tp);
+            self.routes.follow_source(metadata, alive);
+            for desk in self.fetch_desks.values_mut() {
+                desk.attention = true;
+            }
         }
         let blocked: Vec<_> = self.blocked.keys().cloned().collect();
         for topic in blocked.iter().filter(|topic| !metadata.topics.contains_key(topic.as_str())) {
@@ -106,6 +116,14 @@ impl Engine {
                 self.feed(&tp, input, now);
             }
             self.retire(&topic, partitions);
+        }
+    }
+
+    pub(super) fn on_dest_metadata(&mut self, metadata: &Arc<Metadata>) {
+        if !self.dest_seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, metadata)) {
+            self.dest_seen = Some(Arc::clone(metadata));
+            let partitions = self.slots.iter().map(|(tp, slot)| (tp, &slot.dest));
+            self.routes.follow_dest(metadata, partitions);
         }
     }
 }

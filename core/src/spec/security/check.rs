@@ -3,13 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
-use super::raw::{RawOauth, RawSasl, RawSecret, RawSecurity, RawSsl, Unknown};
+use super::raw::{RawOauth, RawSasl, RawSecret, RawSecurity, RawSecurityFile, RawSsl, Unknown};
 use super::{
     ClientCertificate, EndpointSpec, HostNames, LoginSpec, Scheme, ScramHash, SecretSpec, SecuritySpec,
     TlsSpec, TokenSpec, Url,
 };
 use crate::spec::fault::Fault;
+use crate::spec::names::unknown_key;
 
+/// The one section of such a file.
+const SECTION: &str = "security";
 const PROTOCOLS: &str = "write plaintext, ssl, sasl_plaintext or sasl_ssl";
 const MECHANISMS: &str = "write PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or GSSAPI";
 const SECRET: &str = "write { file: PATH } or { env: NAME }; secrets do not stand in this file";
@@ -26,6 +29,23 @@ impl RawSecurity {
         let mut check = Check { folder, faults: Vec::new() };
         let spec = check.security(key, self);
         if check.faults.is_empty() { Ok(spec) } else { Err(check.faults) }
+    }
+}
+
+impl RawSecurityFile {
+    /// What the file means; without a section: plaintext. Relative paths start at `folder`, the one of the file.
+    ///
+    /// # Errors
+    /// Every fault, in the order of the keys.
+    pub fn check(&self, folder: &Path) -> Result<SecuritySpec, Vec<Fault>> {
+        let strangers = self.unknown.keys().map(|name| Fault::new(name, unknown_key(name, [SECTION])));
+        let mut faults: Vec<Fault> = strangers.collect();
+        match self.security.clone().unwrap_or_default().check(SECTION, folder) {
+            Ok(spec) if faults.is_empty() => return Ok(spec),
+            Ok(_) => {}
+            Err(more) => faults.extend(more),
+        }
+        Err(faults)
     }
 }
 
@@ -204,7 +224,7 @@ impl Check<'_> {
 
     fn unknown(&mut self, key: &str, unknown: &Unknown, known: &str) {
         for name in unknown.keys() {
-            self.fault(format!("{key}.{name}"), format!("is no key of ours; known here: {known}"));
+            self.fault(format!("{key}.{name}"), unknown_key(name, known.split(", ")));
         }
     }
 

@@ -11,7 +11,7 @@ mod raw;
 
 use std::path::PathBuf;
 
-pub use raw::{RawSecret, RawSecurity};
+pub use raw::{RawSecret, RawSecurity, RawSecurityFile};
 
 /// What is meant. Files are not read yet, secrets not resolved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,65 +1,111 @@
 //! What may be written. Unknown keys are kept by name, so that all of them are reported with the other faults.
 //! Promises: an inline secret is dropped while it is read; no value here, and so no message, can show one.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 /// Keys that mean nothing.
 pub(super) type Unknown = BTreeMap<String, IgnoredAny>;
 
-/// The `security` section as written. [`check`](RawSecurity::check) says what it means.
+/// A file that says how one cluster is reached (`--from-config`, `--to-config`).
 #[derive(Clone, Debug, Default, Deserialize)]
+pub struct RawSecurityFile {
+    pub(super) security: Option<RawSecurity>,
+    #[serde(flatten)]
+    pub(super) unknown: Unknown,
+}
+
+/// The `security` section as written. [`check`](RawSecurity::check) says what it means.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "Security")]
 pub struct RawSecurity {
+    /// plaintext, ssl, sasl_plaintext or sasl_ssl. Default: plaintext.
     pub(super) protocol: Option<String>,
+    /// Certificates, with ssl and sasl_ssl.
     pub(super) ssl: Option<RawSsl>,
+    /// The login, with sasl_plaintext and sasl_ssl.
     pub(super) sasl: Option<RawSasl>,
     #[serde(flatten)]
+    #[schemars(skip)]
     pub(super) unknown: Unknown,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+/// Certificates, as PEM files.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "Ssl")]
 pub(super) struct RawSsl {
+    /// PEM: who may sign certificates; a file or a list of files.
     #[serde(default, deserialize_with = "one_or_many")]
+    #[schemars(schema_with = "files")]
     pub(super) truststore: Vec<String>,
+    /// PEM: our certificate, where brokers demand one.
     pub(super) keystore: Option<String>,
+    /// PEM: our key. Default: in the keystore file.
     pub(super) key: Option<String>,
+    /// What opens the key.
     pub(super) key_password: Option<RawSecret>,
+    /// false: any certificate of a trusted authority passes for any broker. Default: true.
     pub(super) verify_hostname: Option<bool>,
     #[serde(flatten)]
+    #[schemars(skip)]
     pub(super) unknown: Unknown,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+/// Who we are to the brokers.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "Sasl")]
 pub(super) struct RawSasl {
+    /// PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or GSSAPI.
     pub(super) mechanism: Option<String>,
+    /// With PLAIN and SCRAM.
     pub(super) username: Option<String>,
+    /// With PLAIN and SCRAM.
     pub(super) password: Option<RawSecret>,
+    /// With OAUTHBEARER.
     pub(super) oauthbearer: Option<RawOauth>,
+    /// With GSSAPI.
     pub(super) kerberos: Option<RawKerberos>,
     #[serde(flatten)]
+    #[schemars(skip)]
     pub(super) unknown: Unknown,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+/// Where the token comes from.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "Oauth")]
 pub(super) struct RawOauth {
+    /// A token that somebody else keeps fresh.
     pub(super) token: Option<RawSecret>,
+    /// Where a token is got: http or https.
     pub(super) token_endpoint_url: Option<String>,
+    /// With token_endpoint_url.
     pub(super) client_id: Option<String>,
+    /// With token_endpoint_url.
     pub(super) client_secret: Option<RawSecret>,
+    /// With token_endpoint_url.
     pub(super) scope: Option<String>,
+    /// PEM: who may sign certificates; a file or a list of files.
     #[serde(default, deserialize_with = "one_or_many")]
+    #[schemars(schema_with = "files")]
     pub(super) truststore: Vec<String>,
     #[serde(flatten)]
+    #[schemars(skip)]
     pub(super) unknown: Unknown,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+/// Kerberos; the keytab comes from the environment.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "Kerberos")]
 pub(super) struct RawKerberos {
+    /// The first part of the brokers' principals. Default: kafka.
     pub(super) service_name: Option<String>,
     #[serde(flatten)]
+    #[schemars(skip)]
     pub(super) unknown: Unknown,
 }
 
@@ -76,6 +122,28 @@ impl<'de> Deserialize<'de> for RawSecret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(SecretVisitor)
     }
+}
+
+impl JsonSchema for RawSecret {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Where a secret is; the secret itself never stands here.",
+            "type": "object",
+            "properties": { "file": { "type": "string" }, "env": { "type": "string" } },
+            "additionalProperties": false,
+            "minProperties": 1,
+            "maxProperties": 1
+        })
+    }
+}
+
+/// A file, or a list of files.
+fn files(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": ["string", "array"], "items": { "type": "string" } })
 }
 
 struct SecretVisitor;

@@ -1,0 +1,161 @@
+//! A YAML file: its text, and the line of every key in it. Messages name places, never what stands there.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use lockstep_core::spec::fault::Fault;
+use lockstep_core::spec::lines::Lines;
+use lockstep_core::spec::written::Text;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::Spanned;
+
+use super::{Kind, Unusable};
+
+/// The largest file we read; a thousand links are some 300 kB.
+const BYTES_MAX: u64 = 16 << 20;
+
+pub(super) struct Document {
+    path: PathBuf,
+    text: String,
+    lines: Lines,
+    keys: Vec<String>,
+}
+
+impl Document {
+    pub(super) fn read(path: &Path) -> Result<Self, Unusable> {
+        let unreadable = |why: String| Unusable::Unreadable { path: path.to_owned(), why };
+        let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
+        if size > BYTES_MAX {
+            return Err(unreadable(format!(
+                "it has {size} bytes; no file of ours has more than {BYTES_MAX}"
+            )));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+        let root: Spanned<Node> = parse(path, &text)?;
+        let mut lines = Lines::default();
+        let mut keys = Vec::new();
+        if let Node::Map(entries) = &root.value {
+            keys.extend(entries.iter().map(|(key, _)| key.value.0.clone()));
+        }
+        root.value.number("", &mut lines);
+        Ok(Self { path: path.to_owned(), text, lines, keys })
+    }
+
+    /// The document's own keys, in its order.
+    pub(super) fn keys(&self) -> &[String] {
+        &self.keys
+    }
+
+    /// Relative paths in the file start here.
+    pub(super) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
+    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, Unusable> {
+        parse(&self.path, &self.text)
+    }
+
+    pub(super) fn faults(&self, kind: Kind, faults: Vec<Fault>) -> Unusable {
+        Unusable::Faults { path: self.path.clone(), kind, faults: self.lines.place(faults) }
+    }
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Unusable> {
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| Unusable::NoYaml { path: path.to_owned(), why: error.to_string() })
+}
+
+/// What has keys, and what has not.
+enum Node {
+    Leaf,
+    List(Vec<Spanned<Node>>),
+    Map(Vec<(Spanned<Text>, Spanned<Node>)>),
+}
+
+impl Node {
+    /// A key stands where its name does; an element of a list where it begins.
+    fn number(&self, path: &str, lines: &mut Lines) {
+        match self {
+            Self::Leaf => {}
+            Self::List(elements) => {
+                for (index, element) in elements.iter().enumerate() {
+                    let path = format!("{path}[{index}]");
+                    lines.insert(path.clone(), line(element));
+                    element.value.number(&path, lines);
+                }
+            }
+            Self::Map(entries) => {
+                for (key, value) in entries {
+                    let name = &key.value.0;
+                    let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    lines.insert(path.clone(), line(key));
+                    value.value.number(&path, lines);
+                }
+            }
+        }
+    }
+}
+
+fn line<T>(spanned: &Spanned<T>) -> u32 {
+    u32::try_from(spanned.referenced.line()).unwrap_or(u32::MAX)
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Node;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("YAML")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Node::Map(entries))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node, A::Error> {
+                let mut elements = Vec::new();
+                while let Some(element) = seq.next_element()? {
+                    elements.push(element);
+                }
+                Ok(Node::List(elements))
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Node, E> {
+                Ok(Node::Leaf)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Node, E> {
+                Ok(Node::Leaf)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Node, E> {
+                Ok(Node::Leaf)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
+                Ok(Node::Leaf)
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
+                Ok(Node::Leaf)
+            }
+
+            fn visit_unit<E>(self) -> Result<Node, E> {
+                Ok(Node::Leaf)
+            }
+
+            fn visit_none<E>(self) -> Result<Node, E> {
+                Ok(Node::Leaf)
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
+}

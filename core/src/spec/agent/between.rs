@@ -1,0 +1,201 @@
+//! Links against each other, as far as their patterns tell without a cluster; names that only clusters know are looked
+//! at when a link starts. Promises: what is refused here cannot go well for a topic that both patterns take.
+//! Paused links are left out: they copy nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::example::{example, literal};
+use super::faults::{Faults, join};
+use super::{ClusterSpec, LinkSpec, Wanted};
+use crate::spec::rename::Rename;
+
+/// A topic's way over links, longer than any that ends.
+const HOPS_MAX: usize = 64;
+/// For all examples together; what is not seen within is left to the start.
+const STEPS_MAX: usize = 100_000;
+
+type Links = BTreeMap<String, LinkSpec>;
+
+pub(super) fn check(faults: &mut Faults, clusters: &BTreeMap<String, ClusterSpec>, links: &Links) {
+    for (name, link) in links {
+        to_itself(faults, clusters, name, link);
+        fan_in(faults, name, link);
+    }
+    collisions(faults, links);
+    circles(faults, links);
+}
+
+/// One cluster under two names shows by an address in common.
+fn to_itself(faults: &mut Faults, clusters: &BTreeMap<String, ClusterSpec>, name: &str, link: &LinkSpec) {
+    let key = format!("links.{name}.to");
+    let (from, to) = (&link.from, &link.to);
+    if from == to {
+        faults.add(key, format!("{to:?} is the source too: from and to have to name different clusters"));
+        return;
+    }
+    let (Some(source), Some(dest)) = (clusters.get(from), clusters.get(to)) else { return };
+    if let Some(both) = source.bootstrap.iter().find(|address| dest.bootstrap.contains(address)) {
+        faults.add(
+            key,
+            format!("{to:?} and {from:?} are the same cluster ({both} is in both): from and to have to name different ones"),
+        );
+    }
+}
+
+/// A new name without a group of the old one is the same for every topic.
+fn fan_in(faults: &mut Faults, name: &str, link: &LinkSpec) {
+    let Rename::Pattern { from, to } = &link.rename else { return };
+    let one_name = literal(from.as_str().trim_start_matches("^(?:").trim_end_matches(")$")).is_some();
+    if !to.contains('$') && !one_name {
+        let what = format!(
+            "every topic that {:?} matches would become {to:?}: put a group of the pattern into the name, as in east.$1",
+            written(from.as_str())
+        );
+        faults.add(format!("links.{name}.rename"), what);
+    }
+}
+
+fn written(anchored: &str) -> &str {
+    anchored.strip_prefix("^(?:").and_then(|rest| rest.strip_suffix(")$")).unwrap_or(anchored)
+}
+
+fn running(links: &Links) -> Vec<(&String, &LinkSpec)> {
+    links.iter().filter(|(_, link)| link.wanted == Wanted::Running).collect()
+}
+
+/// Two links that write to one topic. From one source: whatever both take. From two: names written out in both; patterns
+/// may well take different topics on different clusters.
+fn collisions(faults: &mut Faults, links: &Links) {
+    let running = running(links);
+    for (at, (name, link)) in running.iter().enumerate() {
+        for (other_name, other) in &running[..at] {
+            if link.to != other.to || link.from == link.to || other.from == other.to {
+                continue;
+            }
+            let found = if link.from == other.from {
+                examples(link).chain(examples(other)).find_map(|topic| in_both(&topic, link, other))
+            } else {
+                literals(link).find_map(|(topic, becomes)| {
+                    let twin = literals(other).find(|(_, theirs)| *theirs == becomes)?;
+                    Some((topic, twin.0, becomes))
+                })
+            };
+            if let Some((ours, theirs, becomes)) = found {
+                let what = format!(
+                    "link {other_name} writes to {becomes:?} on {} too ({theirs:?} of {}, here {ours:?} of {}): exclude \
+                     it from one of them, or rename it",
+                    link.to, other.from, link.from
+                );
+                faults.add(join(&join("links", name), "topics"), what);
+            }
+        }
+    }
+}
+
+fn in_both(topic: &str, a: &LinkSpec, b: &LinkSpec) -> Option<(String, String, String)> {
+    let taken = a.topics.takes(topic, false) && b.topics.takes(topic, false);
+    let becomes = a.rename.dest_name(topic);
+    (taken && becomes == b.rename.dest_name(topic))
+        .then(|| (topic.to_owned(), topic.to_owned(), becomes.into_owned()))
+}
+
+/// Names of topics that the link takes, one for each of its patterns.
+fn examples(link: &LinkSpec) -> impl Iterator<Item = String> {
+    link.topics.include.written().filter_map(example).filter(|topic| link.topics.takes(topic, false))
+}
+
+/// Topics that the link names, with their names on the destination.
+fn literals(link: &LinkSpec) -> impl Iterator<Item = (String, String)> {
+    let named = link.topics.include.written().filter_map(literal);
+    named.filter(|topic| link.topics.takes(topic, false)).map(|topic| {
+        let becomes = link.rename.dest_name(&topic).into_owned();
+        (topic, becomes)
+    })
+}
+
+/// A topic that comes back to its cluster under its own name, or under ever longer ones.
+fn circles(faults: &mut Faults, links: &Links) {
+    let running = running(links);
+    let mut walk =
+        Walk { links: &running, way: Vec::new(), steps: 0, told: BTreeSet::new(), found: Vec::new() };
+    for (_, link) in &running {
+        for topic in examples(link) {
+            walk.go(&link.from, &topic);
+        }
+    }
+    for circle in walk.found {
+        let Some(first) = circle.links.first() else { continue };
+        let hops: Vec<_> = circle
+            .links
+            .iter()
+            .filter_map(|name| Some(format!("{name} ({} to {})", links.get(name)?.from, links.get(name)?.to)))
+            .collect();
+        let what = format!(
+            "copies in a circle: {}; a topic such as {:?} would come back to {}: pause one of them, or keep their topics \
+             apart with exclude or rename",
+            hops.join(", "),
+            circle.topic,
+            circle.cluster
+        );
+        faults.add(join(&join("links", first), "topics"), what);
+    }
+}
+
+struct Circle {
+    /// In the order of the copying, beginning with the first by name.
+    links: Vec<String>,
+    topic: String,
+    cluster: String,
+}
+
+/// Follows one topic over every link that takes it.
+struct Walk<'a> {
+    links: &'a [(&'a String, &'a LinkSpec)],
+    /// Where the topic has been (cluster, name), and the link that took it on.
+    way: Vec<(String, String, &'a str)>,
+    steps: usize,
+    told: BTreeSet<BTreeSet<String>>,
+    found: Vec<Circle>,
+}
+
+impl Walk<'_> {
+    fn go(&mut self, cluster: &str, topic: &str) {
+        self.steps += 1;
+        if let Some(start) = self.way.iter().position(|(c, t, _)| c == cluster && t == topic) {
+            self.tell(start);
+            return;
+        }
+        if self.way.len() >= HOPS_MAX {
+            // Ever longer names: the circle is what lies between the last two visits of this cluster.
+            if let Some(start) = self.way.iter().rposition(|(c, _, _)| c == cluster) {
+                self.tell(start);
+            }
+            return;
+        }
+        for (name, link) in self.links {
+            if self.steps < STEPS_MAX && link.from == cluster && link.topics.takes(topic, false) {
+                let becomes = link.rename.dest_name(topic).into_owned();
+                self.way.push((cluster.to_owned(), topic.to_owned(), name.as_str()));
+                self.go(&link.to, &becomes);
+                self.way.pop();
+            }
+        }
+    }
+
+    fn tell(&mut self, start: usize) {
+        let circle = &self.way[start..];
+        let members: BTreeSet<String> = circle.iter().map(|(_, _, link)| (*link).to_owned()).collect();
+        // From a cluster to itself has been said already.
+        if members.len() < 2 || !self.told.insert(members) {
+            return;
+        }
+        let first = circle.iter().enumerate().min_by_key(|(_, (_, _, link))| *link).map_or(0, |(at, _)| at);
+        let (cluster, topic, _) = &circle[first];
+        let links = circle.iter().cycle().skip(first).take(circle.len());
+        self.found.push(Circle {
+            links: links.map(|(_, _, link)| (*link).to_owned()).collect(),
+            topic: topic.clone(),
+            cluster: cluster.clone(),
+        });
+    }
+}

@@ -1,0 +1,197 @@
+//! From what was written to what is meant: the process, its log, its clusters; links are the next file's.
+//! Promises: every fault is reported, never only the first. Reads no file and asks no name service.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::between;
+use super::faults::{Faults, join};
+use super::link::{Defaults, links};
+use super::raw::{RawAgent, RawCluster, RawLog};
+use super::{AgentSpec, ClusterSpec, Listen, LogFormat, LogSpec};
+use crate::spec::fault::Fault;
+use crate::spec::names::name;
+use crate::spec::quantity;
+use crate::spec::security::SecuritySpec;
+use crate::spec::written::{Texts, Written};
+
+const KEYS: &[&str] = &["site", "listen", "memory", "drain", "log", "defaults", "clusters", "links"];
+const CLUSTER_KEYS: &[&str] = &["bootstrap", "security"];
+const LOG_KEYS: &[&str] = &["format", "level"];
+
+const LISTEN_DEFAULT: &str = "127.0.0.1:9464";
+const MEMORY_DEFAULT: u64 = 64 << 20;
+/// One broker's answer has to fit into it, or no link would ever move.
+const MEMORY_MIN: u64 = 1 << 20;
+const DRAIN_DEFAULT: Duration = Duration::from_secs(10);
+const DRAIN_MAX: Duration = Duration::from_secs(3_600);
+const FILTER_DEFAULT: &str = "info";
+const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace", "off"];
+const SECTION: &str = "the section's keys below it";
+const ADDRESSES: &str = "host:port, several as a list or separated by commas";
+
+impl RawAgent {
+    /// What the file means. Relative paths start at `folder`, the one of the file.
+    ///
+    /// # Errors
+    /// Every fault, without lines: whoever read the file knows them.
+    pub fn check(&self, folder: &Path) -> Result<AgentSpec, Vec<Fault>> {
+        let mut faults = Faults::default();
+        faults.unknown("", &self.unknown, KEYS);
+        let site =
+            faults.needed("site", self.site.as_ref(), "the name of this datacenter, as in site: praha", name);
+        let listen = faults.parsed("listen", self.listen.as_ref(), "host:port, or off", listen);
+        let memory = faults.parsed("memory", self.memory.as_ref(), "a size such as 64MiB", memory);
+        let drain = faults.parsed("drain", self.drain.as_ref(), "a time such as 10s", drain);
+        let log = faults.shape("log", self.log.as_ref(), SECTION);
+        let log = log_spec(&mut faults, log);
+        let defaults = faults.shape("defaults", self.defaults.as_ref(), SECTION);
+        let defaults = Defaults::read(&mut faults, defaults);
+
+        let found = self.clusters(folder);
+        let names: Vec<&str> = found.iter().map(|(name, _)| *name).collect();
+        if self.clusters.is_none() {
+            faults.add(
+                "clusters",
+                "is missing: name at least one, as in clusters: { praha: { bootstrap: \"host:9092\" } }",
+            );
+        } else if self.clusters.as_ref().is_some_and(|clusters| clusters.right().is_none()) {
+            faults.add("clusters", "cannot be read: write a cluster's name and its keys below it");
+        } else if names.is_empty() {
+            faults.add("clusters", "names no cluster: write one, with its bootstrap addresses");
+        }
+        let links = links(&mut faults, self.links.as_ref(), &names, &defaults);
+        let mut clusters = BTreeMap::new();
+        for (name, cluster) in found {
+            match cluster {
+                Ok(cluster) => drop(clusters.insert(name.to_owned(), cluster)),
+                Err(more) => faults.extend(more),
+            }
+        }
+        between::check(&mut faults, &clusters, &links);
+        let faults = faults.into_vec();
+        match site {
+            Some(site) if faults.is_empty() => Ok(AgentSpec {
+                site,
+                listen: listen.unwrap_or_else(|| Listen::At(LISTEN_DEFAULT.to_owned())),
+                memory_bytes_max: usize::try_from(memory.unwrap_or(MEMORY_DEFAULT)).unwrap_or(usize::MAX),
+                drain: drain.unwrap_or(DRAIN_DEFAULT),
+                log,
+                clusters,
+                links,
+            }),
+            _ => Err(faults),
+        }
+    }
+
+    /// The clusters by themselves, by name: what is right can be looked at further although something else is wrong.
+    pub fn clusters(&self, folder: &Path) -> Vec<(&str, Result<ClusterSpec, Vec<Fault>>)> {
+        let Some(Written::Right(clusters)) = &self.clusters else { return Vec::new() };
+        clusters.iter().map(|(name, raw)| (name.as_str(), cluster(name, raw, folder))).collect()
+    }
+}
+
+fn cluster(called: &str, raw: &Written<RawCluster>, folder: &Path) -> Result<ClusterSpec, Vec<Fault>> {
+    let mut faults = Faults::default();
+    let key = join("clusters", called);
+    if let Err(why) = name(called) {
+        faults.add(&key, format!("{called:?} cannot be a cluster's name: {why}"));
+    }
+    let expected = "its keys below it, as in { bootstrap: \"host:9092\" }";
+    let raw = faults.shape(&key, Some(raw), expected).cloned().unwrap_or_default();
+    faults.unknown(&key, &raw.unknown, CLUSTER_KEYS);
+    let bootstrap_key = join(&key, "bootstrap");
+    let bootstrap = match &raw.bootstrap {
+        Some(given) => faults.shape(&bootstrap_key, Some(given), ADDRESSES).cloned(),
+        None => {
+            faults.add(&bootstrap_key, format!("is missing: write {ADDRESSES}"));
+            None
+        }
+    };
+    let bootstrap = bootstrap.map(|given| addresses(&mut faults, &bootstrap_key, &given)).unwrap_or_default();
+    let security_key = join(&key, "security");
+    let security = faults.shape(&security_key, raw.security.as_ref(), SECTION);
+    let security = match security.map(|raw| raw.check(&security_key, folder)) {
+        None => SecuritySpec::default(),
+        Some(Ok(security)) => security,
+        Some(Err(more)) => {
+            faults.extend(more);
+            SecuritySpec::default()
+        }
+    };
+    let faults = faults.into_vec();
+    if faults.is_empty() { Ok(ClusterSpec { bootstrap, security }) } else { Err(faults) }
+}
+
+fn addresses(faults: &mut Faults, key: &str, given: &Texts) -> Vec<String> {
+    let texts = faults.texts(key, given, "host:port");
+    let parts = texts.iter().flat_map(|(_, text)| text.split(','));
+    let addresses: Vec<_> =
+        parts.map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect();
+    if addresses.is_empty() {
+        faults.add(key, format!("names no address: write {ADDRESSES}"));
+    }
+    addresses
+}
+
+fn log_spec(faults: &mut Faults, raw: Option<&RawLog>) -> LogSpec {
+    let raw = raw.cloned().unwrap_or_default();
+    faults.unknown("log", &raw.unknown, LOG_KEYS);
+    let format = faults.parsed("log.format", raw.format.as_ref(), "text or json", |text| match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("is no format".to_owned()),
+    });
+    let filter = faults.parsed(
+        "log.level",
+        raw.level.as_ref(),
+        "error, warn, info, debug or trace, also by module: info,lockstep_agent=debug",
+        filter,
+    );
+    LogSpec {
+        format: format.unwrap_or_default(),
+        filter: filter.unwrap_or_else(|| FILTER_DEFAULT.to_owned()),
+    }
+}
+
+/// YAML reads `off` as false in its old dialect.
+fn listen(text: &str) -> Result<Listen, String> {
+    if ["off", "false"].contains(&text) {
+        return Ok(Listen::Off);
+    }
+    let (host, port) = text.rsplit_once(':').ok_or("the port is missing")?;
+    if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '/') {
+        return Err("the host is missing or contains a character no host name has".to_owned());
+    }
+    port.parse::<u16>().map_err(|_| "the port must be a number from 0 to 65535")?;
+    Ok(Listen::At(text.to_owned()))
+}
+
+fn memory(text: &str) -> Result<u64, String> {
+    match quantity::size(text)? {
+        bytes if bytes < MEMORY_MIN => Err("is too little: at least 1MiB".to_owned()),
+        bytes => Ok(bytes),
+    }
+}
+
+fn drain(text: &str) -> Result<Duration, String> {
+    match quantity::duration(text)? {
+        time if time.is_zero() || time > DRAIN_MAX => Err("must lie above 0 and up to 1h".to_owned()),
+        time => Ok(time),
+    }
+}
+
+/// Levels, and modules with a level: what `tracing` filters by, less its fields and spans.
+fn filter(text: &str) -> Result<String, String> {
+    for directive in text.split(',').map(str::trim) {
+        let (module, level) = directive.rsplit_once('=').map_or((None, directive), |(m, l)| (Some(m), l));
+        let good_module = module.is_none_or(|module| {
+            !module.is_empty() && module.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c))
+        });
+        if !good_module || !LEVELS.contains(&level.to_ascii_lowercase().as_str()) {
+            return Err(format!("{directive:?} is no level"));
+        }
+    }
+    Ok(text.to_owned())
+}
