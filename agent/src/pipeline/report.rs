@@ -67,8 +67,7 @@ pub struct PartitionReport {
     pub source_last_stable: Option<SourceOffset>,
     /// Complete and durable on the destination below this offset.
     pub durable: Option<DestOffset>,
-    pub exposure: Measured,
-    /// The same with its labels, bytes and ages.
+    /// Its exposure.
     pub figures: Figures,
     /// What a cluster refuses of what this partition needs.
     pub denied: Vec<Arc<Denied>>,
@@ -149,20 +148,12 @@ impl LinkReport {
 
     /// The link's exposure: records added up, the longest time, the oldest datum; unknown if any part is.
     pub fn exposure(&self) -> Measured {
-        let mut all = Measured::Seen { records: 0, milliseconds: 0, datum_age_ms: 0 };
-        for partition in &self.partitions {
-            all = match (all, partition.exposure) {
-                (
-                    Measured::Seen { records: r, milliseconds: m, datum_age_ms: d },
-                    Measured::Seen { records, milliseconds, datum_age_ms },
-                ) => Measured::Seen {
-                    records: r + records,
-                    milliseconds: m.max(milliseconds),
-                    datum_age_ms: d.max(datum_age_ms),
-                },
-                _ => return Measured::Unknown,
-            };
+        let total = self.total();
+        match (total.seen(), total.datum_age_ms) {
+            (Some(seen), Some(datum_age_ms)) if total.unknown == 0 => {
+                Measured::Seen { records: seen.records, milliseconds: seen.milliseconds, datum_age_ms }
+            }
+            _ => Measured::Unknown,
         }
-        if self.partitions.is_empty() { Measured::Unknown } else { all }
     }
 }

@@ -239,7 +239,6 @@ impl Slot {
             source_end: self.gauge.exposure.last_source_end().max(fetched_end),
             source_last_stable: ends.map(|e| e.last_stable),
             durable: self.machine.durable(),
-            exposure: self.gauge.exposure.measure(now),
             figures,
             denied: self.gauge.refusals.iter().cloned().collect(),
             waiting: self.gauge.waiting(&figures, self.machine.durable(), others),
