@@ -8,7 +8,8 @@ use lockstep_core::plan::permissions::{
 };
 use lockstep_core::spec::agent::{LinkSpec, literal};
 use lockstep_kafka::admin::{
-    learn_group_read, learn_groups_describe, learn_masks, learn_transactional_id, list_groups,
+    learn_create_and_alter_configs, learn_describe_configs, learn_group_read, learn_groups_describe,
+    learn_masks, learn_transactional_id, list_groups,
 };
 use lockstep_kafka::{Cluster, Error, MissingPermission};
 
@@ -138,6 +139,8 @@ async fn learn_all(at: Side, cluster: &Cluster, reach: &Reach, allowed: &mut All
     match at {
         Side::Source => {
             learn_masks(&connection, &reach.source_topics, allowed).await?;
+            let hidden = hidden(&reach.source_topics, allowed);
+            learn_describe_configs(cluster, &hidden, allowed).await?;
             if !groups.is_empty() {
                 learn_groups_describe(&connection, &groups, allowed).await?;
             }
@@ -145,6 +148,9 @@ async fn learn_all(at: Side, cluster: &Cluster, reach: &Reach, allowed: &mut All
         Side::Dest => {
             let topics: Vec<String> = reach.dest_topics.iter().map(|(name, _)| name.clone()).collect();
             learn_masks(&connection, &topics, allowed).await?;
+            let hidden = hidden(&topics, allowed);
+            learn_describe_configs(cluster, &hidden, allowed).await?;
+            learn_create_and_alter_configs(cluster, &hidden, allowed).await?;
             let id = transactional_id(&reach.link);
             learn_transactional_id(&connection, &id, allowed).await?;
             let markers = allowed.allows(&Resource::Cluster, Operation::Alter) == Some(true);
@@ -158,4 +164,12 @@ async fn learn_all(at: Side, cluster: &Cluster, reach: &Reach, allowed: &mut All
         }
     }
     Ok(())
+}
+
+/// Topics for which the brokers gave no mask.
+fn hidden(topics: &[String], allowed: &Allowed) -> Vec<String> {
+    let without = |name: &&String| {
+        allowed.allows(&Resource::Topic((*name).clone()), Operation::DescribeConfigs).is_none()
+    };
+    topics.iter().filter(without).cloned().collect()
 }
