@@ -45,7 +45,7 @@ pub use find_coordinator::{CoordinatorKind, find_coordinator, find_coordinators}
 pub use init_producer_id::init_producer_id;
 pub use list_groups::{ListedGroup, list_groups};
 pub use list_offsets::{At, list_offsets};
-pub use list_transactions::list_transactions;
+pub use list_transactions::{list_transactional_ids, list_transactions};
 pub use offset_commit::{PendingCommit, submit_offset_commit};
 pub use offset_delete::offset_delete;
 pub use offset_fetch::{Committed, GroupOffsets, Unstable, offset_fetch};

@@ -4,8 +4,10 @@
 // A failed unwrap is a failed test, with its place and cause.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod agent;
 mod check;
 mod facts;
+mod groups;
 mod harness;
 mod mirror;
 mod secure;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::code::Code;
+use lockstep_core::groups::policy::GroupPolicy;
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::guard::{Guard, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
 use lockstep_core::mirror::retention::Propagation;
@@ -80,7 +81,7 @@ fn list(refused: &[Planned]) -> String {
         if let TopicPlan::Refuse(refusal) = &planned.plan {
             text.push_str(&format!(
                 "\n  topic   {}: {refusal}\n  remedy  {}",
-                planned.source.name,
+                planned.names(),
                 refusal.remedy()
             ));
         }
@@ -102,6 +103,7 @@ pub struct Prepared {
     pub(super) unfit: Unfit,
     pub(super) drain: Duration,
     pub(super) budget: Budget,
+    pub(super) groups: Option<GroupPolicy>,
 }
 
 impl Ends {
@@ -128,22 +130,28 @@ pub async fn prepare(ends: Ends, settings: LinkSettings) -> Result<Prepared, Sta
         return Err(StartError::SameCluster { cluster_id: source.cluster_id() });
     }
     let name = settings.name.unwrap_or_else(|| source.cluster_id());
-    let mut topics =
-        Topics { source: source.clone(), dest: dest.clone(), selection: settings.selection, identity: None };
+    let LinkSettings { selection, rename, .. } = settings;
+    let mut topics = Topics { source: source.clone(), dest: dest.clone(), selection, rename, identity: None };
     let wanted = topics.wanted(&source.metadata());
     if wanted.is_empty() && settings.unfit == Unfit::RefuseLink {
         return Err(StartError::NothingMatches { hint: names_there(&source) });
     }
     let there = dest.metadata();
-    let standing: Vec<_> = wanted.keys().filter(|name| there.topics.contains_key(*name)).collect();
+    let dest_topics = wanted.keys().map(|name| topics.dest_topic(name));
+    let standing: Vec<_> = dest_topics.filter(|name| there.topics.contains_key(name)).collect();
     // Who the link is matters only where a topic stands; asking creates `__transaction_state`.
     let identity = match standing.is_empty() {
         true => None,
-        false => look_up(&dest, &name, standing.into_iter().map(|name| &**name)).await?,
+        false => look_up(&dest, &name, standing.iter().map(|name| &**name)).await?,
     };
     topics.identity = identity.map(LinkIdentity::producer);
     let mut plan = Vec::new();
-    for (source, id) in wanted.into_values() {
+    let mut refused_names = topics.refused_names(&wanted);
+    for (name, (source, id)) in wanted {
+        if let Some(why) = refused_names.remove(&name) {
+            plan.push(topics.refuse_name(source, id, why));
+            continue;
+        }
         match topics.plan(source, id).await {
             Ok(planned) => plan.push(planned),
             // Left to the follower, which says why and tries again.
@@ -160,8 +168,21 @@ pub async fn prepare(ends: Ends, settings: LinkSettings) -> Result<Prepared, Sta
     }
     let memory = Memory::read(&dest).await;
     let memory = memory.map_err(|source| StartError::Cluster { side: "destination", source })?;
-    let LinkSettings { propagation, alignment, unfit, drain, budget, .. } = settings;
-    Ok(Prepared { name, ends, identity, memory, plan, topics, propagation, alignment, unfit, drain, budget })
+    let LinkSettings { propagation, alignment, unfit, drain, budget, groups, .. } = settings;
+    Ok(Prepared {
+        name,
+        ends,
+        identity,
+        memory,
+        plan,
+        topics,
+        propagation,
+        alignment,
+        unfit,
+        drain,
+        budget,
+        groups,
+    })
 }
 
 fn names_there(source: &Cluster) -> String {

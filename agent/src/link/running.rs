@@ -11,11 +11,13 @@ use tracing::Instrument;
 
 use super::Unfit;
 use super::identity::{create, keep_alive};
+use super::origin::leave_mark;
 use super::prepare::{Prepared, StartError};
 use super::topics::Topics;
 use super::watched::{Ends, WatchedCluster};
 use crate::pipeline::engine::{Ended, Engine, Setup};
 use crate::pipeline::event::Event;
+use crate::pipeline::groups::{self, Groups};
 use crate::pipeline::markers::{Filler, MarkerRight};
 use crate::pipeline::report::LinkReport;
 
@@ -44,12 +46,15 @@ impl Prepared {
             None => create(&self.ends.dest.cluster, &self.name).await.map_err(at_dest)?,
         };
         tracing::info!(link = self.name, "writing as {}", identity.producer());
-        let filler = Filler::new(self.ends.dest.cluster.clone(), &self.name);
+        let dest = &self.ends.dest.cluster;
+        leave_mark(dest, &self.name, &self.ends.source.cluster.cluster_id()).await;
+        let filler = Filler::new(dest.clone(), &self.name);
         filler.settle().await.map_err(at_dest)?;
         let topics = Topics { identity: Some(identity.producer()), ..self.topics };
         let (events_in, events) = mpsc::channel(EVENTS);
         let (report_in, report) = watch::channel(Arc::new(LinkReport::default()));
         let (stop, stopped) = watch::channel(false);
+        let (groups_in, groups) = watch::channel(Arc::default());
         let Ends { source: watched_source, dest: watched_dest } = self.ends;
         let setup = Setup {
             source: watched_source.cluster.clone(),
@@ -62,6 +67,7 @@ impl Prepared {
             alignment: self.alignment,
             right: MarkerRight::on(&watched_dest.cluster),
             filler,
+            groups,
             source_stale: Arc::clone(&watched_source.stale),
             dest_stale: Arc::clone(&watched_dest.stale),
         };
@@ -84,9 +90,20 @@ impl Prepared {
             let _ = events_in.send(Event::TopicReady(topic)).await;
         }
         let mut others = JoinSet::new();
+        if let Some(policy) = self.groups {
+            let setup = groups::Setup {
+                source: watched_source.cluster.clone(),
+                dest: watched_dest.cluster.clone(),
+                topics: topics.selection.clone(),
+                rename: topics.rename.clone(),
+                policy,
+            };
+            others.spawn(Groups::new(setup, events_in.clone(), groups_in).run().in_current_span());
+        }
         let expiration = self.memory.transactional_id_expiration;
         let dest = watched_dest.cluster.clone();
-        others.spawn(keep_alive(dest, self.name, identity, expiration).in_current_span());
+        let source_id = watched_source.cluster.cluster_id();
+        others.spawn(keep_alive(dest, self.name, source_id, identity, expiration).in_current_span());
         others.spawn(pass_on(watched_source, events_in.clone(), Event::SourceMetadata));
         others.spawn(pass_on(watched_dest, events_in.clone(), Event::DestMetadata));
         others.spawn(topics.follow(ready, events_in, retired).in_current_span());

@@ -28,6 +28,7 @@ use tokio::time::Instant;
 use super::budget::{Budget, Permit};
 use super::desks::{FetchDesk, MarkerDesk, SinkDesk};
 use super::event::Event;
+use super::groups::report::GroupsReport;
 use super::markers::{Filler, MarkerJob, MarkerRight, Markers, WantedRun};
 use super::report::LinkReport;
 use super::routes::Routes;
@@ -59,6 +60,8 @@ pub struct Setup {
     /// The right to write markers, and what stands in where it is missing (M12, M15).
     pub right: MarkerRight,
     pub filler: Filler,
+    /// What is said of the link's groups.
+    pub groups: watch::Receiver<Arc<GroupsReport>>,
     /// Wakes the two metadata watchers before their time.
     pub source_stale: Arc<Notify>,
     pub dest_stale: Arc<Notify>,
@@ -286,17 +289,17 @@ impl Engine {
                     self.sink_desks
                         .entry(node)
                         .or_insert_with(|| SinkDesk::open(node, &setup.dest, events, tasks))
-                        .enqueue(tp.clone(), append);
+                        .enqueue(slot.twin(tp), append);
                 }
                 Action::Mark(run) => {
-                    let leader = self.setup.dest.metadata().leader(tp);
+                    let leader = self.setup.dest.metadata().leader(slot.dest.there());
                     let (node, epoch) = leader.unwrap_or((NodeId(-1), LeaderEpoch::UNKNOWN));
                     let (setup, events, tasks) = (&self.setup, &self.events_in, &mut self.tasks);
                     let task = |jobs| setup.markers(node, jobs, events.clone());
                     self.marker_desks
                         .entry(node)
                         .or_insert_with(|| MarkerDesk::open(task, tasks))
-                        .enqueue(WantedRun { tp: tp.clone(), epoch, run });
+                        .enqueue(WantedRun { twin: slot.twin(tp), epoch, run });
                 }
                 Action::Announce { from, cost } => {
                     tracing::info!(partition = %tp, offset = from.0, "nothing to copy here: aligning {cost}");
@@ -345,6 +348,7 @@ impl Engine {
             blocked_topics: self.blocked.iter().map(|(t, w)| (t.clone(), w.clone())).collect(),
             silent: self.silent.clone(),
             missing_right: self.setup.right.missing(),
+            groups: Arc::clone(&self.setup.groups.borrow()),
         };
         self.report.send_replace(Arc::new(report));
     }
