@@ -1,14 +1,20 @@
 //! Why a destination topic could not be read, planned or changed.
 
 use lockstep_core::plan::topics::Refusal;
-use lockstep_kafka::{Api, Error, ErrorCode};
+use lockstep_kafka::{Api, Error, ErrorCode, MissingPermission, Settings};
 use thiserror::Error as ThisError;
+
+/// A [`TopicError::Refused`] by `ListOffsets`.
+pub(super) const READING_ENDS: &str = "reading the ends of";
 
 /// Why a topic could not be planned or changed.
 #[derive(Debug, ThisError)]
 pub enum TopicError {
+    /// Of the destination.
     #[error(transparent)]
     Kafka(#[from] Error),
+    #[error("source: {0}")]
+    Source(Error),
     #[error("{what} {topic}: {code}: {detail}")]
     Refused { what: &'static str, topic: String, code: ErrorCode, detail: String },
     #[error("reading what {topic} holds on the destination: {why}")]
@@ -28,7 +34,37 @@ impl TopicError {
         match what {
             "creating" => Api::CreateTopics,
             "deleting" => Api::DeleteTopics,
+            READING_ENDS => Api::ListOffsets,
             _ => Api::DescribeConfigs,
+        }
+    }
+
+    /// The same, of a question that went to the source.
+    pub(super) fn at_source(self) -> Self {
+        match self {
+            Self::Kafka(error) => Self::Source(error),
+            other => other,
+        }
+    }
+
+    /// The ACL that is missing, if that is the cause, and the cluster where it is.
+    #[must_use]
+    pub fn missing_permission(&self, source: &Settings, dest: &Settings) -> Option<MissingPermission> {
+        match self {
+            Self::Source(error) => MissingPermission::of(source, error),
+            Self::Kafka(error) => MissingPermission::of(dest, error),
+            Self::Refused { what, topic, code, .. } => {
+                MissingPermission::new(dest, Self::api(what), *code, topic)
+            }
+            _ => None,
+        }
+    }
+
+    /// In words, with the command that grants what is missing, if that is the cause; on one line.
+    pub(super) fn with_grant(&self, source: &Settings, dest: &Settings) -> String {
+        match self.missing_permission(source, dest) {
+            None => self.to_string(),
+            Some(missing) => format!("{self}{}", missing.as_aside()),
         }
     }
 }

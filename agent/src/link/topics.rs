@@ -127,7 +127,8 @@ impl Topics {
             return Ok(self.refuse_name(source, source_id, NameRefusal::Circle { link }));
         }
         let dest_topic = self.dest_topic(&source.name);
-        let compaction_there = source_compaction(&self.source, &source.name).await?;
+        let compaction_there = source_compaction(&self.source, &source.name).await;
+        let compaction_there = compaction_there.map_err(TopicError::at_source)?;
         let source = SourceTopic { compaction: compaction_there, ..source };
         let standing = read_topic(&self.dest, &dest_topic).await?;
         let settings = match &standing {
@@ -290,7 +291,8 @@ impl Topics {
                     }
                     Err(error) => {
                         blocked.insert(Arc::clone(&name), tokio::time::Instant::now() + BLOCKED_INTERVAL);
-                        Event::TopicBlocked { topic: name.to_string(), why: error.to_string() }
+                        let why = error.with_grant(self.source.settings(), self.dest.settings());
+                        Event::TopicBlocked { topic: name.to_string(), why }
                     }
                 };
                 if events.send(event).await.is_err() {

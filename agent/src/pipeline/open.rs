@@ -14,7 +14,7 @@ use lockstep_core::mirror::opening::{Displaced, Facts, ProducerOnPartition};
 use lockstep_kafka::admin::{
     At, EpochEnd, EpochQuestion, ProducerState, describe_producers, list_offsets, offset_for_leader_epoch,
 };
-use lockstep_kafka::{Class, Cluster, Connection, Error, ErrorCode};
+use lockstep_kafka::{Api, Class, Cluster, Connection, Error, ErrorCode, MissingPermission, Settings};
 
 use super::budget::Budget;
 use super::names::Twin;
@@ -65,12 +65,12 @@ impl Opener {
         let (here, there): (Vec<_>, Vec<_>) =
             asks.iter().map(|ask| (ask.twin.source.clone(), ask.twin.dest.there().clone())).unzip();
         let mut dest = each_leader(&self.dest, "destination", &there, |connection, group| {
-            Box::pin(read_dest(connection, group, self.writers.link))
+            Box::pin(read_dest(connection, group, self.writers.link, self.dest.settings()))
         })
         .await;
         // After the destination: a source end read before it could look too early.
         let mut source = each_leader(&self.source, "source", &here, |connection, group| {
-            Box::pin(read_source(connection, group))
+            Box::pin(read_source(connection, group, self.source.settings()))
         })
         .await;
         let drafts: Vec<_> = asks
@@ -180,7 +180,9 @@ async fn read_dest(
     connection: Connection,
     group: Group,
     ours: ProducerIdentity,
+    of: &Settings,
 ) -> Result<Reads<DestReads>, Error> {
+    let asked = |api| Asked { side: "destination", api, of };
     let names: Vec<_> = group.iter().map(|(tp, _)| tp.clone()).collect();
     // The order of these two is the one that matters: see core::mirror::opening.
     let producers = index(describe_producers(&connection, &names).await?);
@@ -191,20 +193,20 @@ async fn read_dest(
     let marks = index(list_offsets(&connection, &group, At::Latest).await?);
     let reads = group.into_iter().map(|(tp, epoch)| {
         let read = (|| {
-            let producer = of_link(entry(&producers, &tp, "destination: DescribeProducers")?, ours);
-            let after = of_link(entry(&producers_after, &tp, "destination: DescribeProducers")?, ours);
+            let producer = of_link(entry(&producers, &tp, &asked(Api::DescribeProducers))?, ours);
+            let after = of_link(entry(&producers_after, &tp, &asked(Api::DescribeProducers))?, ours);
             if producer != after {
                 return Err(Trouble::soon(
                     "another mirror of this link is copying this partition (its appends landed while the end was read): waiting until it stops",
                 ));
             }
             let end =
-                end_under(entry(&ends, &tp, "destination: OffsetForLeaderEpoch")?, epoch, "destination")?;
+                end_under(entry(&ends, &tp, &asked(Api::OffsetForLeaderEpoch))?, epoch, "destination")?;
             Ok(DestReads {
                 producer,
                 end: DestOffset(end),
-                start: DestOffset(*entry(&starts, &tp, "destination: ListOffsets")?),
-                high_watermark: DestOffset(*entry(&marks, &tp, "destination: ListOffsets")?),
+                start: DestOffset(*entry(&starts, &tp, &asked(Api::ListOffsets))?),
+                high_watermark: DestOffset(*entry(&marks, &tp, &asked(Api::ListOffsets))?),
             })
         })();
         (tp, read)
@@ -222,7 +224,12 @@ fn of_link(producers: &[ProducerState], ours: ProducerIdentity) -> Option<Produc
     })
 }
 
-async fn read_source(connection: Connection, group: Group) -> Result<Reads<SourceReads>, Error> {
+async fn read_source(
+    connection: Connection,
+    group: Group,
+    of: &Settings,
+) -> Result<Reads<SourceReads>, Error> {
+    let asked = |api| Asked { side: "source", api, of };
     let ends = index(log_ends(&connection, &group).await?);
     let starts = index(list_offsets(&connection, &group, At::Earliest).await?);
     let stable = index(list_offsets(&connection, &group, At::LastStable).await?);
@@ -237,13 +244,13 @@ async fn read_source(connection: Connection, group: Group) -> Result<Reads<Sourc
     };
     let reads = group.into_iter().map(|(tp, epoch)| {
         let read = (|| {
-            let answer = entry(&ends, &tp, "source: OffsetForLeaderEpoch")?;
+            let answer = entry(&ends, &tp, &asked(Api::OffsetForLeaderEpoch))?;
             let end = match is_without_epochs(answer) {
-                true => *entry(&marks, &tp, "source: ListOffsets")?,
+                true => *entry(&marks, &tp, &asked(Api::ListOffsets))?,
                 false => end_under(answer, epoch, "source")?,
             };
-            let start = *entry(&starts, &tp, "source: ListOffsets")?;
-            let stable = *entry(&stable, &tp, "source: ListOffsets")?;
+            let start = *entry(&starts, &tp, &asked(Api::ListOffsets))?;
+            let stable = *entry(&stable, &tp, &asked(Api::ListOffsets))?;
             Ok(SourceReads {
                 epoch,
                 start: SourceOffset(start),
@@ -289,17 +296,25 @@ fn index<T>(answers: Vec<(TopicPartition, T)>) -> BTreeMap<TopicPartition, T> {
     answers.into_iter().collect()
 }
 
+/// What was asked of whom: a right that is missing is one of theirs.
+struct Asked<'a> {
+    side: &'static str,
+    api: Api,
+    of: &'a Settings,
+}
+
 fn entry<'a, T>(
     answers: &'a BTreeMap<TopicPartition, Result<T, ErrorCode>>,
     tp: &TopicPartition,
-    what: &str,
+    asked: &Asked<'_>,
 ) -> Result<&'a T, Trouble> {
     match answers.get(tp) {
         Some(Ok(value)) => Ok(value),
         Some(Err(code)) => {
-            let text = format!("{what}: {code}");
+            let missing = MissingPermission::aside(asked.of, asked.api, *code, &tp.topic);
+            let text = format!("{}: {}: {code}{missing}", asked.side, asked.api);
             Err(if code.class() == Class::Fatal { Trouble::slow(text) } else { Trouble::soon(text) })
         }
-        None => Err(Trouble::soon(format!("{what}: no answer for this partition"))),
+        None => Err(Trouble::soon(format!("{}: {}: no answer for this partition", asked.side, asked.api))),
     }
 }
