@@ -25,7 +25,7 @@ const WITH_MASKS: Versions = Versions::new(8, 10);
 /// A mask that was not given.
 const NO_MASK: i32 = i32::MIN;
 /// Nobody's: a producer id that is never given out, so that ending its transaction ends nothing.
-const NOBODY: i64 = i64::MAX;
+pub(super) const NOBODY: i64 = i64::MAX;
 /// A topic's number among the kinds of resources that have settings (`ConfigResource.Type`).
 const TOPIC: i8 = 2;
 /// For a controller that only validates.

@@ -8,8 +8,8 @@ use lockstep_core::plan::permissions::{Allowed, Operation, Resource};
 use lockstep_kafka::ErrorCode;
 use lockstep_kafka::admin::{
     Filled, FillerTransactions, describe_transactions, init_producer_id, learn_create_and_alter_configs,
-    learn_describe_configs, learn_group_read, learn_groups_describe, learn_masks, learn_transactional_id,
-    list_groups,
+    learn_describe_configs, learn_group_read, learn_groups_describe, learn_masks, learn_on_absent,
+    learn_transactional_id, list_groups,
 };
 use lockstep_testkit::broker::CLIENTS;
 use lockstep_testkit::{Kafka, unique, wait_until_async};
@@ -115,15 +115,11 @@ async fn asking_what_is_allowed_does_nothing() {
         let connection = cluster.any().await.unwrap();
         let mut allowed = Allowed::default();
         let topics = [topic.to_owned()];
-        // Asked first: the mask of a topic that may be seen says the same.
         learn_describe_configs(&cluster, &topics, &mut allowed).await.unwrap();
         learn_create_and_alter_configs(&cluster, &topics, &mut allowed).await.unwrap();
-        let without_mask = allowed.clone();
         learn_masks(&connection, &topics, &mut allowed).await.unwrap();
-        for operation in [Operation::DescribeConfigs, Operation::Create, Operation::AlterConfigs] {
-            let resource = Resource::Topic(topic.to_owned());
-            assert_eq!(without_mask.allows(&resource, operation), allowed.allows(&resource, operation));
-        }
+        // A topic that may be seen and is not there has no mask.
+        learn_on_absent(&cluster, &topics, id, &mut allowed).await.unwrap();
         learn_transactional_id(&connection, id, &mut allowed).await.unwrap();
         learn_group_read(&connection, group, &mut allowed).await.unwrap();
         learn_groups_describe(&connection, &["rights-other"], &mut allowed).await.unwrap();
@@ -131,7 +127,8 @@ async fn asking_what_is_allowed_does_nothing() {
     };
     let questions = [
         (Resource::Topic(topic.to_owned()), Operation::Read),
-        (Resource::Topic(topic.to_owned()), Operation::Describe),
+        (Resource::Topic(topic.to_owned()), Operation::Alter),
+        (Resource::Topic(topic.to_owned()), Operation::Delete),
         (Resource::Topic(topic.to_owned()), Operation::Create),
         (Resource::Topic(topic.to_owned()), Operation::DescribeConfigs),
         (Resource::Topic(topic.to_owned()), Operation::AlterConfigs),
@@ -144,22 +141,41 @@ async fn asking_what_is_allowed_does_nothing() {
     let answers = |allowed: &Allowed| {
         questions.iter().map(|(resource, operation)| allowed.allows(resource, *operation)).collect::<Vec<_>>()
     };
-    assert_eq!(answers(&ask().await), [Some(false); 10], "of nothing that exists");
+    assert_eq!(answers(&ask().await), [Some(false); 11], "of nothing that exists");
     for internal in ["__transaction_state", "__consumer_offsets", topic] {
         assert!(!kafka.log_folder(1, internal, 0).unwrap().exists(), "{internal} came into being");
     }
 
-    let topic_rights =
-        ["--operation", "Read", "--operation", "Create", "--operation", "AlterConfigs", "--topic", topic];
+    let topic_rights = [
+        "--operation",
+        "Read",
+        "--operation",
+        "Create",
+        "--operation",
+        "AlterConfigs",
+        "--operation",
+        "Alter",
+        "--operation",
+        "Delete",
+        "--topic",
+        topic,
+    ];
     allow(&kafka, &topic_rights);
     allow(&kafka, &["--operation", "ClusterAction", "--cluster"]);
     allow(&kafka, &["--operation", "Write", "--transactional-id", id]);
     allow(&kafka, &["--operation", "Read", "--group", group]);
     allow(&kafka, &["--operation", "Describe", "--group", "rights-other"]);
     wait_until_async("every right", PATIENCE, async || {
-        (answers(&ask().await) == [Some(true); 10]).then_some(())
+        (answers(&ask().await) == [Some(true); 11]).then_some(())
     })
     .await;
+
+    let write = |allowed: &Allowed| allowed.allows(&Resource::Topic(topic.to_owned()), Operation::Write);
+    assert_eq!(write(&ask().await), Some(false), "known since the id may be used");
+    assert!(
+        !kafka.log_folder(1, topic, 0).unwrap().exists()
+            && !kafka.log_folder(1, "__transaction_state", 0).unwrap().exists()
+    );
 
     // An id in use keeps its producer.
     let owner = init_producer_id(&cluster, id, None, TIMEOUT).await.unwrap();
