@@ -9,6 +9,7 @@ use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::guard::{Guard, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::plan::topics::TopicPlan;
+use lockstep_core::spec::pace::Pace;
 use lockstep_kafka::admin::{ConfigTarget, describe_configs};
 use lockstep_kafka::{Cluster, Dial, Error, MissingPermission, Settings};
 use thiserror::Error as ThisError;
@@ -99,6 +100,7 @@ pub struct Prepared {
     pub(super) topics: Topics,
     pub(super) propagation: Propagation,
     pub(super) alignment: AlignmentBudget,
+    pub(super) pace: Pace,
     pub(super) budget: Budget,
 }
 
@@ -143,8 +145,10 @@ pub async fn prepare(dial: Arc<dyn Dial>, settings: LinkSettings) -> Result<Prep
         return Err(StartError::Refused { wanted: refused.len() + plan.len(), refused });
     }
     let memory = Memory::read(&dest).await.map_err(at("destination"))?;
-    let LinkSettings { propagation, alignment, budget, .. } = settings;
-    Ok(Prepared { name, source, dest, identity, memory, plan, topics, propagation, alignment, budget })
+    let LinkSettings { propagation, alignment, pace, budget, .. } = settings;
+    // Every link has its share of the process's memory.
+    let budget = budget.holder();
+    Ok(Prepared { name, source, dest, identity, memory, plan, topics, propagation, alignment, pace, budget })
 }
 
 fn names_there(source: &Cluster) -> String {

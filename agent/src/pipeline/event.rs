@@ -14,6 +14,7 @@ use lockstep_kafka::Metadata;
 use lockstep_kafka::fetch::FetchedPartition;
 
 use super::budget::Permit;
+use super::lane::Lane;
 use super::open_transactions::OpenTransaction;
 use super::probe::ProbeAnswer;
 use super::retention::Followed;
@@ -24,11 +25,13 @@ pub enum Event {
     /// A fetcher is idle again, with an answer or the reason why there is none.
     Fetched {
         node: NodeId,
+        lane: Lane,
         outcome: Result<FetchOutcome, Trouble>,
     },
     /// Answers to one produce request; the sink has a free slot again.
     Produced {
         node: NodeId,
+        lane: Lane,
         answers: Vec<AppendOutcome>,
     },
     /// Answers to runs of markers: all of one request.
@@ -64,6 +67,8 @@ pub enum Event {
 #[derive(Debug)]
 pub struct FetchOutcome {
     pub partitions: Vec<FetchedPartition>,
+    /// Of the whole answer, as it came over the wire.
+    pub bytes: usize,
     /// Accounts for the whole answer's memory.
     pub permit: Arc<Permit>,
 }

@@ -1,6 +1,7 @@
 //! `lockstep mirror`: one process, no coordinator; the on-ramp, and the replacement of a MirrorMaker 2 flow.
 //! Runs until told to stop, or until caught up. Ctrl-C drains what is in flight; a second one leaves at once.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,10 @@ use lockstep_agent::pipeline::engine::Ended;
 use lockstep_agent::pipeline::report::LinkReport;
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::retention::Propagation;
-use lockstep_core::spec::pace::Pace;
+use lockstep_core::spec::pace::{Pace, Priorities};
 use lockstep_kafka::{Settings, Tcp};
 
-use super::between::{Between, Checked};
+use super::between::{Between, Checked, patterns};
 use super::failure::Failure;
 use super::signals::Signals;
 use super::{fail, parse_size};
@@ -49,6 +50,16 @@ pub(crate) struct Args {
     /// Above it the partition stops before the hole and says what filling it would cost [default: 1GiB and 10m]
     #[arg(long, value_name = "SIZE|TIME", value_parser = alignment_budget)]
     alignment_budget: Option<AlignmentBudget>,
+    /// Bytes fetched from the source per second at most, as they are on the wire [default: as fast as it goes]
+    #[arg(long, value_name = "SIZE", value_parser = throttle)]
+    throttle: Option<NonZeroU64>,
+    /// Topics that go first while not everything can be copied at once: a regular expression for the whole name, as at
+    /// the source. They get three turns of four; nothing is left out
+    #[arg(long, value_name = "REGEX")]
+    priority_high: Option<String>,
+    /// Topics that wait for all others
+    #[arg(long, value_name = "REGEX")]
+    priority_low: Option<String>,
     /// Leave when everything has been copied, with exit code 5 if some partition had to stop or records were lost
     #[arg(long)]
     until_caught_up: bool,
@@ -95,6 +106,22 @@ fn alignment_budget(text: &str) -> Result<AlignmentBudget, String> {
     Ok(AlignmentBudget { bytes: size as u64, milliseconds: u64::MAX })
 }
 
+impl Args {
+    fn pace(&self) -> Result<Pace, String> {
+        let priorities = Priorities {
+            high: patterns("--priority-high", self.priority_high.as_deref())?,
+            low: patterns("--priority-low", self.priority_low.as_deref())?,
+        };
+        Ok(Pace { bytes_per_second_max: self.throttle, priorities })
+    }
+}
+
+/// A size, with or without "/s".
+fn throttle(text: &str) -> Result<NonZeroU64, String> {
+    let size = parse_size(text.strip_suffix("/s").unwrap_or(text))?;
+    NonZeroU64::new(size as u64).ok_or_else(|| "0 would copy nothing: leave it out for no limit".to_owned())
+}
+
 /// A link's name becomes a part of a transactional id.
 fn link_name(text: &str) -> Result<String, String> {
     let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -110,6 +137,10 @@ pub(crate) async fn run(args: Args) -> Exit {
         Err(error) => return fail(error),
     };
     let Checked { source, dest, selection, rename } = checked;
+    let pace = match args.pace() {
+        Ok(pace) => pace,
+        Err(error) => return fail(error),
+    };
     let ends = (source.clone(), dest.clone());
     let settings = LinkSettings {
         name: args.link.clone(),
@@ -119,7 +150,7 @@ pub(crate) async fn run(args: Args) -> Exit {
         propagation: args.propagate.into(),
         alignment: args.alignment_budget.unwrap_or_default(),
         rename,
-        pace: Pace::default(),
+        pace,
         groups: None,
         budget: Budget::new(args.memory),
     };

@@ -331,7 +331,7 @@ fn progress_line(report: &LinkReport, rate: &Rate) -> String {
         let left = Duration::from_secs_f64(lag as f64 / rate.records_per_second);
         line.push_str(&format!("  ETA {}", units::duration(left)));
     }
-    line.push_str(&format!("  exposure {}", exposure_text(report.exposure())));
+    line.push_str(&format!("  exposure {}", units::exposure(report.exposure())));
     let hanging = report.partitions.iter().filter(|p| p.hanging.is_some()).count();
     if hanging > 0 {
         line.push_str(&format!("  {hanging} held back by open transactions"));
@@ -341,21 +341,6 @@ fn progress_line(report: &LinkReport, rate: &Rate) -> String {
         line.push_str(&format!("  {stopped} STOPPED"));
     }
     line
-}
-
-fn exposure_text(exposure: Measured) -> String {
-    match exposure {
-        Measured::Unknown => "unknown".to_owned(),
-        Measured::Seen { records, milliseconds, datum_age_ms } => {
-            let seen = if exposure.is_fresh() { "" } else { "seen " };
-            format!(
-                "{seen}{}, {} records ({} ago)",
-                units::duration(Duration::from_millis(milliseconds)),
-                units::count(records),
-                units::duration(Duration::from_millis(datum_age_ms)),
-            )
-        }
-    }
 }
 
 fn progress_json(report: &LinkReport, rate: &Rate) -> Value {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lockstep_core::dr::exposure::Measured;
+
 /// `1204331` → `1,204,331`.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
@@ -40,6 +42,22 @@ pub(crate) fn duration(duration: Duration) -> String {
         60..3_600 => format!("{} m {} s", seconds / 60, seconds % 60),
         3_600..86_400 => format!("{} h {} m", seconds / 3_600, seconds % 3_600 / 60),
         _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3_600),
+    }
+}
+
+/// `0.3 s, 12 records (0.1 s ago)`; `seen` before it: it may be more by now.
+pub(crate) fn exposure(exposure: Measured) -> String {
+    match exposure {
+        Measured::Unknown => "unknown".to_owned(),
+        Measured::Seen { records, milliseconds, datum_age_ms } => {
+            let seen = if exposure.is_fresh() { "" } else { "seen " };
+            format!(
+                "{seen}{}, {} records ({} ago)",
+                duration(Duration::from_millis(milliseconds)),
+                count(records),
+                duration(Duration::from_millis(datum_age_ms)),
+            )
+        }
     }
 }
 

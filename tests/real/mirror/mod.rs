@@ -15,6 +15,7 @@
 //! | `input` | wrong input: a clear message, exit 1, nothing changed |
 //! | `network` | lines that are cut, slow, lossy, narrow, half closed |
 //! | `hostile` | servers that lie in place of a broker |
+//! | `pace` | the throttle; small topics beside large ones that catch up |
 //! | `rules` | rules that no other file shows: identity, settings, transactions |
 //! | `exact` | everything that takes an offset: transactions, compaction, expired heads, old formats (a folder) |
 //! | `compared` | what `lockstep verify` says, and that it never says identical without proof |
@@ -30,6 +31,7 @@ mod input;
 mod keeping;
 mod kills;
 mod network;
+mod pace;
 mod renames;
 mod rivals;
 mod rules;

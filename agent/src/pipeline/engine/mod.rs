@@ -5,10 +5,12 @@
 
 mod dispatch;
 mod events;
+mod fetching;
 mod keeping;
 mod topology;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +21,9 @@ use lockstep_core::mirror::guard::Guard;
 use lockstep_core::mirror::partition::{Action, Input, Settings};
 use lockstep_core::mirror::queue::Holes;
 use lockstep_core::mirror::retention::Propagation;
+use lockstep_core::mirror::throttle::Throttle;
 use lockstep_core::mirror::{Millis, Now, WallMillis};
+use lockstep_core::spec::pace::Priorities;
 use lockstep_kafka::Cluster;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -28,6 +32,7 @@ use tokio::time::Instant;
 use super::budget::{Budget, Permit};
 use super::desks::{FetchDesk, MarkerDesk, SinkDesk};
 use super::event::Event;
+use super::lane::Lane;
 use super::markers::{Filler, MarkerJob, MarkerRight, Markers, WantedRun};
 use super::report::LinkReport;
 use super::routes::Routes;
@@ -53,6 +58,10 @@ pub struct Setup {
     pub identity: ProducerIdentity,
     pub guard: Guard,
     pub budget: Budget,
+    /// Which topics go first.
+    pub priorities: Priorities,
+    /// Bytes fetched per second at most.
+    pub bytes_per_second_max: Option<NonZeroU64>,
     pub propagation: Propagation,
     /// What may be spent on one hole without asking (M14).
     pub alignment: AlignmentBudget,
@@ -98,9 +107,16 @@ pub struct Engine {
     slots: HashMap<TopicPartition, Slot>,
     topics: BTreeMap<Arc<str>, TopicWatch>,
     routes: Routes,
-    fetch_desks: BTreeMap<NodeId, FetchDesk>,
-    sink_desks: BTreeMap<NodeId, SinkDesk>,
+    fetch_desks: BTreeMap<(NodeId, Lane), FetchDesk>,
+    sink_desks: BTreeMap<(NodeId, Lane), SinkDesk>,
     marker_desks: BTreeMap<NodeId, MarkerDesk>,
+    /// Partitions in the backlog's lane.
+    behind: BTreeSet<TopicPartition>,
+    throttle: Option<Throttle>,
+    /// Until then the throttle holds fetches back.
+    throttled_until: Option<Millis>,
+    /// It has held back what is live.
+    held_back: bool,
     /// Partitions to be opened, by the moment they are due.
     due: BTreeSet<(Millis, TopicPartition)>,
     open_rounds: usize,
@@ -136,6 +152,7 @@ impl Engine {
         report: watch::Sender<Arc<LinkReport>>,
         retired: mpsc::Sender<Arc<str>>,
     ) -> Self {
+        let throttle = setup.bytes_per_second_max.map(|limit| Throttle::new(limit, Millis(0)));
         Self {
             setup,
             started: Instant::now(),
@@ -146,6 +163,10 @@ impl Engine {
             fetch_desks: BTreeMap::new(),
             sink_desks: BTreeMap::new(),
             marker_desks: BTreeMap::new(),
+            behind: BTreeSet::new(),
+            throttle,
+            throttled_until: None,
+            held_back: false,
             due: BTreeSet::new(),
             open_rounds: 0,
             probing: false,
@@ -235,12 +256,10 @@ impl Engine {
     }
 
     fn next_wake(&self) -> Instant {
-        match self.due.first() {
-            Some((at, _)) if self.open_rounds < OPEN_ROUNDS_MAX => {
-                self.tick_at.min(self.started + Duration::from_millis(at.0 + 1))
-            }
-            _ => self.tick_at,
-        }
+        let due = self.due.first().filter(|_| self.open_rounds < OPEN_ROUNDS_MAX).map(|(at, _)| *at);
+        let moments = due.into_iter().chain(self.throttled_until.filter(|_| !self.stopping));
+        let moments = moments.map(|at| self.started + Duration::from_millis(at.0 + 1));
+        moments.min().map_or(self.tick_at, |first| first.min(self.tick_at))
     }
 
     fn on_tick(&mut self) {
@@ -277,10 +296,11 @@ impl Engine {
                 }
                 Action::Append(append) => {
                     let node = self.routes.dest(tp).unwrap_or(NodeId(-1));
+                    let desk = (node, slot.appending());
                     let (setup, events, tasks) = (&self.setup, &self.events_in, &mut self.tasks);
                     self.sink_desks
-                        .entry(node)
-                        .or_insert_with(|| SinkDesk::open(node, &setup.dest, events, tasks))
+                        .entry(desk)
+                        .or_insert_with(|| SinkDesk::open(desk, &setup.dest, events, tasks))
                         .enqueue(slot.twin(tp), append);
                 }
                 Action::Mark(run) => {
@@ -311,16 +331,25 @@ impl Engine {
                     }
                     slot.received(&receipt, now.mono);
                 }
-                Action::Opened { end } => slot.opened(end, now.mono),
+                Action::Opened { end } => {
+                    slot.opened(end, now.mono);
+                    slot.lane = Lane::opened(slot.is_behind());
+                    match slot.lane {
+                        Lane::Live => self.behind.remove(tp),
+                        Lane::Backlog => self.behind.insert(tp.clone()),
+                    };
+                }
                 Action::Stopped(verdict) => {
                     self.routes.drop_source(tp);
+                    self.behind.remove(tp);
                     tracing::error!(partition = %tp, remedy = verdict.remedy(), "{verdict}");
                 }
             }
         }
         self.actions = actions;
+        let lane = slot.lane;
         if let Some(route) = self.routes.source(tp)
-            && let Some(desk) = self.fetch_desks.get_mut(&route.node)
+            && let Some(desk) = self.fetch_desks.get_mut(&(route.node, lane))
         {
             desk.attention = true;
         }
