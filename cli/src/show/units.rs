@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use lockstep_core::dr::exposure::Measured;
-
 /// `1204331` → `1,204,331`.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
