@@ -34,6 +34,8 @@ mod rules;
 mod shapes;
 mod verdicts;
 
+pub(crate) use exact::{assert_exact, assert_verified};
+
 use std::time::Duration;
 
 use lockstep_testkit::client::{Admin, watermarks};

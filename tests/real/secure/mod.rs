@@ -7,12 +7,14 @@
 //! | `rights` | a missing ACL is named with the command that grants it |
 //! | `sessions` | sessions end and tokens expire under load, the KDC is away: nothing lost, nothing twice |
 //! | `rotation` | certificates change while a mirror runs |
+//! | `secrets` | no secret appears in anything that is said, wherever it was named |
 
 mod endpoint;
 mod mechanisms;
 mod refused;
 mod rights;
 mod rotation;
+mod secrets;
 mod sessions;
 
 use std::path::PathBuf;
@@ -188,12 +190,15 @@ impl Scene {
         end(self.spawn("verify", &[], &[]))
     }
 
-    /// Both, and an independent look.
+    /// Every column of the matrix, and an independent look.
     fn must_work(&self) {
         self.write(300);
         let everything = [("LOCKSTEP_LOG".to_owned(), "trace".to_owned())];
-        for finished in [self.mirror_all(&everything), self.verify()] {
-            assert_eq!(finished.exit, Exit::Code(0), "{}{}", finished.stdout, finished.stderr);
+        let columns: [(&str, &dyn Fn() -> Finished); 2] =
+            [("mirror", &|| self.mirror_all(&everything)), ("verify", &|| self.verify())];
+        for (column, run) in columns {
+            let finished = run();
+            assert_eq!(finished.exit, Exit::Code(0), "{column}: {}{}", finished.stdout, finished.stderr);
         }
         assert_eq!(self.identical(), 300);
     }

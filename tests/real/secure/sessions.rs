@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 
 use lockstep_testkit::client::Admin;
 use lockstep_testkit::secured::{CLIENT, SESSION_MS};
-use lockstep_testkit::{Lockstep, Realm, secured_pair, wait_until_true};
+use lockstep_testkit::{Lockstep, Realm, rounds, secured_pair, wait_until_true};
 
 use super::{KDC, Scene, Way, kerberos, oauth, password, secret, shown};
 use crate::mirror::{PATIENCE, stop};
+
+/// Less than the KDC's absence, and than a session's end comes late.
+const TICKET_SECONDS: u32 = 6;
 
 /// Writes for so long, calling `meanwhile` after half of it; how many records.
 fn flow(scene: &Scene, time: Duration, meanwhile: impl FnOnce()) -> i32 {
@@ -88,24 +91,61 @@ fn a_token_file_is_renewed_before_the_token_expires() {
     assert_eq!(lost(&said), [""; 0]);
 }
 
+/// As a realm that is run carelessly: nobody renews the file in time. No other token is tried for the connections' end.
+#[test]
+fn a_token_that_expires_is_said_and_the_next_one_heals() {
+    let realm = &secured_pair().realm.clone();
+    let file = secret(realm, &realm.tokens.issue(CLIENT.0, Duration::from_secs(5)));
+    let how = format!("token: {{ file: {} }}", shown(&file));
+    let scene = Scene::new("expired", |realm| (oauth(realm, &how), oauth(realm, &how)));
+    scene.write(3);
+    let mut mirror = logged(&scene);
+    let written = 3 + flow(&scene, Duration::from_secs(1), || ());
+    wait_until_true("the expiry to be said", PATIENCE, || mirror.stderr().contains("L-124: "));
+    scene.write(300);
+    assert!(mirror.is_running().unwrap(), "{}", mirror.stderr());
+    std::fs::write(&file, realm.tokens.issue(CLIENT.0, Duration::from_secs(600))).unwrap();
+    let said = all_there(&scene, mirror, written + 300);
+    assert!(!said.contains("eyJ"), "no token is shown: {said}");
+}
+
+/// Tickets that outlive the KDC's absence: nothing is noticed. Tickets that do not: said, and it heals by itself.
 #[test]
 fn a_kdc_may_be_away_for_ten_seconds() {
     let pair = secured_pair();
     let Some(kdc) = pair.realm.kdc() else { return };
     let _alone = KDC.write().unwrap_or_else(PoisonError::into_inner);
-    let scene = Scene::new("kdc", |realm| (kerberos(realm).unwrap(), Way::plain()));
-    scene.write(3);
-    let mirror = logged(&scene);
-    let topic = &scene.topic;
-    wait_until_true("the mirror to run", PATIENCE, || {
-        Admin::of(&scene.pair.destination.bootstrap()).unwrap().leaders(topic).unwrap().len() == 3
+    let away = Duration::from_secs(rounds(10, 60).into());
+    let way = |realm: &Realm| kerberos(realm).unwrap();
+    let scene = Scene::new("kdc", |realm| (way(realm), way(realm)));
+    let brief = Scene::new("kdc-brief", |realm| {
+        let env = kdc.environment_with_brief_tickets(CLIENT.0, TICKET_SECONDS).unwrap();
+        (way(realm), Way { env, ..way(realm) })
     });
+    scene.write(3);
+    brief.write(3);
+    let mirrors = [&scene, &brief].map(logged);
+    for scene in [&scene, &brief] {
+        let dest = Admin::of(&scene.pair.destination.bootstrap()).unwrap();
+        let made = || dest.leaders(&scene.topic).unwrap().len() == 3;
+        wait_until_true("the mirror to run", PATIENCE, made);
+    }
     let stopped = Instant::now();
     kdc.stop().unwrap();
-    let mut written = 3 + flow(&scene, Duration::from_secs(10), || ());
+    let mut beside = 3;
+    let mut written = 3 + flow(&scene, away / 2, || ());
+    brief.write(300);
+    beside += 300;
+    written += flow(&scene, away / 2, || ());
+    wait_until_true("the KDC to be missed", PATIENCE, || mirrors[1].stderr().contains("L-127: "));
     kdc.resume().unwrap();
-    assert!(stopped.elapsed() >= Duration::from_secs(10));
+    assert!(stopped.elapsed() >= away);
     written += flow(&scene, Duration::from_secs(1), || ());
+    brief.write(300);
+    beside += 300;
+    let [mirror, missed] = mirrors;
     let said = all_there(&scene, mirror, written);
     assert!(said.contains("session renewed"), "twice in that time: {said}");
+    assert_eq!(lost(&said), [""; 0], "its tickets were good all the time");
+    all_there(&brief, missed, beside);
 }
