@@ -3,13 +3,13 @@
 
 mod cmd;
 mod exit;
+mod logs;
 mod show;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use tracing_subscriber::EnvFilter;
 
 use cmd::Command;
 use exit::Exit;
@@ -34,7 +34,10 @@ fn main() -> ExitCode {
             };
         }
     };
-    log_to_stderr();
+    // The daemon's file says how it logs.
+    if !matches!(cli.command, Command::Agent(_)) {
+        logs::of_a_verb();
+    }
     // One thread: the data path moves bytes, it does not compute. Measured in bench/.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -44,12 +47,4 @@ fn main() -> ExitCode {
         }
     };
     runtime.block_on(cmd::run(cli.command)).into()
-}
-
-/// Silent unless asked for: what a person needs to know, the verbs say themselves. Only what connections notice (a
-/// certificate that expires soon, files that cannot be used) comes through here.
-fn log_to_stderr() {
-    let notices = || EnvFilter::new(format!("off,{}=info", lockstep_kafka::NOTICES));
-    let filter = EnvFilter::try_from_env("LOCKSTEP_LOG").unwrap_or_else(|_| notices());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

@@ -25,6 +25,7 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod partitions;
 mod patience;
+mod rights;
 mod write_txn_markers;
 
 pub use configs::{ConfigEntry, ConfigSource, ConfigTarget, describe_configs, incremental_alter_configs};
@@ -44,13 +45,14 @@ pub use find_coordinator::{CoordinatorKind, find_coordinator, find_coordinators}
 pub use init_producer_id::init_producer_id;
 pub use list_groups::{ListedGroup, list_groups};
 pub use list_offsets::{At, list_offsets};
-pub use list_transactions::list_transactions;
+pub use list_transactions::{list_transactional_ids, list_transactions};
 pub use offset_commit::{PendingCommit, submit_offset_commit};
 pub use offset_delete::offset_delete;
 pub use offset_fetch::{Committed, GroupOffsets, Unstable, offset_fetch};
 pub use offset_for_leader_epoch::{
     EpochEnd, EpochQuestion, PendingEnds, offset_for_leader_epoch, submit_offset_for_leader_epoch,
 };
+pub use rights::{learn_group_read, learn_groups_describe, learn_masks, learn_transactional_id};
 pub use write_txn_markers::{MarkerEntry, MarkerKind, PendingMarkers, submit_write_txn_markers};
 
 use std::time::Duration;

@@ -54,5 +54,5 @@ pub use sasl::LoginFault;
 pub use secret::Secret;
 pub use security::Security;
 pub use settings::{HostPort, Settings};
-pub use tls::{NOTICES, TlsFault};
+pub use tls::{Certificate, NOTICES, TlsFault};
 pub use versions::{Api, Versions};

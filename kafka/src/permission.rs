@@ -5,6 +5,7 @@
 use std::fmt;
 
 use lockstep_core::code::Code;
+pub use lockstep_core::plan::permissions::Resource;
 
 use crate::code::ErrorCode;
 use crate::error::Error;
@@ -21,15 +22,6 @@ pub struct MissingPermission {
     pub bootstrap: String,
 }
 
-/// What an ACL is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Resource {
-    Cluster,
-    Topic(String),
-    Group(String),
-    TransactionalId(String),
-}
-
 impl MissingPermission {
     /// What `code` in an answer to `api` about `name` means; `None` for codes that are about something else.
     #[must_use]
@@ -41,12 +33,18 @@ impl MissingPermission {
             ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED => Resource::TransactionalId(name.to_owned()),
             _ => return None,
         };
-        Some(Self {
+        Some(Self::to(settings, operation(api, &resource), resource))
+    }
+
+    /// A right that is known to be missing. `operation`: as `kafka-acls` spells it.
+    #[must_use]
+    pub fn to(settings: &Settings, operation: &'static str, resource: Resource) -> Self {
+        Self {
             principal: settings.security.principal(),
-            operation: operation(api, &resource),
+            operation,
             resource,
             bootstrap: settings.bootstrap.first().map_or_else(String::new, ToString::to_string),
-        })
+        }
     }
 
     /// The same for a refusal as a whole.
@@ -92,22 +90,39 @@ impl MissingPermission {
     }
 }
 
-impl fmt::Display for MissingPermission {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { principal, operation, resource, bootstrap } = self;
-        let (on, option) = match resource {
+impl MissingPermission {
+    /// `Topic orders`, and the option by which `kafka-acls` names it.
+    fn named(&self) -> (String, String) {
+        match &self.resource {
             Resource::Cluster => ("Cluster".to_owned(), "--cluster".to_owned()),
             Resource::Topic(name) => (format!("Topic {name}"), format!("--topic '{name}'")),
             Resource::Group(name) => (format!("Group {name}"), format!("--group '{name}'")),
             Resource::TransactionalId(name) => {
                 (format!("TransactionalId {name}"), format!("--transactional-id '{name}'"))
             }
-        };
-        write!(
-            f,
-            "needs   {operation} on {on} for {principal}\n  grant   kafka-acls --bootstrap-server {bootstrap} --add \
-             --allow-principal '{principal}' --operation {operation} {option}"
+        }
+    }
+
+    /// `Read on Topic orders for User:lockstep`.
+    #[must_use]
+    pub fn needs(&self) -> String {
+        format!("{} on {} for {}", self.operation, self.named().0, self.principal)
+    }
+
+    /// The command that grants it, without the administrator's `--command-config`.
+    #[must_use]
+    pub fn grant(&self) -> String {
+        let Self { principal, operation, bootstrap, .. } = self;
+        format!(
+            "kafka-acls --bootstrap-server {bootstrap} --add --allow-principal '{principal}' --operation {operation} {}",
+            self.named().1
         )
+    }
+}
+
+impl fmt::Display for MissingPermission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "needs   {}\n  grant   {}", self.needs(), self.grant())
     }
 }
 

@@ -8,7 +8,7 @@ use lockstep_core::spec::fault::Fault;
 use lockstep_core::spec::security::SecuritySpec;
 
 use crate::sasl::Login;
-use crate::tls::Tls;
+use crate::tls::{Certificate, Tls};
 
 /// How a cluster's brokers are spoken to. Cheap to clone; plaintext by default.
 #[derive(Clone, Default)]
@@ -59,6 +59,12 @@ impl Security {
         }
         let subject = self.tls.as_ref().and_then(|tls| tls.subject());
         subject.map_or_else(|| "User:ANONYMOUS".to_owned(), |subject| format!("User:{subject}"))
+    }
+
+    /// The certificates that connections under these settings have met so far, and until when they are valid.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<Certificate> {
+        self.tls.as_ref().map_or_else(Vec::new, |tls| tls.certificates())
     }
 
     /// As `security.protocol` spells it.

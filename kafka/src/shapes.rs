@@ -85,6 +85,7 @@ impl Api {
             Self::OffsetCommit => OFFSET_COMMIT,
             Self::OffsetFetch => OFFSET_FETCH,
             Self::FindCoordinator => FIND_COORDINATOR,
+            Self::Heartbeat => HEARTBEAT,
             Self::ListGroups => LIST_GROUPS,
             Self::DeleteGroups => DELETE_GROUPS,
             Self::OffsetDelete => OFFSET_DELETE,
@@ -254,6 +255,9 @@ const ADD_PARTITIONS_TO_TXN: &[Field] = &[INT32, list(&[TEXT, list(&[INT32, INT1
 
 /// Per producer id: id, topics; per partition: index, error.
 const WRITE_TXN_MARKERS: &[Field] = &[list(&[INT64, list(&[TEXT, list(&[INT32, INT16])])])];
+
+/// Throttle, error.
+const HEARTBEAT: &[Field] = &[INT32.since(1), INT16];
 
 /// Throttle, error.
 const TRANSACTION_STEP: &[Field] = &[INT32, INT16];

@@ -16,6 +16,7 @@ pub enum Api {
     OffsetCommit = 8,
     OffsetFetch = 9,
     FindCoordinator = 10,
+    Heartbeat = 12,
     ListGroups = 16,
     SaslHandshake = 17,
     ApiVersions = 18,
@@ -73,7 +74,7 @@ impl fmt::Display for Versions {
 
 impl Api {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 30] = [
         Self::Produce,
         Self::Fetch,
         Self::ListOffsets,
@@ -81,6 +82,7 @@ impl Api {
         Self::OffsetCommit,
         Self::OffsetFetch,
         Self::FindCoordinator,
+        Self::Heartbeat,
         Self::ListGroups,
         Self::SaslHandshake,
         Self::ApiVersions,
@@ -124,6 +126,7 @@ impl Api {
             Self::ListGroups => Versions::new(1, 5),
             Self::DeleteGroups => Versions::new(0, 2),
             Self::OffsetDelete => Versions::new(0, 0),
+            Self::Heartbeat => Versions::new(0, 4),
             // v0 sends what follows without frames.
             Self::SaslHandshake => Versions::new(1, 1),
             Self::SaslAuthenticate => Versions::new(0, 2),
@@ -156,7 +159,7 @@ impl Api {
             Self::FindCoordinator | Self::ApiVersions => 3,
             Self::AddPartitionsToTxn | Self::AddOffsetsToTxn | Self::EndTxn => 3,
             Self::CreateTopics => 5,
-            Self::DeleteTopics | Self::OffsetForLeaderEpoch | Self::DescribeConfigs => 4,
+            Self::DeleteTopics | Self::OffsetForLeaderEpoch | Self::DescribeConfigs | Self::Heartbeat => 4,
             Self::DeleteRecords | Self::InitProducerId | Self::CreatePartitions | Self::DescribeLogDirs => 2,
             Self::SaslAuthenticate | Self::DeleteGroups => 2,
             Self::SaslHandshake | Self::OffsetDelete => i16::MAX,

@@ -49,6 +49,7 @@ pub enum Signal {
     Continue,
     Interrupt,
     Terminate,
+    Hangup,
 }
 
 impl Signal {
@@ -59,6 +60,7 @@ impl Signal {
             Self::Continue => "CONT",
             Self::Interrupt => "INT",
             Self::Terminate => "TERM",
+            Self::Hangup => "HUP",
         }
     }
 }

@@ -4,7 +4,9 @@
 // A failed unwrap is a failed test, with its place and cause.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod agent;
 mod alone;
+mod check;
 mod facts;
 mod harness;
 mod mirror;

@@ -49,12 +49,14 @@ const TABLE: &[Row] = &[
             "lockstep-core",
             "lockstep-kafka",
             "lockstep-proto",
+            "axum", // what the daemon tells over HTTP
             "bytes",
             "fastrand", // jitter of retries
             "futures-util",
             "prometheus",
             "rdkafka",
             "regex",
+            "sd-notify", // systemd
             "serde",
             "serde-saphyr", // agent.yaml, at the start and at every reload
             "serde_json",

@@ -21,8 +21,6 @@ use lockstep_core::spec::security::RawSecurityFile;
 use lockstep_kafka::{Security, Settings};
 use thiserror::Error;
 
-use crate::link::LinkSettings;
-use crate::pipeline::budget::Budget;
 use document::Document;
 
 /// The one key of a file that only says how a cluster is reached.
@@ -85,26 +83,6 @@ fn list(faults: &[Fault]) -> String {
     format!("{} {noun}{lines}", faults.len())
 }
 
-impl Config {
-    /// What a link of the file is told; `None` if it has none of that name. `budget`: the process's.
-    #[must_use]
-    pub fn link(&self, name: &str, budget: &Budget) -> Option<LinkSettings> {
-        let link = self.spec.links.get(name)?;
-        Some(LinkSettings {
-            name: Some(name.to_owned()),
-            source: self.clusters.get(&link.from)?.clone(),
-            dest: self.clusters.get(&link.to)?.clone(),
-            selection: link.topics.clone(),
-            propagation: link.propagation,
-            alignment: link.alignment,
-            rename: link.rename.clone(),
-            pace: link.pace.clone(),
-            groups: link.groups.clone(),
-            budget: budget.clone(),
-        })
-    }
-}
-
 /// Which of our files `path` is. What is neither counts as `agent.yaml`, whose check says what is wrong.
 ///
 /// # Errors
@@ -114,7 +92,18 @@ pub fn kind(path: &Path) -> Result<Kind, Unusable> {
     Ok(if only_security { Kind::Security } else { Kind::Agent })
 }
 
-/// Reads `agent.yaml`.
+/// Reads `agent.yaml` for the daemon: secrets and certificates are each link's own affair, or one that is missing would
+/// keep all others from running.
+///
+/// # Errors
+/// [`Unusable`], with every fault.
+pub fn load_spec(path: &Path) -> Result<AgentSpec, Unusable> {
+    let document = Document::read(path)?;
+    let raw: RawAgent = document.parse()?;
+    raw.check(document.folder()).map_err(|faults| document.faults(Kind::Agent, faults))
+}
+
+/// Reads `agent.yaml` and what it names.
 ///
 /// # Errors
 /// [`Unusable`], with every fault.

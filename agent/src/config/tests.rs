@@ -92,10 +92,10 @@ fn a_good_file_is_ready_to_be_used() {
     let config = load(&path).unwrap();
     assert_eq!(config.clusters["mi"].bootstrap.len(), 2);
     assert_eq!(config.spec.listen, lockstep_core::spec::agent::Listen::Off);
-    let link = config.link("my.link", &Budget::new(1 << 20)).unwrap();
-    assert!(link.selection.takes("7", false) && link.groups.is_some());
-    assert_eq!(link.dest.bootstrap[0].to_string(), "c:3");
-    assert!(config.link("other", &Budget::new(1 << 20)).is_none());
+    let link = &config.spec.links["my.link"];
+    assert!(link.topics.takes("7", false) && link.groups.is_some());
+    assert_eq!(config.clusters["pr"].bootstrap[0].to_string(), "c:3");
+    assert_eq!(load_spec(&path).unwrap(), config.spec);
     assert_eq!(kind(&path).unwrap(), Kind::Agent);
     std::fs::remove_file(&path).unwrap();
 }

@@ -1,5 +1,6 @@
 //! Why a destination topic could not be read, planned or changed.
 
+use lockstep_core::plan::topics::Refusal;
 use lockstep_kafka::{Api, Error, ErrorCode};
 use thiserror::Error as ThisError;
 
@@ -14,6 +15,8 @@ pub enum TopicError {
     Unreadable { topic: String, why: String },
     #[error("{topic} has no leader for every partition after {seconds} s")]
     NoLeaders { topic: String, seconds: u64 },
+    #[error("{0}")]
+    NotMirrored(Refusal),
     /// Leaders are moving: worth another look.
     #[error("reading what {topic} holds on the destination: {why}")]
     Moving { topic: String, why: String },

@@ -13,6 +13,7 @@ use lockstep_kafka::admin::{
 use lockstep_kafka::{Cluster, Error, ErrorCode};
 
 use super::fault::TopicError;
+use super::origin::leave_mark;
 use super::standing::read_topic;
 
 /// The timeout of the (never used) transactions of this id; below every broker's default maximum of 15 min.
@@ -97,7 +98,13 @@ async fn registered(dest: &Cluster, link: &str) -> Result<Option<ProducerIdentit
 
 /// Renews the id well below `expiration` (`transactional.id.expiration.ms`), for as long as it is polled: its life
 /// runs from the last *transaction*, so steady writes do not keep it (M2).
-pub async fn keep_alive(dest: Cluster, link: String, ours: LinkIdentity, expiration: Duration) {
+pub async fn keep_alive(
+    dest: Cluster,
+    link: String,
+    source_cluster: String,
+    ours: LinkIdentity,
+    expiration: Duration,
+) {
     let LinkIdentity::Registered(producer) = ours else {
         tracing::warn!(
             link,
@@ -116,5 +123,6 @@ pub async fn keep_alive(dest: Cluster, link: String, ours: LinkIdentity, expirat
             Err(error) => tracing::warn!(link, %error, "the link's transactional id could not be renewed"),
         }
         tokio::time::sleep(every).await;
+        leave_mark(&dest, &link, &source_cluster).await;
     }
 }

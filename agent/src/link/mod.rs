@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`prepare`] | connects, checks both clusters, plans every topic; refuses before anything is changed |
 //! | [`identity`] | the link's one producer (M1), kept alive (M2) |
+//! | [`origin`] | which topics of the source are copies of the destination's own |
 //! | [`standing`] | what stands on the destination under a topic's name |
 //! | [`topics`] | plans topics, carries plans out, follows new topics and partitions |
 //! | [`running`] | the tasks of a running link, and how they end |
@@ -15,6 +16,7 @@
 
 pub mod fault;
 pub mod identity;
+pub mod origin;
 pub mod prepare;
 pub mod running;
 pub mod standing;

@@ -80,7 +80,7 @@ fn list(refused: &[Planned]) -> String {
         if let TopicPlan::Refuse(refusal) = &planned.plan {
             text.push_str(&format!(
                 "\n  topic   {}: {refusal}\n  remedy  {}",
-                planned.source.name,
+                planned.names(),
                 refusal.remedy()
             ));
         }
@@ -128,22 +128,28 @@ pub async fn prepare(ends: Ends, settings: LinkSettings) -> Result<Prepared, Sta
         return Err(StartError::SameCluster { cluster_id: source.cluster_id() });
     }
     let name = settings.name.unwrap_or_else(|| source.cluster_id());
-    let mut topics =
-        Topics { source: source.clone(), dest: dest.clone(), selection: settings.selection, identity: None };
+    let LinkSettings { selection, rename, .. } = settings;
+    let mut topics = Topics { source: source.clone(), dest: dest.clone(), selection, rename, identity: None };
     let wanted = topics.wanted(&source.metadata());
     if wanted.is_empty() && settings.unfit == Unfit::RefuseLink {
         return Err(StartError::NothingMatches { hint: names_there(&source) });
     }
     let there = dest.metadata();
-    let standing: Vec<_> = wanted.keys().filter(|name| there.topics.contains_key(*name)).collect();
+    let dest_topics = wanted.keys().map(|name| topics.dest_topic(name));
+    let standing: Vec<_> = dest_topics.filter(|name| there.topics.contains_key(name)).collect();
     // Who the link is matters only where a topic stands; asking creates `__transaction_state`.
     let identity = match standing.is_empty() {
         true => None,
-        false => look_up(&dest, &name, standing.into_iter().map(|name| &**name)).await?,
+        false => look_up(&dest, &name, standing.iter().map(|name| &**name)).await?,
     };
     topics.identity = identity.map(LinkIdentity::producer);
     let mut plan = Vec::new();
-    for (source, id) in wanted.into_values() {
+    let mut refused_names = topics.refused_names(&wanted);
+    for (name, (source, id)) in wanted {
+        if let Some(why) = refused_names.remove(&name) {
+            plan.push(topics.refuse_name(source, id, why));
+            continue;
+        }
         match topics.plan(source, id).await {
             Ok(planned) => plan.push(planned),
             // Left to the follower, which says why and tries again.

@@ -11,6 +11,7 @@ use tracing::Instrument;
 
 use super::Unfit;
 use super::identity::{create, keep_alive};
+use super::origin::leave_mark;
 use super::prepare::{Prepared, StartError};
 use super::topics::Topics;
 use super::watched::{Ends, WatchedCluster};
@@ -44,7 +45,9 @@ impl Prepared {
             None => create(&self.ends.dest.cluster, &self.name).await.map_err(at_dest)?,
         };
         tracing::info!(link = self.name, "writing as {}", identity.producer());
-        let filler = Filler::new(self.ends.dest.cluster.clone(), &self.name);
+        let dest = &self.ends.dest.cluster;
+        leave_mark(dest, &self.name, &self.ends.source.cluster.cluster_id()).await;
+        let filler = Filler::new(dest.clone(), &self.name);
         filler.settle().await.map_err(at_dest)?;
         let topics = Topics { identity: Some(identity.producer()), ..self.topics };
         let (events_in, events) = mpsc::channel(EVENTS);
@@ -86,7 +89,8 @@ impl Prepared {
         let mut others = JoinSet::new();
         let expiration = self.memory.transactional_id_expiration;
         let dest = watched_dest.cluster.clone();
-        others.spawn(keep_alive(dest, self.name, identity, expiration).in_current_span());
+        let source_id = watched_source.cluster.cluster_id();
+        others.spawn(keep_alive(dest, self.name, source_id, identity, expiration).in_current_span());
         others.spawn(pass_on(watched_source, events_in.clone(), Event::SourceMetadata));
         others.spawn(pass_on(watched_dest, events_in.clone(), Event::DestMetadata));
         others.spawn(topics.follow(ready, events_in, retired).in_current_span());

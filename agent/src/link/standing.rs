@@ -106,7 +106,12 @@ pub async fn settings_for_new_topics(dest: &Cluster) -> Result<Vec<(String, Stri
     Ok(standby_settings(|name| known.contains(&format!("log.{name}"))))
 }
 
-async fn last_writers(dest: &Cluster, name: &str, partitions: usize) -> Result<Vec<LastWriter>, TopicError> {
+/// Who wrote the last data of each partition that holds any.
+pub(super) async fn last_writers(
+    dest: &Cluster,
+    name: &str,
+    partitions: usize,
+) -> Result<Vec<LastWriter>, TopicError> {
     let moving = |why: String| TopicError::Moving { topic: name.to_owned(), why };
     let mut writers = Vec::new();
     for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {

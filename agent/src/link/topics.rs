@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::ids::{ProducerIdentity, TopicId};
+use lockstep_core::plan::names::{NameRefusal, refused};
 use lockstep_core::plan::topics::{
-    Compaction, SourceCompaction, SourceTopic, TopicPlan, compaction, plan_topic,
+    Compaction, Refusal, SourceCompaction, SourceTopic, TopicPlan, compaction, plan_topic,
 };
+use lockstep_core::spec::rename::Rename;
 use lockstep_core::spec::select::TopicSelection;
 use lockstep_kafka::admin::{
     NewTopic, create_partitions, create_topics, delete_topics, incremental_alter_configs,
@@ -18,8 +20,10 @@ use lockstep_kafka::{Cluster, ErrorCode, Metadata};
 use tokio::sync::mpsc;
 
 use super::fault::TopicError;
+use super::origin::circle;
 use super::standing::{read_topic, settings_for_new_topics, source_compaction};
 use crate::pipeline::event::{Event, ReadyTopic};
+use crate::pipeline::names::topic_names;
 
 /// How often somebody looks whether the source's metadata are new.
 const RECONCILE_INTERVAL: Duration = Duration::from_millis(50);
@@ -40,8 +44,17 @@ const PLAN_PAUSE: Duration = Duration::from_millis(100);
 pub struct Planned {
     pub source: SourceTopic,
     pub source_id: TopicId,
+    /// What the destination calls it.
+    pub dest_topic: Arc<str>,
     pub plan: TopicPlan,
     pub compaction: Compaction,
+}
+
+impl Planned {
+    /// `orders`, or `orders → east.orders`.
+    pub fn names(&self) -> String {
+        topic_names(&self.source.name, &self.dest_topic)
+    }
 }
 
 /// Plans and changes destination topics of one link. Cheap to clone.
@@ -50,6 +63,8 @@ pub struct Topics {
     pub source: Cluster,
     pub dest: Cluster,
     pub selection: TopicSelection,
+    /// What topics are called on the destination.
+    pub rename: Rename,
     /// What the destination knows of the link's producer; `None`: nothing there can be ours.
     pub identity: Option<ProducerIdentity>,
 }
@@ -74,6 +89,25 @@ impl Topics {
             .collect()
     }
 
+    /// What the destination calls a topic of the source.
+    pub fn dest_topic(&self, source: &str) -> Arc<str> {
+        self.rename.dest_name(source).into()
+    }
+
+    /// Those of the wanted topics whose new name cannot be.
+    pub fn refused_names(
+        &self,
+        wanted: &BTreeMap<Arc<str>, (SourceTopic, TopicId)>,
+    ) -> BTreeMap<Arc<str>, NameRefusal> {
+        refused(&self.rename, wanted.keys())
+    }
+
+    /// The plan that says no for the name's sake.
+    pub fn refuse_name(&self, source: SourceTopic, source_id: TopicId, why: NameRefusal) -> Planned {
+        let (dest_topic, plan) = (self.dest_topic(&source.name), TopicPlan::Refuse(Refusal::Name(why)));
+        Planned { source, source_id, dest_topic, plan, compaction: Compaction::Off }
+    }
+
     /// Plans one topic against what stands on the destination now. Changes nothing.
     pub async fn plan(&self, source: SourceTopic, source_id: TopicId) -> Result<Planned, TopicError> {
         let deadline = tokio::time::Instant::now() + PLAN_PATIENCE;
@@ -89,9 +123,13 @@ impl Topics {
     }
 
     async fn plan_once(&self, source: SourceTopic, source_id: TopicId) -> Result<Planned, TopicError> {
+        if let Some(link) = circle(&self.source, &self.dest.cluster_id(), &source.name).await? {
+            return Ok(self.refuse_name(source, source_id, NameRefusal::Circle { link }));
+        }
+        let dest_topic = self.dest_topic(&source.name);
         let compaction_there = source_compaction(&self.source, &source.name).await?;
         let source = SourceTopic { compaction: compaction_there, ..source };
-        let standing = read_topic(&self.dest, &source.name).await?;
+        let standing = read_topic(&self.dest, &dest_topic).await?;
         let settings = match &standing {
             Some(standing) => standing.standby_settings(),
             None => settings_for_new_topics(&self.dest).await?,
@@ -99,12 +137,12 @@ impl Topics {
         let dest = standing.map(|standing| standing.into_dest_topic(self.identity));
         let plan = plan_topic(&source, dest.as_ref(), &settings);
         let compaction = compaction(&source, dest.as_ref());
-        Ok(Planned { source, source_id, plan, compaction })
+        Ok(Planned { source, source_id, dest_topic, plan, compaction })
     }
 
     /// Carries a plan out, and waits until every partition has a leader.
     pub async fn apply(&self, planned: &Planned) -> Result<ReadyTopic, TopicError> {
-        let name = &planned.source.name;
+        let name = &*planned.dest_topic;
         let partitions = i32::try_from(planned.source.partitions).unwrap_or(i32::MAX);
         let mut created_from = partitions;
         match &planned.plan {
@@ -119,19 +157,19 @@ impl Topics {
                     self.alter(name, settings).await?;
                 }
                 if let Some(total) = grow_to {
-                    let before =
-                        self.dest.metadata().topics.get(name.as_str()).map_or(0, |t| t.partitions.len());
+                    let before = self.dest.metadata().topics.get(name).map_or(0, |t| t.partitions.len());
                     self.grow(name, *total).await?;
                     created_from = i32::try_from(before).unwrap_or(i32::MAX);
                 }
             }
             TopicPlan::Refuse(refusal) => {
-                return Err(TopicError::Unreadable { topic: name.clone(), why: refusal.to_string() });
+                return Err(TopicError::NotMirrored(refusal.clone()));
             }
         }
         self.wait_for_leaders(name, planned.source.partitions).await?;
         Ok(ReadyTopic {
-            topic: Arc::from(name.as_str()),
+            topic: Arc::from(planned.source.name.as_str()),
+            dest_topic: Arc::clone(&planned.dest_topic),
             source_id: planned.source_id,
             partitions,
             created_from,
@@ -222,7 +260,7 @@ impl Topics {
                 ready.remove(&topic);
                 // Unchanged metadata, too, now ask for something.
                 seen = None;
-                if let Err(error) = self.delete(&topic).await {
+                if let Err(error) = self.delete(&self.dest_topic(&topic)).await {
                     tracing::warn!(%topic, %error, "could not be deleted on the destination");
                 }
             }
@@ -231,6 +269,7 @@ impl Topics {
                 continue;
             }
             let wanted = self.wanted(&metadata);
+            let mut refused = self.refused_names(&wanted);
             seen = Some(metadata);
             for (name, (source, id)) in wanted {
                 let partitions = source.partitions;
@@ -239,7 +278,11 @@ impl Topics {
                 if stands || waits {
                     continue;
                 }
-                let event = match self.prepare(source, id).await {
+                let prepared = match refused.remove(&name) {
+                    Some(why) => Err(TopicError::NotMirrored(Refusal::Name(why))),
+                    None => self.prepare(source, id).await,
+                };
+                let event = match prepared {
                     Ok(topic) => {
                         ready.insert(Arc::clone(&name), partitions);
                         blocked.remove(&name);

@@ -5,7 +5,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use lockstep_core::ids::{NodeId, TopicPartition};
+use lockstep_core::ids::NodeId;
 use lockstep_core::mirror::copying::Append;
 use lockstep_kafka::Cluster;
 use tokio::sync::mpsc;
@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::budget::Budget;
 use super::event::Event;
 use super::markers::{JOBS_WAITING_MAX, MarkerJob, Markers, WantedRun};
+use super::names::Twin;
 use super::sink::{ProduceJob, REQUESTS_IN_FLIGHT_MAX, Sink};
 use super::source::{FetchJob, Fetcher};
 
@@ -64,7 +65,7 @@ impl FetchDesk {
 #[derive(Debug)]
 pub(super) struct SinkDesk {
     jobs: mpsc::Sender<ProduceJob>,
-    queue: VecDeque<(TopicPartition, Append)>,
+    queue: VecDeque<(Twin, Append)>,
     pub(super) under_way: usize,
 }
 
@@ -84,8 +85,8 @@ impl SinkDesk {
         Self { jobs, queue: VecDeque::new(), under_way: 0 }
     }
 
-    pub(super) fn enqueue(&mut self, partition: TopicPartition, append: Append) {
-        self.queue.push_back((partition, append));
+    pub(super) fn enqueue(&mut self, twin: Twin, append: Append) {
+        self.queue.push_back((twin, append));
     }
 
     /// Hands over requests while there is something to send and room under way.
@@ -108,16 +109,16 @@ impl SinkDesk {
         let mut closed = HashSet::new();
         let mut left = VecDeque::new();
         let mut bytes = 0;
-        while let Some((partition, append)) = self.queue.pop_front() {
+        while let Some((twin, append)) = self.queue.pop_front() {
             let size = append.batch.len();
             let fits = appends.is_empty() || bytes + size <= REQUEST_BYTES;
-            if fits && !closed.contains(&partition) {
+            if fits && !closed.contains(&twin.source) {
                 bytes += size;
-                closed.insert(partition.clone());
-                appends.push((partition, append));
+                closed.insert(twin.source.clone());
+                appends.push((twin, append));
             } else {
-                closed.insert(partition.clone());
-                left.push_back((partition, append));
+                closed.insert(twin.source.clone());
+                left.push_back((twin, append));
                 if bytes >= REQUEST_BYTES {
                     break;
                 }

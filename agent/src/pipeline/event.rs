@@ -90,6 +90,8 @@ pub struct MarkerOutcome {
 #[derive(Clone, Debug)]
 pub struct ReadyTopic {
     pub topic: Arc<str>,
+    /// What the destination calls it.
+    pub dest_topic: Arc<str>,
     pub source_id: TopicId,
     pub partitions: i32,
     /// First partition that this very process has just created on the destination; `partitions` if none.

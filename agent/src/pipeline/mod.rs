@@ -9,6 +9,7 @@
 //! | file | does |
 //! |---|---|
 //! | [`engine`] | owns every partition's state machine; the only place that decides what goes out |
+//! | [`names`] | the two names of a partition, and which side takes which |
 //! | [`routes`] | which broker each partition is fetched from and written to |
 //! | [`source`] | one task per source broker: long-poll fetches in an incremental session |
 //! | `fitting` | asks the source for whole batches, so that what comes is used |
@@ -32,6 +33,7 @@ pub mod engine;
 pub mod event;
 mod fitting;
 pub mod markers;
+pub mod names;
 pub mod open;
 pub mod open_transactions;
 pub mod peek;

@@ -17,6 +17,7 @@ use lockstep_kafka::admin::{
 use lockstep_kafka::{Class, Cluster, Connection, Error, ErrorCode};
 
 use super::budget::Budget;
+use super::names::Twin;
 use super::tail::{TailQuestion, TailReader, Writers};
 
 /// Tails looked at side by side.
@@ -34,7 +35,7 @@ pub struct Opener {
 /// One partition to open.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    pub tp: TopicPartition,
+    pub twin: Twin,
     pub displaced: Option<Displaced>,
 }
 
@@ -61,27 +62,29 @@ struct SourceReads {
 impl Opener {
     /// Facts for every partition asked for.
     pub async fn gather(&self, asks: Vec<Ask>) -> Vec<(TopicPartition, Result<Facts, Trouble>)> {
-        let partitions: Vec<_> = asks.iter().map(|ask| ask.tp.clone()).collect();
-        let mut dest = each_leader(&self.dest, "destination", &partitions, |connection, group| {
+        let (here, there): (Vec<_>, Vec<_>) =
+            asks.iter().map(|ask| (ask.twin.source.clone(), ask.twin.dest.there().clone())).unzip();
+        let mut dest = each_leader(&self.dest, "destination", &there, |connection, group| {
             Box::pin(read_dest(connection, group, self.writers.link))
         })
         .await;
         // After the destination: a source end read before it could look too early.
-        let mut source = each_leader(&self.source, "source", &partitions, |connection, group| {
+        let mut source = each_leader(&self.source, "source", &here, |connection, group| {
             Box::pin(read_source(connection, group))
         })
         .await;
         let drafts: Vec<_> = asks
             .into_iter()
             .map(|ask| {
-                let dest = dest.remove(&ask.tp).unwrap_or_else(|| Err(no_answer("destination")));
-                let source = source.remove(&ask.tp).unwrap_or_else(|| Err(no_answer("source")));
+                let dest =
+                    dest.remove(ask.twin.dest.there()).unwrap_or_else(|| Err(no_answer("destination")));
+                let source = source.remove(&ask.twin.source).unwrap_or_else(|| Err(no_answer("source")));
                 (ask, dest, source)
             })
             .collect();
         futures_util::stream::iter(drafts)
             .map(|(ask, dest, source)| async move {
-                let tp = ask.tp.clone();
+                let tp = ask.twin.source.clone();
                 (tp, self.complete(ask, dest, source).await)
             })
             .buffer_unordered(TAILS_AT_ONCE)
@@ -97,7 +100,7 @@ impl Opener {
     ) -> Result<Facts, Trouble> {
         let (dest, source) = (dest?, source?);
         let question = TailQuestion {
-            tp: ask.tp.clone(),
+            twin: ask.twin.clone(),
             dest_start: dest.start,
             // Consumers read below the high watermark only; above it there is nothing to look at yet.
             dest_end: dest.end.min(dest.high_watermark),
@@ -113,7 +116,7 @@ impl Opener {
         };
         let tail = reader.look(&question).await?;
         let source_id =
-            self.source.metadata().topics.get(&ask.tp.topic).map_or(TopicId::ZERO, |topic| topic.id);
+            self.source.metadata().topics.get(&ask.twin.source.topic).map_or(TopicId::ZERO, |topic| topic.id);
         Ok(Facts {
             producer: dest.producer,
             dest_start: dest.start,

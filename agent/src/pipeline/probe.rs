@@ -9,6 +9,7 @@ use lockstep_core::ids::{DestOffset, LeaderEpoch, NodeId, SourceOffset, TopicPar
 use lockstep_kafka::admin::{At, EpochQuestion, list_offsets, offset_for_leader_epoch};
 use lockstep_kafka::{Cluster, Error};
 
+use super::names::{Twin, by_dest};
 use super::routes::by_leader;
 
 /// What one round brought.
@@ -23,17 +24,20 @@ pub struct ProbeAnswer {
 }
 
 /// One round over both clusters.
-pub async fn probe(source: &Cluster, dest: &Cluster, partitions: Arc<[TopicPartition]>) -> ProbeAnswer {
+pub async fn probe(source: &Cluster, dest: &Cluster, partitions: Arc<[Twin]>) -> ProbeAnswer {
     let mut answer = ProbeAnswer::default();
-    for (node, group) in by_leader(source, partitions.iter()) {
+    for (node, group) in by_leader(source, partitions.iter().map(|twin| &twin.source)) {
         match source_ends(source, node, &group).await {
             Ok(ends) => answer.source_ends.extend(ends),
             Err(error) => answer.troubles.push(format!("source broker {node}: {error}")),
         }
     }
-    for (node, group) in by_leader(dest, partitions.iter()) {
+    let names = by_dest(partitions.iter());
+    for (node, group) in by_leader(dest, partitions.iter().map(|twin| twin.dest.there())) {
         match high_watermarks(dest, node, &group).await {
-            Ok(marks) => answer.dest_high_watermarks.extend(marks),
+            Ok(marks) => answer.dest_high_watermarks.extend(
+                marks.into_iter().filter_map(|(there, mark)| Some(((*names.get(&there)?).clone(), mark))),
+            ),
             Err(error) => answer.troubles.push(format!("destination broker {node}: {error}")),
         }
     }

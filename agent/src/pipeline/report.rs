@@ -1,12 +1,15 @@
 //! What a link says of itself: plain figures, taken from the engine a few times a second.
 //! Nothing here decides; a figure that is not known is `None`, never zero.
 
+use std::sync::Arc;
+
 use lockstep_core::dr::exposure::Measured;
 use lockstep_core::ids::{DestOffset, SourceOffset, TopicPartition};
 use lockstep_core::mirror::align::Span;
 use lockstep_core::mirror::cost::Cost;
 use lockstep_core::mirror::partition::Phase;
 
+use super::names::Twin;
 use super::open_transactions::OpenTransaction;
 
 /// The link as of now.
@@ -34,7 +37,10 @@ pub struct LinkReport {
 /// One partition.
 #[derive(Clone, Debug)]
 pub struct PartitionReport {
+    /// As the source calls it.
     pub tp: TopicPartition,
+    /// What the destination calls the topic.
+    pub dest_topic: Arc<str>,
     pub phase: Phase,
     /// The source's log end, last known.
     pub source_end: Option<SourceOffset>,
@@ -58,6 +64,11 @@ pub struct PartitionReport {
 }
 
 impl PartitionReport {
+    /// By both its names.
+    pub fn twin(&self) -> Twin {
+        Twin::new(self.tp.clone(), &self.dest_topic)
+    }
+
     /// Records of the source that the destination does not hold.
     pub fn lag_records(&self) -> Option<u64> {
         let lag = self.source_end?.0 - self.durable?.0;

@@ -14,6 +14,7 @@ use lockstep_kafka::admin::{
 use lockstep_kafka::fetch::Isolation;
 use lockstep_kafka::{Cluster, Error};
 
+use super::names::{DestPartition, Twin, by_dest};
 use super::peek::batch_at;
 use super::routes::by_leader;
 
@@ -22,7 +23,7 @@ const DELETE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A partition whose source starts later than the standby.
 #[derive(Clone, Debug)]
 pub struct Behind {
-    pub tp: TopicPartition,
+    pub twin: Twin,
     pub source_start: SourceOffset,
     pub dest_start: DestOffset,
     pub durable: DestOffset,
@@ -65,18 +66,22 @@ pub async fn follow_log_starts(
     };
     let unexplained = RetentionEvidence { deletes: false, young_from: None, still_full: None };
     let mut followed = Vec::with_capacity(behind.len());
+    let names = by_dest(behind.iter().map(|b| &b.twin));
     let mut steps: BTreeMap<NodeId, Vec<(TopicPartition, i64)>> = BTreeMap::new();
     let metadata = dest.metadata();
-    for Behind { tp, source_start, dest_start, durable } in behind {
+    for Behind { twin, source_start, dest_start, durable } in behind {
+        let Twin { source: tp, dest: there } = twin;
         let evidence = evidence.get(tp).copied().unwrap_or(unexplained);
         // Fillers are ours and stand for nothing: they go, whatever the source's retention says (M14).
-        let propagation = match starts_with_fillers(dest, tp, *dest_start).await {
+        let propagation = match starts_with_fillers(dest, there, *dest_start).await {
             true => Propagation::All,
             false => propagation,
         };
         let following = follow(*source_start, *dest_start, *durable, propagation, evidence);
-        if let (Step::DeleteBefore(offset), Some((node, _))) = (following.step, metadata.leader(tp)) {
-            steps.entry(node).or_default().push((tp.clone(), offset.0));
+        if let (Step::DeleteBefore(offset), Some((node, _))) =
+            (following.step, metadata.leader(there.there()))
+        {
+            steps.entry(node).or_default().push((there.there().clone(), offset.0));
         }
         let (dest_start, held_back) = (*dest_start, following.held_back);
         followed.push(Followed { tp: tp.clone(), dest_start, held_back });
@@ -86,7 +91,7 @@ pub async fn follow_log_starts(
         let starts: BTreeMap<_, _> = delete_records(&connection, &before, DELETE_TIMEOUT)
             .await?
             .into_iter()
-            .filter_map(|(tp, start)| Some((tp, start.ok()?)))
+            .filter_map(|(there, start)| Some(((*names.get(&there)?).clone(), start.ok()?)))
             .collect();
         for one in &mut followed {
             if let Some(start) = starts.get(&one.tp) {
@@ -98,8 +103,8 @@ pub async fn follow_log_starts(
 }
 
 /// What cannot be read is looked at again in the next round.
-async fn starts_with_fillers(dest: &Cluster, tp: &TopicPartition, start: DestOffset) -> bool {
-    let first = batch_at(dest, tp, start.0, Isolation::ReadUncommitted).await;
+async fn starts_with_fillers(dest: &Cluster, partition: &DestPartition, start: DestOffset) -> bool {
+    let first = batch_at(dest, partition.there(), start.0, Isolation::ReadUncommitted).await;
     matches!(first, Ok(Some(batch)) if is_filler(&batch))
 }
 
@@ -112,15 +117,18 @@ async fn gather(
     let settings = read_settings(source, behind).await?;
     let of = |tp: &TopicPartition| settings.get(&*tp.topic).copied().unwrap_or_default();
     let sizes =
-        read_sizes(source, behind.iter().map(|b| &b.tp).filter(|tp| of(tp).retention_bytes >= 0)).await?;
+        read_sizes(source, behind.iter().map(|b| &b.twin.source).filter(|tp| of(tp).retention_bytes >= 0))
+            .await?;
     let mut evidence = BTreeMap::new();
-    let limits: BTreeSet<i64> = behind.iter().map(|b| of(&b.tp).retention_ms).filter(|ms| *ms >= 0).collect();
+    let limits: BTreeSet<i64> =
+        behind.iter().map(|b| of(&b.twin.source).retention_ms).filter(|ms| *ms >= 0).collect();
     let mut young: BTreeMap<TopicPartition, i64> = BTreeMap::new();
     for limit in limits {
-        let partitions = behind.iter().map(|b| &b.tp).filter(|tp| of(tp).retention_ms == limit);
+        let partitions = behind.iter().map(|b| &b.twin).filter(|twin| of(&twin.source).retention_ms == limit);
         young.extend(first_since(dest, partitions, now.0.saturating_sub(limit)).await?);
     }
-    for Behind { tp, durable, .. } in behind {
+    for Behind { twin, durable, .. } in behind {
+        let tp = &twin.source;
         let Settings { deletes, retention_ms, retention_bytes } = of(tp);
         let young_from = match young.get(tp) {
             // Every record is older than the limit.
@@ -136,7 +144,7 @@ async fn gather(
 }
 
 async fn read_settings(source: &Cluster, behind: &[Behind]) -> Result<BTreeMap<String, Settings>, Error> {
-    let topics: BTreeSet<&str> = behind.iter().map(|b| &*b.tp.topic).collect();
+    let topics: BTreeSet<&str> = behind.iter().map(|b| &*b.twin.source.topic).collect();
     let targets: Vec<_> = topics.into_iter().map(|topic| ConfigTarget::Topic(topic.to_owned())).collect();
     let mut settings = BTreeMap::new();
     for (target, entries) in describe_configs(source, &targets).await? {
@@ -170,15 +178,19 @@ async fn read_sizes<'a>(
 
 async fn first_since<'a>(
     dest: &Cluster,
-    partitions: impl Iterator<Item = &'a TopicPartition>,
+    twins: impl Iterator<Item = &'a Twin> + Clone,
     timestamp_ms: i64,
 ) -> Result<Vec<(TopicPartition, i64)>, Error> {
     let mut offsets = Vec::new();
-    for (node, group) in by_leader(dest, partitions) {
+    let names = by_dest(twins.clone());
+    for (node, group) in by_leader(dest, twins.map(|twin| twin.dest.there())) {
         let asked: Vec<_> = group.into_iter().map(|(tp, _)| (tp, LeaderEpoch::UNKNOWN)).collect();
         let connection = dest.connection(node).await?;
         let answers = list_offsets(&connection, &asked, At::FirstSince(timestamp_ms)).await?;
-        offsets.extend(answers.into_iter().filter_map(|(tp, offset)| Some((tp, offset.ok()?))));
+        let known = |(there, offset): (TopicPartition, Result<i64, _>)| {
+            Some(((*names.get(&there)?).clone(), offset.ok()?))
+        };
+        offsets.extend(answers.into_iter().filter_map(known));
     }
     Ok(offsets)
 }

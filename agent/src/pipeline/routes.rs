@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use lockstep_core::ids::{LeaderEpoch, NodeId, TopicId, TopicPartition};
 use lockstep_kafka::{Cluster, Metadata};
 
+use super::names::DestPartition;
+
 /// The partitions of one leader, each with the epoch under which it leads.
 pub type ByLeader = BTreeMap<NodeId, Vec<(TopicPartition, LeaderEpoch)>>;
 
@@ -53,14 +55,14 @@ impl Routes {
         }
     }
 
-    /// Takes over the destination's leaders for these partitions.
+    /// Takes over the destination's leaders for these partitions, each by both its names.
     pub fn follow_dest<'a>(
         &mut self,
         metadata: &Metadata,
-        partitions: impl Iterator<Item = &'a TopicPartition>,
+        partitions: impl Iterator<Item = (&'a TopicPartition, &'a DestPartition)>,
     ) {
-        for tp in partitions {
-            match metadata.leader(tp) {
+        for (tp, dest) in partitions {
+            match metadata.leader(dest.there()) {
                 Some((node, _)) => self.dest.insert(tp.clone(), node),
                 None => self.dest.remove(tp),
             };

@@ -18,6 +18,7 @@ use lockstep_kafka::{Api, Class, Cluster, Connection, Error, MissingPermission, 
 use tokio::sync::mpsc;
 
 use super::event::{AppendOutcome, Event};
+use super::names::Twin;
 use super::source::backoff;
 
 /// Requests on their way to one broker. It works through one at a time per connection; a few more keep it busy
@@ -30,7 +31,7 @@ const APPEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// The appends of one request: at most one per partition.
 #[derive(Debug)]
 pub struct ProduceJob {
-    pub appends: Vec<(TopicPartition, Append)>,
+    pub appends: Vec<(Twin, Append)>,
 }
 
 pub struct Sink {
@@ -83,11 +84,11 @@ impl Sink {
     ) -> Result<Answer, Vec<AppendOutcome>> {
         let mut tickets = Vec::with_capacity(job.appends.len());
         let mut batches = Vec::with_capacity(job.appends.len());
-        for (partition, append) in job.appends {
+        for (twin, append) in job.appends {
             let header = bytes::Bytes::copy_from_slice(append.batch.header());
             let payload = append.batch.payload().clone();
-            tickets.push((partition.clone(), append.ticket));
-            batches.push((partition, ProduceBatch { header, payload }));
+            batches.push((twin.dest.there().clone(), ProduceBatch { header, payload }));
+            tickets.push((twin, append.ticket));
         }
         match self.put_on_wire(batches, connection).await {
             Ok(pending) => {
@@ -119,10 +120,10 @@ impl Sink {
     }
 }
 
-fn all_failed(tickets: Vec<(TopicPartition, Ticket)>, node: NodeId, error: &Error) -> Vec<AppendOutcome> {
+fn all_failed(tickets: Vec<(Twin, Ticket)>, node: NodeId, error: &Error) -> Vec<AppendOutcome> {
     let text = format!("destination broker {node}: {error}");
-    let failed = |(partition, ticket)| AppendOutcome {
-        partition,
+    let failed = |(twin, ticket): (Twin, Ticket)| AppendOutcome {
+        partition: twin.source,
         ticket,
         answer: AppendAnswer::Failed(Trouble::soon(text.clone())),
         metadata_stale: true,
@@ -132,21 +133,21 @@ fn all_failed(tickets: Vec<(TopicPartition, Ticket)>, node: NodeId, error: &Erro
 
 /// Joins the answer to the question; an append the broker did not mention has failed.
 fn outcomes(
-    tickets: Vec<(TopicPartition, Ticket)>,
+    tickets: Vec<(Twin, Ticket)>,
     results: Vec<ProduceResult>,
     dest: &Settings,
 ) -> Vec<AppendOutcome> {
     let mut by_partition: HashMap<TopicPartition, ProduceResult> =
         results.into_iter().map(|result| (result.tp.clone(), result)).collect();
-    let outcome = |(partition, ticket)| {
-        let (answer, metadata_stale) = match by_partition.remove(&partition) {
-            Some(result) => answer_of(&result, &partition.topic, dest),
+    let outcome = |(twin, ticket): (Twin, Ticket)| {
+        let (answer, metadata_stale) = match by_partition.remove(twin.dest.there()) {
+            Some(result) => answer_of(&result, twin.dest.topic(), dest),
             None => {
                 let trouble = Trouble::soon("the destination did not answer for this partition");
                 (AppendAnswer::Failed(trouble), false)
             }
         };
-        AppendOutcome { partition, ticket, answer, metadata_stale }
+        AppendOutcome { partition: twin.source, ticket, answer, metadata_stale }
     };
     tickets.into_iter().map(outcome).collect()
 }

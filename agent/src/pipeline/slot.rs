@@ -12,6 +12,7 @@ use lockstep_core::mirror::partition::{Partition, Phase};
 use lockstep_core::mirror::{Millis, WallMillis};
 
 use super::budget::Permit;
+use super::names::{DestPartition, Twin};
 use super::open_transactions::OpenTransaction;
 use super::report::PartitionReport;
 
@@ -37,6 +38,8 @@ impl Tombstones {
 /// One partition of a link.
 #[derive(Debug)]
 pub(super) struct Slot {
+    /// What the destination calls it.
+    pub(super) dest: DestPartition,
     pub(super) machine: Partition<Arc<Permit>>,
     pub(super) exposure: Exposure,
     /// The offset the fetch now under way asks for.
@@ -76,8 +79,13 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    pub(super) fn new(machine: Partition<Arc<Permit>>, delete_retention_ms: Option<i64>) -> Self {
+    pub(super) fn new(
+        machine: Partition<Arc<Permit>>,
+        dest: DestPartition,
+        delete_retention_ms: Option<i64>,
+    ) -> Self {
         Self {
+            dest,
             machine,
             exposure: Exposure::default(),
             fetch_sent: None,
@@ -100,6 +108,11 @@ impl Slot {
             copied_records: 0,
             copied_bytes: 0,
         }
+    }
+
+    /// Both names; `source`: this slot's key.
+    pub(super) fn twin(&self, source: &TopicPartition) -> Twin {
+        Twin { source: source.clone(), dest: self.dest.clone() }
     }
 
     /// Found complete up to `end`. What came after the last receipt is ours too: its answer was lost.
@@ -184,6 +197,7 @@ impl Slot {
         let trouble = self.machine.trouble().map(|t| t.text.clone()).or_else(|| self.fetch_trouble.clone());
         PartitionReport {
             tp: tp.clone(),
+            dest_topic: Arc::clone(self.dest.topic()),
             phase: self.phase(),
             source_end: self.exposure.last_source_end().max(fetched_end),
             source_last_stable: ends.map(|e| e.last_stable),

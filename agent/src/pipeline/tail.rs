@@ -17,6 +17,7 @@ use lockstep_kafka::Cluster;
 use lockstep_kafka::fetch::Isolation;
 
 use super::budget::Budget;
+use super::names::{DestPartition, Twin};
 use super::peek::{Last, Stretch, WALK_BYTES, entry_at, fetch_at, last_data, stretch, walk};
 
 /// What a tail check usually takes: one batch of a producer's default maximum on each side.
@@ -27,7 +28,7 @@ const COMMON_BACK: [i64; 3] = [64, 1_024, 8_192];
 /// Where to look, and what is known of both logs.
 #[derive(Clone, Debug)]
 pub struct TailQuestion {
-    pub tp: TopicPartition,
+    pub twin: Twin,
     pub dest_start: DestOffset,
     pub dest_end: DestOffset,
     pub source_start: SourceOffset,
@@ -57,11 +58,11 @@ impl TailReader<'_> {
     pub async fn look(&self, question: &TailQuestion) -> Result<Tail, Trouble> {
         // A quarter at most: in a small budget under load the whole of it is never free.
         let _permit = self.budget.reserve(TAIL_BYTES.min(self.budget.capacity_bytes() / 4)).await;
-        let TailQuestion { tp, dest_start, dest_end, .. } = question;
+        let TailQuestion { twin, dest_start, dest_end, .. } = question;
         if let Some(displaced) = question.displaced {
             let landed = displaced.landed.0.min(dest_end.0);
             if landed > displaced.at.0 {
-                let foreign = self.foreign_between(tp, displaced.from.0, landed).await?;
+                let foreign = self.foreign_between(&twin.dest, displaced.from.0, landed).await?;
                 let shift = displaced.landed.0 - displaced.at.0;
                 return Ok(foreign.unwrap_or(Tail::OwnRepeat { at: displaced.at, shift }));
             }
@@ -69,7 +70,8 @@ impl TailReader<'_> {
         if dest_end <= dest_start {
             return Ok(Tail::Empty);
         }
-        let Last { data, markers_from } = last_data(self.dest, tp, dest_start.0, dest_end.0).await?;
+        let Last { data, markers_from } =
+            last_data(self.dest, twin.dest.there(), dest_start.0, dest_end.0).await?;
         if let Some(data) = &data {
             if let Some(foreign) = foreign_data(data.header(), self.writers) {
                 return Ok(foreign);
@@ -101,7 +103,7 @@ impl TailReader<'_> {
     ) -> Result<Option<i64>, Trouble> {
         let end = question.dest_end.0.min(question.source_end.0);
         let from = markers_from.max(question.source_start.0);
-        self.first_of_source(&question.tp, from, end, |piece| {
+        self.first_of_source(&question.twin.source, from, end, |piece| {
             Ok(first_record(piece)?.filter(|first| *first < end))
         })
         .await
@@ -138,7 +140,8 @@ impl TailReader<'_> {
 
     /// Compares the last record that both sides hold.
     async fn compare(&self, question: &TailQuestion, copy: &FetchedBatch) -> Result<Tail, Trouble> {
-        let TailQuestion { tp, dest_start, dest_end, source_start, source_end, .. } = question;
+        let TailQuestion { twin, dest_start, dest_end, source_start, source_end, .. } = question;
+        let tp = &twin.source;
         let last = dest_end.0 - 1;
         if last < source_start.0 || last >= source_end.0 {
             return Ok(Tail::NotComparable);
@@ -158,7 +161,7 @@ impl TailReader<'_> {
         for back in COMMON_BACK {
             let from = (dest_end.0 - back).max(dest_start.0).max(source_start.0);
             let here = stretch(self.source, tp, from, dest_end.0).await?.records;
-            let there = stretch(self.dest, tp, from, dest_end.0).await?;
+            let there = stretch(self.dest, twin.dest.there(), from, dest_end.0).await?;
             let common =
                 there.records.iter().rev().find_map(|(at, copied)| Some((*at, here.get(at)?, copied)));
             if let Some((at, original, copied)) = common {
@@ -190,12 +193,12 @@ impl TailReader<'_> {
     /// Anything between two offsets of the destination that is not the link's.
     async fn foreign_between(
         &self,
-        tp: &TopicPartition,
+        partition: &DestPartition,
         from: i64,
         end: i64,
     ) -> Result<Option<Tail>, Trouble> {
         let mut foreign = None;
-        walk(self.dest, tp, from, end, |entry| {
+        walk(self.dest, partition.there(), from, end, |entry| {
             // The destination writes format 2 only.
             let Entry::Batch(batch) = entry else { return ControlFlow::Continue(()) };
             let header = batch.header();

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use super::{PATIENCE, Phase, Progress};
+use crate::pipeline::names::Twin;
 use crate::pipeline::source::backoff;
 
 /// How often a destination that is behind is asked again.
@@ -26,47 +27,57 @@ pub(super) fn of<T: Clone>(all: &PerPartition<T>, tp: &TopicPartition) -> Result
     all.get(tp).cloned().unwrap_or_else(|| Err("it was not asked for".to_owned()))
 }
 
-/// The bounds of `wanted`, after waiting up to `wait` for the destination to hold what the source held at first.
+/// The bounds of `wanted`, by the source's names, after waiting up to `wait` for the destination to hold what the source held at first.
 pub(super) async fn bounds(
     source: &Cluster,
     dest: &Cluster,
-    wanted: &[TopicPartition],
+    wanted: &[Twin],
     wait: Duration,
     progress: &watch::Sender<Progress>,
 ) -> PerPartition<Bounds> {
-    let high = offsets(source, Side::Source, wanted, At::Latest).await;
-    let stable = offsets(source, Side::Source, wanted, At::LastStable).await;
+    let (here, there) = sides(wanted);
+    let high = offsets(source, Side::Source, &here, At::Latest).await;
+    let stable = offsets(source, Side::Source, &here, At::LastStable).await;
     let goal = |tp: &TopicPartition| Some(of(&high, tp).ok()?.min(of(&stable, tp).ok()?));
     let ends = await_ends(dest, wanted, goal, wait, progress).await;
-    let dest_stable = offsets(dest, Side::Dest, wanted, At::LastStable).await;
-    let dest_starts = offsets(dest, Side::Dest, wanted, At::Earliest).await;
-    let source_starts = offsets(source, Side::Source, wanted, At::Earliest).await;
-    let both = |tp: &TopicPartition| {
+    let dest_stable = offsets(dest, Side::Dest, &there, At::LastStable).await;
+    let dest_starts = offsets(dest, Side::Dest, &there, At::Earliest).await;
+    let source_starts = offsets(source, Side::Source, &here, At::Earliest).await;
+    let both = |twin: &Twin| {
+        let (tp, there) = (&twin.source, twin.dest.there());
         Ok(Bounds {
             source_high: of(&high, tp)?,
             source_end: of(&stable, tp)?,
-            dest_end: of(&ends, tp)?,
-            dest_stable: of(&dest_stable, tp)?,
-            dest_start: of(&dest_starts, tp)?,
+            dest_end: of(&ends, there)?,
+            dest_stable: of(&dest_stable, there)?,
+            dest_start: of(&dest_starts, there)?,
             source_start: of(&source_starts, tp)?,
         })
     };
-    wanted.iter().map(|tp| (tp.clone(), both(tp))).collect()
+    wanted.iter().map(|twin| (twin.source.clone(), both(twin))).collect()
+}
+
+/// What each side calls these partitions, in the same order.
+pub(super) fn sides(twins: &[Twin]) -> (Vec<TopicPartition>, Vec<TopicPartition>) {
+    twins.iter().map(|twin| (twin.source.clone(), twin.dest.there().clone())).unzip()
 }
 
 /// The destination's ends, once all have reached their goal or `wait` is over.
 async fn await_ends(
     dest: &Cluster,
-    wanted: &[TopicPartition],
+    wanted: &[Twin],
     goal: impl Fn(&TopicPartition) -> Option<i64>,
     wait: Duration,
     progress: &watch::Sender<Progress>,
 ) -> PerPartition<i64> {
     let deadline = Instant::now() + wait;
-    let mut ends = offsets(dest, Side::Dest, wanted, At::Latest).await;
+    let mut ends = offsets(dest, Side::Dest, &sides(wanted).1, At::Latest).await;
     loop {
-        let lag = |tp: &TopicPartition| Some(goal(tp)? - of(&ends, tp).ok()?).filter(|lag| *lag > 0);
-        let late: Vec<_> = wanted.iter().filter_map(|tp| Some((tp.clone(), lag(tp)?))).collect();
+        let lag = |twin: &Twin| {
+            Some(goal(&twin.source)? - of(&ends, twin.dest.there()).ok()?).filter(|lag| *lag > 0)
+        };
+        let late: Vec<_> =
+            wanted.iter().filter_map(|twin| Some((twin.dest.there().clone(), lag(twin)?))).collect();
         let behind_offsets = late.iter().map(|(_, lag)| lag.unsigned_abs()).sum();
         if late.is_empty() || Instant::now() >= deadline {
             return ends;

@@ -17,12 +17,13 @@ mod progress;
 mod reader;
 mod report;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::code::Code;
 use lockstep_core::ids::TopicPartition;
+use lockstep_core::spec::rename::Rename;
 use lockstep_core::spec::select::TopicSelection;
 use lockstep_core::verify::bounds::beyond;
 use lockstep_core::verify::{Bounds, Cleanup, Side};
@@ -34,6 +35,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::pipeline::budget::Budget;
+use crate::pipeline::names::Twin;
 use connections::Connections;
 use pairs::Pair;
 pub use progress::{Phase, Progress};
@@ -51,6 +53,8 @@ pub struct Request {
     pub source: Settings,
     pub dest: Settings,
     pub selection: TopicSelection,
+    /// What the topics are called on the destination.
+    pub rename: Rename,
     /// How long a destination that is behind may take to reach the end that the source had at the beginning.
     pub wait: Duration,
     /// For fetched batches, and the keys that compaction makes us remember. On top come one decompressed batch per side and partition under way, and what a batch
@@ -106,14 +110,15 @@ pub async fn verify(
     }
     let links = (Connections::new(source.clone()), Connections::new(dest.clone()));
     let pairs::Found { pairs, dest_only } =
-        pairs::find(links.0.began(), links.1.began(), &request.selection)?;
+        pairs::find(links.0.began(), links.1.began(), &request.selection, &request.rename)?;
     let wanted: Vec<_> = pairs.iter().flat_map(Pair::partitions).collect();
     let bounds = ends::bounds(&source, &dest, &wanted, request.wait, &progress).await;
-    let topics: BTreeSet<_> = wanted.iter().map(|tp| Arc::clone(&tp.topic)).collect();
+    let topics: BTreeMap<_, _> =
+        pairs.iter().map(|pair| (Arc::clone(&pair.topic), Arc::clone(&pair.dest_topic))).collect();
     let policies = policy::cleanups(&source, &dest, &topics).await;
-    let findings = compare_all(links, &bounds, &policies, request.memory_bytes_max, &progress).await;
+    let findings = compare_all(links, &wanted, &bounds, &policies, request.memory_bytes_max, &progress).await;
     progress.send_modify(|p| p.phase = Phase::Finishing);
-    let beyond = look_beyond(&source, &dest, &bounds).await;
+    let beyond = look_beyond(&source, &dest, &wanted, &bounds).await;
     let evidence = report::Evidence { bounds, findings, beyond };
     let topics = report::assemble(pairs, &evidence);
     let (source_cluster, dest_cluster) = (source.cluster_id(), dest.cluster_id());
@@ -122,6 +127,7 @@ pub async fn verify(
 
 async fn compare_all(
     (source, dest): (Connections, Connections),
+    wanted: &[Twin],
     bounds: &ends::PerPartition<Bounds>,
     policies: &BTreeMap<Arc<str>, Cleanup>,
     memory_bytes_max: usize,
@@ -132,8 +138,11 @@ async fn compare_all(
         older: bounds.older(),
         cleanup: policies.get(&tp.topic).copied().unwrap_or(Cleanup::Unknown),
     };
-    let known: Vec<_> =
-        bounds.iter().filter_map(|(tp, b)| Some((tp.clone(), task(tp, b.as_ref().ok()?)))).collect();
+    let known = |twin: &Twin| {
+        let bounds = bounds.get(&twin.source)?.as_ref().ok()?;
+        Some((twin.clone(), task(&twin.source, bounds)))
+    };
+    let known: Vec<_> = wanted.iter().filter_map(known).collect();
     let offsets_total = known.iter().map(|(_, task)| task.range.end.abs_diff(task.range.start)).sum();
     progress.send_modify(|p| {
         p.phase = Phase::Comparing;
@@ -143,15 +152,15 @@ async fn compare_all(
     let shared = partition::Shared { source, dest, budget, progress: progress.clone() };
     let mut running = JoinSet::new();
     let mut outcomes = HashMap::new();
-    for (tp, task) in known {
+    for (twin, task) in known {
         if task.range.is_empty() && task.older.is_empty() {
-            outcomes.insert(tp, partition::Outcome::default());
+            outcomes.insert(twin.source, partition::Outcome::default());
             continue;
         }
         if running.len() >= PARALLEL {
             collect(running.join_next().await, &mut outcomes);
         }
-        running.spawn(partition::compare(shared.clone(), tp, task));
+        running.spawn(partition::compare(shared.clone(), twin, task));
     }
     while let Some(ended) = running.join_next().await {
         collect(Some(ended), &mut outcomes);
@@ -176,14 +185,17 @@ fn collect(ended: Option<Ended>, outcomes: &mut HashMap<TopicPartition, partitio
 async fn look_beyond(
     source: &Cluster,
     dest: &Cluster,
+    wanted: &[Twin],
     bounds: &ends::PerPartition<Bounds>,
 ) -> ends::PerPartition<Option<lockstep_core::verify::Difference>> {
-    let known: Vec<_> = bounds.iter().filter(|(_, b)| b.is_ok()).map(|(tp, _)| tp.clone()).collect();
-    let there = ends::offsets(dest, Side::Dest, &known, At::Latest).await;
-    let here = ends::offsets(source, Side::Source, &known, At::Latest).await;
-    let both = |tp: &TopicPartition| {
-        let there = ends::of(&there, tp)?;
-        Ok(beyond(there, ends::of(&here, tp)?))
+    let is_known = |twin: &&Twin| bounds.get(&twin.source).is_some_and(Result::is_ok);
+    let known: Vec<_> = wanted.iter().filter(is_known).cloned().collect();
+    let (names_here, names_there) = ends::sides(&known);
+    let there = ends::offsets(dest, Side::Dest, &names_there, At::Latest).await;
+    let here = ends::offsets(source, Side::Source, &names_here, At::Latest).await;
+    let both = |twin: &Twin| {
+        let there = ends::of(&there, twin.dest.there())?;
+        Ok(beyond(there, ends::of(&here, &twin.source)?))
     };
-    known.iter().map(|tp| (tp.clone(), both(tp))).collect()
+    known.iter().map(|twin| (twin.source.clone(), both(twin))).collect()
 }

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use lockstep_core::ids::TopicPartition;
+use lockstep_core::spec::rename::Rename;
 use lockstep_core::spec::select::TopicSelection;
 use lockstep_kafka::Metadata;
 
 use super::VerifyError;
+use crate::pipeline::names::Twin;
 
 /// Names shown when nothing matches.
 const EXAMPLES_MAX: usize = 5;
@@ -15,6 +17,8 @@ const EXAMPLES_MAX: usize = 5;
 #[derive(Clone, Debug)]
 pub(super) struct Pair {
     pub(super) topic: Arc<str>,
+    /// What the destination calls it.
+    pub(super) dest_topic: Arc<str>,
     /// On the source.
     pub(super) count: usize,
     pub(super) standing: Standing,
@@ -31,10 +35,10 @@ pub(super) enum Standing {
 
 impl Pair {
     /// The partitions to compare; none where the topics as such do not fit.
-    pub(super) fn partitions(&self) -> impl Iterator<Item = TopicPartition> + '_ {
+    pub(super) fn partitions(&self) -> impl Iterator<Item = Twin> + '_ {
         let count = if self.standing == Standing::Comparable { self.count } else { 0 };
         (0..i32::try_from(count).unwrap_or(i32::MAX))
-            .map(|partition| TopicPartition::new(Arc::clone(&self.topic), partition))
+            .map(|n| Twin::new(TopicPartition::new(Arc::clone(&self.topic), n), &self.dest_topic))
     }
 }
 
@@ -52,28 +56,40 @@ pub(super) fn find(
     source: &Metadata,
     dest: &Metadata,
     selection: &TopicSelection,
+    rename: &Rename,
 ) -> Result<Found, VerifyError> {
     let taken = source.topics.iter().filter(|(name, topic)| selection.takes(name, topic.internal));
     let pairs: Vec<_> = taken
-        .map(|(name, topic)| Pair {
-            topic: Arc::clone(name),
-            count: topic.partitions.len(),
-            standing: standing(source, dest, name),
+        .map(|(name, topic)| {
+            let dest_topic: Arc<str> = rename.dest_name(name).into();
+            let standing = standing((source, name), (dest, &dest_topic));
+            Pair { topic: Arc::clone(name), dest_topic, count: topic.partitions.len(), standing }
         })
         .collect();
     if pairs.is_empty() {
         return Err(VerifyError::NothingMatches { seen: seen(source) });
     }
-    let alone = dest
-        .topics
-        .iter()
-        .filter(|(name, topic)| selection.takes(name, topic.internal) && !source.topics.contains_key(*name));
+    let is_alone = |name: &str, internal| {
+        source_name(rename, name)
+            .is_some_and(|here| selection.takes(here, internal) && !source.topics.contains_key(here))
+    };
+    let alone = dest.topics.iter().filter(|(name, topic)| is_alone(name, topic.internal));
     let dest_only = alone.map(|(name, _)| Arc::clone(name)).collect();
     Ok(Found { pairs, dest_only })
 }
 
-fn standing(source: &Metadata, dest: &Metadata, name: &str) -> Standing {
-    let topic = |metadata: &Metadata| {
+/// What a topic of the destination would be called on the source; `None` where the rule does not tell.
+fn source_name<'a>(rename: &Rename, name: &'a str) -> Option<&'a str> {
+    match rename {
+        Rename::Keep => Some(name),
+        Rename::Prefix(prefix) => name.strip_prefix(prefix.as_str()),
+        Rename::Pattern { .. } => None,
+    }
+}
+
+/// Both sides with the topic's name there.
+fn standing(source: (&Metadata, &str), dest: (&Metadata, &str)) -> Standing {
+    let topic = |(metadata, name): (&Metadata, &str)| {
         let topic = metadata.topics.get(name)?;
         // A topic that is being created or deleted has an error and no partitions.
         Some(match topic.error {
@@ -141,7 +157,7 @@ mod tests {
         let source = cluster(&[("a", 2), ("b", 3), ("c", 1), ("d", 0), ("other", 1)]);
         let dest = cluster(&[("a", 2), ("b", 2), ("d", 1), ("z", 1)]);
         let selection = taking("[a-z]");
-        let Found { pairs, dest_only } = find(&source, &dest, &selection).unwrap();
+        let Found { pairs, dest_only } = find(&source, &dest, &selection, &Rename::Keep).unwrap();
         assert_eq!(dest_only, [Arc::from("z")]);
         let names: Vec<_> = pairs.iter().map(|p| &*p.topic).collect();
         assert_eq!(names, ["a", "b", "c", "d"]);
@@ -154,9 +170,25 @@ mod tests {
     }
 
     #[test]
+    fn renamed_topics_are_looked_for_under_their_new_name() {
+        let source = cluster(&[("a", 2), ("b", 1)]);
+        let dest = cluster(&[("east.a", 2), ("b", 1), ("east.z", 1), ("west.a", 1)]);
+        let rename = Rename::parse("east.").unwrap();
+        let Found { pairs, dest_only } = find(&source, &dest, &taking("[a-z]"), &rename).unwrap();
+        assert_eq!(pairs[0].standing, Standing::Comparable);
+        let first = pairs[0].partitions().next().unwrap();
+        assert_eq!(first.to_string(), "a:0 → east.a:0");
+        assert!(
+            matches!(pairs[1].standing, Standing::Different(_)),
+            "another topic of the old name is none of it"
+        );
+        assert_eq!(dest_only, [Arc::from("east.z")]);
+    }
+
+    #[test]
     fn nothing_that_matches_is_an_error_that_says_what_is_there() {
         let source = cluster(&[("a", 1), ("b", 1), ("c", 1), ("d", 1), ("e", 1), ("f", 1), ("g", 1)]);
-        let error = find(&source, &source, &taking("x")).unwrap_err().to_string();
+        let error = find(&source, &source, &taking("x"), &Rename::Keep).unwrap_err().to_string();
         assert!(error.contains("a, b, c, d, e and 2 more") && error.contains("remedy"), "{error}");
     }
 }

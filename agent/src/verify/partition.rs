@@ -18,6 +18,7 @@ use super::connections::Connections;
 use super::reader::{ANSWER_BYTES, News, Reader};
 use super::{Progress, ends};
 use crate::pipeline::budget::{Budget, Permit};
+use crate::pipeline::names::Twin;
 
 /// Answers held at a time: on each side one that is compared and one that is fetched ahead.
 const ANSWERS_HELD: usize = 4;
@@ -61,15 +62,16 @@ pub(super) struct Outcome {
     pub(super) offsets_filled: u64,
 }
 
-/// Compares `tp`.
-pub(super) async fn compare(shared: Shared, tp: TopicPartition, task: Task) -> (TopicPartition, Outcome) {
+/// Compares both sides of `twin`; the outcome goes by the source's name.
+pub(super) async fn compare(shared: Shared, twin: Twin, task: Task) -> (TopicPartition, Outcome) {
+    let Twin { source: tp, dest: there } = twin;
     let keys_bytes_max = task.keys_bytes_max();
     let permit = shared.budget.reserve(ANSWERS_HELD * UNMEASURED_BYTES + keys_bytes_max).await;
-    let offsets_filled = count_filled(&shared.dest, &tp, task.older).await;
+    let offsets_filled = count_filled(&shared.dest, there.there(), task.older).await;
     let range = task.range;
     let mut walk = Walk {
         source: Reading::start(Side::Source, &shared.source, &tp, range.clone()),
-        dest: Reading::start(Side::Dest, &shared.dest, &tp, range.clone()),
+        dest: Reading::start(Side::Dest, &shared.dest, there.there(), range.clone()),
         comparer: Comparer::new(range, task.cleanup),
         differences: Vec::new(),
         permit,
@@ -91,8 +93,10 @@ pub(super) async fn compare(shared: Shared, tp: TopicPartition, task: Task) -> (
     walk.tell();
     let Walk { comparer, differences, shared, permit: _held, .. } = walk;
     let mut second = comparer.finish();
-    for (side, connections) in [(Side::Source, &shared.source), (Side::Dest, &shared.dest)] {
-        look_again(&mut second, side, connections, &tp).await;
+    for (side, connections, tp) in
+        [(Side::Source, &shared.source, &tp), (Side::Dest, &shared.dest, there.there())]
+    {
+        look_again(&mut second, side, connections, tp).await;
     }
     (tp, Outcome { findings: second.finish(), differences, offsets_filled })
 }

@@ -2,7 +2,7 @@
 //! Promises: one answer per topic; where a side does not say and the other is not compacted, it is unknown.
 //! Reads only. On failure: unknown, with the reason in the log; nothing is explained by it then.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lockstep_core::verify::Cleanup;
@@ -15,12 +15,16 @@ const TOPICS_PER_REQUEST: usize = 200;
 /// Topics by name.
 type Policies = BTreeMap<Arc<str>, Cleanup>;
 
-/// How the cleaners of both sides treat `topics`.
-pub(super) async fn cleanups(source: &Cluster, dest: &Cluster, topics: &BTreeSet<Arc<str>>) -> Policies {
-    let (here, there) = tokio::join!(of(source, topics), of(dest, topics));
-    let both = |topic: &Arc<str>| {
-        let side = |policies: &Policies| policies.get(topic).copied().unwrap_or(Cleanup::Unknown);
-        (Arc::clone(topic), joined(side(&here), side(&there)))
+/// How the cleaners of both sides treat `topics`: by the source's name the destination's.
+pub(super) async fn cleanups(
+    source: &Cluster,
+    dest: &Cluster,
+    topics: &BTreeMap<Arc<str>, Arc<str>>,
+) -> Policies {
+    let (here, there) = tokio::join!(of(source, topics.keys()), of(dest, topics.values()));
+    let both = |(topic, there_called): (&Arc<str>, &Arc<str>)| {
+        let side = |policies: &Policies, name| policies.get(name).copied().unwrap_or(Cleanup::Unknown);
+        (Arc::clone(topic), joined(side(&here, topic), side(&there, there_called)))
     };
     topics.iter().map(both).collect()
 }
@@ -33,8 +37,8 @@ fn joined(here: Cleanup, there: Cleanup) -> Cleanup {
     }
 }
 
-async fn of(cluster: &Cluster, topics: &BTreeSet<Arc<str>>) -> Policies {
-    let targets: Vec<_> = topics.iter().map(|topic| ConfigTarget::Topic(topic.to_string())).collect();
+async fn of(cluster: &Cluster, topics: impl Iterator<Item = &Arc<str>>) -> Policies {
+    let targets: Vec<_> = topics.map(|topic| ConfigTarget::Topic(topic.to_string())).collect();
     let mut policies = Policies::new();
     for some in targets.chunks(TOPICS_PER_REQUEST) {
         let described = match describe_configs(cluster, some).await {

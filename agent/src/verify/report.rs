@@ -12,6 +12,7 @@ use lockstep_core::verify::{Bounds, Difference, Note, Unseen, Verdict};
 use super::ends::{self, PerPartition};
 use super::pairs::{Pair, Standing};
 use super::partition::Outcome;
+use crate::pipeline::names::topic_names;
 
 /// The whole result.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct Report {
 #[derive(Clone, Debug)]
 pub struct TopicReport {
     pub topic: Arc<str>,
+    /// What the destination calls it.
+    pub dest_topic: Arc<str>,
     /// On the source.
     pub partitions: usize,
     pub records_compared: u64,
@@ -98,6 +101,7 @@ pub(super) fn assemble(pairs: Vec<Pair>, evidence: &Evidence) -> Vec<TopicReport
 fn topic(pair: &Pair, evidence: &Evidence) -> TopicReport {
     let mut report = TopicReport {
         topic: Arc::clone(&pair.topic),
+        dest_topic: Arc::clone(&pair.dest_topic),
         partitions: pair.count,
         records_compared: 0,
         bytes_compared: 0,
@@ -113,8 +117,8 @@ fn topic(pair: &Pair, evidence: &Evidence) -> TopicReport {
     };
     match &pair.standing {
         Standing::Comparable => {
-            for tp in pair.partitions() {
-                report.add(&tp, evidence);
+            for twin in pair.partitions() {
+                report.add(&twin.source, evidence);
             }
         }
         Standing::Different(what) => report.differences.push(Differing { at: None, what: what.clone() }),
@@ -131,6 +135,11 @@ fn topic(pair: &Pair, evidence: &Evidence) -> TopicReport {
 }
 
 impl TopicReport {
+    /// `orders`, or `orders → east.orders`.
+    pub fn names(&self) -> String {
+        topic_names(&self.topic, &self.dest_topic)
+    }
+
     fn add(&mut self, tp: &TopicPartition, evidence: &Evidence) {
         let doubt = |why: String| Doubt { partition: Some(tp.partition), why };
         let bounds = match ends::of(&evidence.bounds, tp) {
@@ -226,10 +235,15 @@ mod tests {
 
     /// A topic of two partitions; the first has what `change` makes of an equal one, the second is equal.
     fn judged(change: impl Fn(&TopicPartition, &mut Evidence)) -> TopicReport {
-        let pair = Pair { topic: Arc::from("t"), count: 2, standing: Standing::Comparable };
+        let pair = Pair {
+            topic: Arc::from("t"),
+            dest_topic: Arc::from("t"),
+            count: 2,
+            standing: Standing::Comparable,
+        };
         let mut evidence =
             Evidence { bounds: PerPartition::new(), findings: HashMap::new(), beyond: PerPartition::new() };
-        for tp in pair.partitions() {
+        for tp in pair.partitions().map(|twin| twin.source) {
             evidence.bounds.insert(tp.clone(), Ok(BOUNDS));
             evidence.beyond.insert(tp.clone(), Ok(None));
             evidence.findings.insert(tp, Outcome { findings: equal(), ..Outcome::default() });

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use lockstep_core::spec::rename::Rename;
 use lockstep_core::spec::select::{Patterns, TopicSelection};
 use lockstep_kafka::{Security, Settings};
 
@@ -28,6 +29,10 @@ pub(crate) struct Between {
     /// Topics to leave out although they match --topics
     #[arg(long, value_name = "REGEX")]
     exclude: Option<String>,
+    /// What topics are called on the destination: a prefix (east.), or a regular expression for the whole name and what
+    /// becomes of it ('orders-(.*)=>east.$1'); names that it does not match stay. Offsets stay the same either way
+    #[arg(long, value_name = "PREFIX|REGEX=>NAME", value_parser = rename)]
+    rename: Option<Rename>,
 }
 
 /// What the flags mean.
@@ -35,6 +40,7 @@ pub(crate) struct Checked {
     pub(crate) source: Settings,
     pub(crate) dest: Settings,
     pub(crate) selection: TopicSelection,
+    pub(crate) rename: Rename,
 }
 
 impl Between {
@@ -49,11 +55,16 @@ impl Between {
         };
         source.security = security(self.from_config.as_deref())?;
         dest.security = security(self.to_config.as_deref())?;
-        Ok(Checked { source, dest, selection })
+        let rename = self.rename.clone().unwrap_or_default();
+        Ok(Checked { source, dest, selection, rename })
     }
 }
 
-fn patterns(flag: &str, pattern: Option<&str>) -> Result<Patterns, String> {
+fn rename(text: &str) -> Result<Rename, String> {
+    Rename::parse(text).map_err(|bad| bad.to_string())
+}
+
+pub(super) fn patterns(flag: &str, pattern: Option<&str>) -> Result<Patterns, String> {
     Patterns::new(pattern).map_err(|bad| format!("{flag} {bad}"))
 }
 

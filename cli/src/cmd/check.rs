@@ -1,11 +1,15 @@
 //! `lockstep check`: looks at a file of ours, and with `--connect` at the clusters that it names. Changes nothing.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use lockstep_agent::config::{Config, Kind, Unusable, kind, load, load_security};
+use lockstep_agent::preflight::ask;
 use lockstep_core::spec::agent::schema;
+use lockstep_kafka::Tcp;
 
 use super::fail;
+use super::signals::Signals;
 use crate::exit::Exit;
 use crate::show::Output;
 use crate::show::check::Show;
@@ -25,6 +29,10 @@ pub(crate) struct Args {
     /// The file
     #[arg(value_name = "FILE", required_unless_present = "schema")]
     file: Option<PathBuf>,
+    /// Dial every cluster of agent.yaml: versions, certificates, and every right that a link lacks, with the command
+    /// that grants it
+    #[arg(long, conflicts_with = "schema")]
+    connect: bool,
     /// Print the JSON schema of agent.yaml, for editors that know such schemas
     #[arg(long, conflicts_with = "file")]
     schema: bool,
@@ -37,10 +45,15 @@ pub(crate) async fn run(args: Args) -> Exit {
     let Some(path) = &args.file else { return print_schema() };
     let show = Show::new(args.output, path);
     match look(path) {
+        Ok(Found::Agent(config)) if args.connect => connect(&show, &config).await,
         Ok(Found::Agent(config)) => {
             show.fine(&config);
             Exit::Ok
         }
+        Ok(Found::Security) if args.connect => fail(
+            "--connect needs to know what to dial: this file has a security section and names no cluster\n  remedy  \
+             lockstep mirror --dry-run tries it with --from-config and --to-config",
+        ),
         Ok(Found::Security) => {
             show.fine_security();
             Exit::Ok
@@ -50,6 +63,19 @@ pub(crate) async fn run(args: Args) -> Exit {
             Exit::Error
         }
     }
+}
+
+async fn connect(show: &Show<'_>, config: &Config) -> Exit {
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(error) => return fail(error),
+    };
+    let findings = tokio::select! {
+        findings = ask(Arc::new(Tcp::default()), config) => findings,
+        () = signals.next() => return fail("interrupted: nothing was changed"),
+    };
+    show.findings(config, &findings);
+    if findings.is_fine() { Exit::Ok } else { Exit::Error }
 }
 
 enum Found {

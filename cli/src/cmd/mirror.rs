@@ -17,7 +17,6 @@ use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::spec::names;
 use lockstep_core::spec::pace::Pace;
 use lockstep_core::spec::quantity;
-use lockstep_core::spec::rename::Rename;
 use lockstep_kafka::{Settings, Tcp};
 
 use super::between::{Between, Checked};
@@ -92,14 +91,14 @@ pub(crate) async fn run(args: Args) -> Exit {
         Ok(both) => both,
         Err(error) => return fail(error),
     };
-    let Checked { source, dest, selection } = checked;
+    let Checked { source, dest, selection, rename } = checked;
     let sides = (source.clone(), dest.clone());
     let settings = LinkSettings {
         name: args.link.clone(),
         selection,
         propagation: args.propagate.into(),
         alignment: args.alignment_budget.unwrap_or_default(),
-        rename: Rename::Keep,
+        rename,
         pace: Pace::default(),
         groups: None,
         unfit: Unfit::RefuseLink,

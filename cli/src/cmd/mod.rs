@@ -1,5 +1,6 @@
 //! One file per verb. A verb parses its flags, calls one crate below, and hands figures to `show`.
 
+mod agent;
 mod between;
 mod check;
 mod config;
@@ -20,6 +21,8 @@ pub(crate) enum Command {
     Mirror(mirror::Args),
     /// Compare topics of two clusters offset by offset
     Verify(verify::Args),
+    /// Run the daemon of a datacenter
+    Agent(agent::Args),
     /// Check a file of ours, and what it names
     Check(check::Args),
 }
@@ -28,6 +31,7 @@ pub(crate) async fn run(command: Command) -> Exit {
     match command {
         Command::Mirror(args) => mirror::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Agent(args) => agent::run(args).await,
         Command::Check(args) => check::run(args).await,
     }
 }

@@ -56,8 +56,8 @@ pub(crate) async fn run(args: Args) -> Exit {
         Ok(both) => both,
         Err(error) => return fail(error),
     };
-    let Checked { source, dest, selection } = checked;
-    let request = Request { source, dest, selection, wait: args.wait, memory_bytes_max: args.memory };
+    let Checked { source, dest, selection, rename } = checked;
+    let request = Request { source, dest, selection, rename, wait: args.wait, memory_bytes_max: args.memory };
     let (tell, progress) = watch::channel(Progress::default());
     let mut show = Show::new(args.output, args.interval);
     let ended = tokio::select! {

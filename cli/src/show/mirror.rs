@@ -151,7 +151,7 @@ impl Show {
         for partition in report.stopped() {
             let Phase::Stopped(verdict) = &partition.phase else { continue };
             let json = json!({ "kind": "stopped", "partition": stopped_json(partition) });
-            let text = format!("{}: {verdict}\n  remedy  {}", partition.tp, verdict.remedy());
+            let text = format!("{}: {verdict}\n  remedy  {}", partition.twin(), verdict.remedy());
             self.once(partition.tp.to_string(), text, &json);
         }
         for (topic, why) in &report.blocked_topics {
@@ -167,11 +167,11 @@ impl Show {
                 && trouble.starts_with("another mirror")
             {
                 let key = format!("wait {}", partition.tp);
-                let json = json!({ "kind": "waiting", "topic": &*partition.tp.topic,
+                let json = json!({ "kind": "waiting", "topic": &*partition.tp.topic, "dest_topic": &*partition.dest_topic,
                     "partition": partition.tp.partition, "reason": trouble });
                 // The offset in the text moves; that somebody waits is said once.
                 if !self.said.contains_key(&key) {
-                    self.once(key, format!("{}: {trouble}", partition.tp), &json);
+                    self.once(key, format!("{}: {trouble}", partition.twin()), &json);
                 }
             }
         }
@@ -179,9 +179,9 @@ impl Show {
             if let Some(start) = partition.held_back {
                 let text = format!(
                     "{}: the source deleted records before offset {start} and its retention is no reason: kept here (--propagate all follows)",
-                    partition.tp
+                    partition.twin()
                 );
-                let json = json!({ "kind": "kept", "topic": &*partition.tp.topic,
+                let json = json!({ "kind": "kept", "topic": &*partition.tp.topic, "dest_topic": &*partition.dest_topic,
                     "partition": partition.tp.partition, "source_start_offset": start.0 });
                 self.once(format!("kept {}", partition.tp), text, &json);
             }
@@ -225,18 +225,18 @@ impl Show {
                 continue;
             }
             let others = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
-            let json = json!({ "kind": "waiting", "topic": &*first.tp.topic, "partition": first.tp.partition,
+            let json = json!({ "kind": "waiting", "topic": &*first.tp.topic, "dest_topic": &*first.dest_topic, "partition": first.tp.partition,
                 "partitions": count, "reason": reason });
             let key = format!("waits {reason}");
             if !self.said.contains_key(&key) {
-                self.once(key, format!("{}{others}: not open yet: {reason}", first.tp), &json);
+                self.once(key, format!("{}{others}: not open yet: {reason}", first.twin()), &json);
             }
         }
     }
 
     /// What a partition has lost, what it is filling, and who holds it back.
     fn say_offsets(&mut self, partition: &PartitionReport) {
-        let (tp, topic) = (&partition.tp, &*partition.tp.topic);
+        let (tp, topic, there) = (partition.twin(), &*partition.tp.topic, &*partition.dest_topic);
         for span in &partition.lost {
             let text = format!(
                 "{tp}: LOST: the source deleted offsets {} to {} before they were copied ({} offsets)",
@@ -244,12 +244,12 @@ impl Show {
                 span.next,
                 units::count(span.offsets())
             );
-            let json = json!({ "kind": "lost", "topic": topic, "partition": tp.partition,
+            let json = json!({ "kind": "lost", "topic": topic, "dest_topic": there, "partition": partition.tp.partition,
                 "from_offset": span.from.0, "to_offset": span.next.0 });
             self.once(format!("lost {tp} {}", span.from), text, &json);
         }
         if let Some(cost) = partition.aligning {
-            let json = json!({ "kind": "aligning", "topic": topic, "partition": tp.partition,
+            let json = json!({ "kind": "aligning", "topic": topic, "dest_topic": there, "partition": partition.tp.partition,
                 "offsets": cost.offsets, "bytes": cost.bytes, "seconds": cost.milliseconds as f64 / 1_000.0 });
             self.once(format!("aligning {tp}"), format!("{tp}: aligning {cost}"), &json);
         }
@@ -257,13 +257,13 @@ impl Show {
             let text = format!(
                 "{tp}: the mirror was behind for longer than the source's delete.retention.ms: keys deleted meanwhile may live on here\n  remedy  lockstep verify tells; delete the topic on the destination to copy it anew"
             );
-            let json = json!({ "kind": "tombstones_at_risk", "topic": topic, "partition": tp.partition });
+            let json = json!({ "kind": "tombstones_at_risk", "topic": topic, "dest_topic": there, "partition": partition.tp.partition });
             self.once(format!("tombstones {tp}"), text, &json);
         }
         let key = format!("hanging {tp}");
         match partition.hanging {
             Some(open) => {
-                let json = json!({ "kind": "held_back", "topic": topic, "partition": tp.partition,
+                let json = json!({ "kind": "held_back", "topic": topic, "dest_topic": there, "partition": partition.tp.partition,
                     "producer_id": open.producer_id, "from_offset": open.start.0,
                     "last_record_timestamp_ms": open.last_timestamp_ms });
                 self.once(key, format!("{tp}: held back at the source: {}", held_back(&open)), &json);
@@ -395,7 +395,7 @@ fn progress_json(report: &LinkReport, rate: &Rate) -> Value {
 fn stopped_json(partition: &PartitionReport) -> Value {
     let Phase::Stopped(verdict) = &partition.phase else { return Value::Null };
     json!({
-        "topic": &*partition.tp.topic,
+        "topic": &*partition.tp.topic, "dest_topic": &*partition.dest_topic,
         "partition": partition.tp.partition,
         "verdict": verdict.name(),
         "reason": verdict.to_string(),
@@ -406,7 +406,7 @@ fn stopped_json(partition: &PartitionReport) -> Value {
 }
 
 fn planned_line(planned: &Planned) -> Option<String> {
-    let name = &planned.source.name;
+    let name = planned.names();
     match &planned.plan {
         TopicPlan::Ready | TopicPlan::Refuse(_) => None,
         TopicPlan::Create { partitions, .. } => Some(format!("  + topic  {name}  {partitions} partitions")),
@@ -434,6 +434,7 @@ fn planned_json(planned: &Planned) -> Value {
     let settings: BTreeMap<_, _> = settings.into_iter().flatten().cloned().collect();
     json!({
         "topic": planned.source.name,
+        "dest_topic": &*planned.dest_topic,
         "partitions": planned.source.partitions,
         "change": change,
         "settings": settings,

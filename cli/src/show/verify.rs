@@ -115,7 +115,7 @@ impl Show {
 }
 
 fn topic_lines(topics: &[TopicReport]) -> Vec<String> {
-    let name = topics.iter().map(|t| t.topic.chars().count()).max().unwrap_or(0);
+    let name = topics.iter().map(|t| t.names().chars().count()).max().unwrap_or(0);
     let figures: Vec<_> = topics
         .iter()
         .map(|t| (counted(t.partitions as u64, "partition"), counted(t.records_compared, "record")))
@@ -125,7 +125,7 @@ fn topic_lines(topics: &[TopicReport]) -> Vec<String> {
     let line = |(topic, figures): (&TopicReport, &(String, String))| {
         format!(
             "{:name$}   {:>partitions$}   {:>records$}   {}",
-            topic.topic,
+            topic.names(),
             figures.0,
             figures.1,
             topic_result(topic)
@@ -296,6 +296,7 @@ fn topic_json(topic: &TopicReport) -> Value {
     let note = |(note, offsets): (&Note, &u64)| json!({ "kind": note.name(), "offsets": offsets, "text": note_text(topic, *note, *offsets) });
     json!({
         "topic": &*topic.topic,
+        "dest_topic": &*topic.dest_topic,
         "partitions": topic.partitions,
         "records_compared": topic.records_compared,
         "bytes_compared": topic.bytes_compared,
@@ -330,6 +331,7 @@ mod tests {
     fn topic(name: &str, verdict: Verdict, records: u64) -> TopicReport {
         TopicReport {
             topic: Arc::from(name),
+            dest_topic: Arc::from(name),
             partitions: 12,
             records_compared: records,
             bytes_compared: 1_000,

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::names::NameRefusal;
+
 /// Settings of a standby topic (M20): nothing is rejected, recompressed, restamped or expired by the mirror's
 /// own broker. Names as in Kafka's `TopicConfig`.
 const STANDBY_SETTINGS: &[(&str, &str)] = &[
@@ -130,9 +132,21 @@ pub enum TopicPlan {
 /// Why a topic cannot be mirrored into what stands there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    ForeignData { partition: i32, offset: i64, producer_id: i64 },
-    MorePartitions { source: usize, dest: usize },
-    FewerPartitions { source: usize, dest: usize },
+    /// For its name alone.
+    Name(NameRefusal),
+    ForeignData {
+        partition: i32,
+        offset: i64,
+        producer_id: i64,
+    },
+    MorePartitions {
+        source: usize,
+        dest: usize,
+    },
+    FewerPartitions {
+        source: usize,
+        dest: usize,
+    },
 }
 
 /// Plans one topic. Pure: nothing is changed by planning.
@@ -173,6 +187,7 @@ impl Refusal {
     /// What the operator can do.
     pub fn remedy(&self) -> &'static str {
         match self {
+            Self::Name(refusal) => refusal.remedy(),
             Self::ForeignData { .. } => {
                 "mirror under the link that wrote these records (--link), or delete the topic on the destination, or leave it out with --exclude"
             }
@@ -186,6 +201,7 @@ impl Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Name(refusal) => write!(f, "{refusal}"),
             Self::ForeignData { partition, offset, producer_id } => {
                 write!(
                     f,

@@ -135,6 +135,7 @@ fn decoder_of(api: Api) -> Decoder {
         Api::WriteTxnMarkers => decoder::<m::WriteTxnMarkersResponse>,
         Api::AddOffsetsToTxn => decoder::<m::AddOffsetsToTxnResponse>,
         Api::DescribeLogDirs => decoder::<m::DescribeLogDirsResponse>,
+        Api::Heartbeat => decoder::<m::HeartbeatResponse>,
         Api::EndTxn => decoder::<m::EndTxnResponse>,
         Api::ListTransactions => decoder::<m::ListTransactionsResponse>,
         Api::ListOffsets => decoder::<m::ListOffsetsResponse>,

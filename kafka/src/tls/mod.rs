@@ -28,6 +28,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use crate::dial::Stream;
 pub use fault::TlsFault;
 use material::{Contents, Material};
+pub use validity::Certificate;
 use validity::ExpiryWatch;
 
 /// Warnings of this module, for whoever shows them whatever else is logged.
@@ -58,6 +59,11 @@ impl Tls {
     /// The subject of our client certificate, if we have one.
     pub(crate) fn subject(&self) -> Option<String> {
         self.current().material.subject()
+    }
+
+    /// The certificates that connections have met so far: brokers', ours, those of a few authorities.
+    pub(crate) fn certificates(&self) -> Vec<Certificate> {
+        self.expiry.met()
     }
 
     /// Whether brokers that ask get a certificate.

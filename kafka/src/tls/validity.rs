@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime};
 
 use lockstep_core::code::Code;
 use tokio_rustls::rustls::pki_types::CertificateDer;
-use x509_cert::Certificate;
 use x509_cert::der::Decode;
 
 use super::NOTICES;
@@ -15,7 +14,7 @@ use super::NOTICES;
 const AHEAD: Duration = Duration::from_secs(14 * DAY_SECONDS);
 const AGAIN: Duration = Duration::from_secs(DAY_SECONDS);
 const DAY_SECONDS: u64 = 24 * 3_600;
-/// Certificates remembered as warned about: those of a large cluster and ours.
+/// Certificates remembered: those of a large cluster and ours.
 const WARNED_MAX: usize = 256;
 
 /// What a certificate says of itself.
@@ -26,7 +25,7 @@ pub(super) struct Validity {
 }
 
 pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Validity> {
-    let parsed = Certificate::from_der(certificate).ok()?;
+    let parsed = x509_cert::Certificate::from_der(certificate).ok()?;
     let body = parsed.tbs_certificate();
     Some(Validity {
         subject: body.subject().to_string(),
@@ -34,19 +33,52 @@ pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Validity> {
     })
 }
 
-/// Who has been warned about, and when.
+/// A certificate in use, and until when it is valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// `our client certificate`, `the certificate of broker kafka-mi`, `an authority of ca.pem`.
+    pub what: String,
+    /// Most specific part first, as Java writes it.
+    pub subject: String,
+    pub not_after: SystemTime,
+}
+
+/// Who has been warned about, and when; and which certificates were met at all.
 #[derive(Default)]
 pub(super) struct ExpiryWatch {
     warned: Mutex<BTreeMap<String, SystemTime>>,
+    met: Mutex<BTreeMap<(String, String), SystemTime>>,
 }
 
 impl ExpiryWatch {
     /// Warns if the certificate ends soon. `what` completes "… expires in".
     pub(super) fn look(&self, what: &str, certificate: &CertificateDer<'_>) {
         let Some(found) = of(certificate) else { return };
+        self.remember(what, &found);
         if let Some(words) = self.due(what, &found, SystemTime::now()) {
             tracing::warn!(target: NOTICES, "{}: {words}", Code::CertificateExpiresSoon);
         }
+    }
+
+    fn remember(&self, what: &str, found: &Validity) {
+        let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        if met.len() >= WARNED_MAX {
+            met.clear();
+        }
+        met.insert((what.to_owned(), found.subject.clone()), found.not_after);
+    }
+
+    /// Every certificate met so far, by what it is.
+    pub(super) fn met(&self) -> Vec<Certificate> {
+        let met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        let certificates = met.iter();
+        certificates
+            .map(|((what, subject), not_after)| Certificate {
+                what: what.clone(),
+                subject: subject.clone(),
+                not_after: *not_after,
+            })
+            .collect()
     }
 
     fn due(&self, what: &str, found: &Validity, now: SystemTime) -> Option<String> {

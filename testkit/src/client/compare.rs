@@ -54,18 +54,30 @@ pub fn compare(
 /// # Errors
 /// When a side could not be read.
 pub fn compare_as(
-    [(source, read_source), (destination, read_destination)]: [(&str, Isolation); 2],
+    sides: [(&str, Isolation); 2],
     topic: &str,
+    partition: i32,
+) -> Result<Result<Compared, Difference>, Error> {
+    compare_named(sides, [topic, topic], partition)
+}
+
+/// As [`compare_as`], each side with a name of its own for the topic.
+///
+/// # Errors
+/// When a side could not be read.
+pub fn compare_named(
+    [(source, read_source), (destination, read_destination)]: [(&str, Isolation); 2],
+    [topic, topic_there]: [&str; 2],
     partition: i32,
 ) -> Result<Result<Compared, Difference>, Error> {
     let differs = |what: String| Ok(Err(Difference { place: format!("{topic}:{partition}"), what }));
     let ours = watermarks(source, topic, partition)?;
-    let theirs = watermarks(destination, topic, partition)?;
+    let theirs = watermarks(destination, topic_there, partition)?;
     if ours != theirs {
         return differs(watermarks_in_words(&ours, &theirs));
     }
     let mut left = Reader::open(source, topic, partition, ours.clone(), read_source)?;
-    let mut right = Reader::open(destination, topic, partition, ours, read_destination)?;
+    let mut right = Reader::open(destination, topic_there, partition, ours, read_destination)?;
     let mut equal = Compared::default();
     loop {
         match (left.next_record()?, right.next_record()?) {

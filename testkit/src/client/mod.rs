@@ -16,7 +16,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::BaseConsumer;
 
 pub use admin::Admin;
-pub use compare::{Compared, Difference, assert_identical, compare, compare_as};
+pub use compare::{Compared, Difference, assert_identical, compare, compare_as, compare_named};
 pub use members::{Committed, Member};
 pub use read::{Isolation, Reader, Seen, read_all, watermarks};
 pub use seed::{Codec, Record, Seed, Seeder};

@@ -1,10 +1,15 @@
-//! Which rights markers and empty transactions need (M12, M15): a broker with an authorizer, where clients are ANONYMOUS.
+//! Which rights markers and empty transactions need (M12, M15), and how rights are asked about: a broker with an
+//! authorizer, where clients are ANONYMOUS.
 
 use std::time::Duration;
 
 use lockstep_core::ids::TopicPartition;
+use lockstep_core::plan::permissions::{Allowed, Operation, Resource};
 use lockstep_kafka::ErrorCode;
-use lockstep_kafka::admin::{Filled, FillerTransactions, describe_transactions, init_producer_id};
+use lockstep_kafka::admin::{
+    Filled, FillerTransactions, describe_transactions, init_producer_id, learn_group_read,
+    learn_groups_describe, learn_masks, learn_transactional_id, list_groups,
+};
 use lockstep_testkit::broker::CLIENTS;
 use lockstep_testkit::{Kafka, unique, wait_until_async};
 
@@ -91,4 +96,63 @@ async fn empty_transactions_need_write_on_their_id_and_topics() {
     let blamed: Vec<_> = refused.into_iter().collect();
     assert_eq!(blamed, [(log.tp.clone(), ErrorCode::TOPIC_AUTHORIZATION_FAILED)]);
     assert_eq!(filler.run(&both[..1]).await.unwrap(), Filled::Ended);
+}
+
+/// Rights can be asked about without doing anything, of any broker, for topics that do not exist as well: nothing is
+/// created, no transaction is ended, no group comes into being. Relied on by `kafka/src/admin/rights.rs`.
+#[tokio::test]
+async fn asking_what_is_allowed_does_nothing() {
+    let kafka = Kafka::builder("guarded").authorized().start().unwrap();
+    let cluster = lockstep_kafka::Cluster::connect(
+        std::sync::Arc::new(lockstep_kafka::Tcp::default()),
+        lockstep_kafka::Settings::new(&kafka.bootstrap()).unwrap(),
+    )
+    .await
+    .unwrap();
+    let (topic, id, group) = ("rights-topic", "rights-id", "rights-group");
+    let ask = async || {
+        let connection = cluster.any().await.unwrap();
+        let mut allowed = Allowed::default();
+        learn_masks(&connection, &[topic.to_owned()], &mut allowed).await.unwrap();
+        learn_transactional_id(&connection, id, &mut allowed).await.unwrap();
+        learn_group_read(&connection, group, &mut allowed).await.unwrap();
+        learn_groups_describe(&connection, &["rights-other"], &mut allowed).await.unwrap();
+        allowed
+    };
+    let questions = [
+        (Resource::Topic(topic.to_owned()), Operation::Read),
+        (Resource::Topic(topic.to_owned()), Operation::Describe),
+        (Resource::Topic(topic.to_owned()), Operation::Create),
+        (Resource::Cluster, Operation::Alter),
+        (Resource::TransactionalId(id.to_owned()), Operation::Describe),
+        (Resource::TransactionalId(id.to_owned()), Operation::Write),
+        (Resource::Group(group.to_owned()), Operation::Read),
+        (Resource::Group("rights-other".to_owned()), Operation::Describe),
+    ];
+    let answers = |allowed: &Allowed| {
+        questions.iter().map(|(resource, operation)| allowed.allows(resource, *operation)).collect::<Vec<_>>()
+    };
+    assert_eq!(answers(&ask().await), [Some(false); 8], "of nothing that exists");
+    for internal in ["__transaction_state", "__consumer_offsets", topic] {
+        assert!(!kafka.log_folder(1, internal, 0).unwrap().exists(), "{internal} came into being");
+    }
+
+    let topic_rights = ["--operation", "Read", "--operation", "Create", "--topic", topic];
+    allow(&kafka, &topic_rights);
+    allow(&kafka, &["--operation", "ClusterAction", "--cluster"]);
+    allow(&kafka, &["--operation", "Write", "--transactional-id", id]);
+    allow(&kafka, &["--operation", "Read", "--group", group]);
+    allow(&kafka, &["--operation", "Describe", "--group", "rights-other"]);
+    wait_until_async("every right", PATIENCE, async || {
+        (answers(&ask().await) == [Some(true); 8]).then_some(())
+    })
+    .await;
+
+    // An id in use keeps its producer.
+    let owner = init_producer_id(&cluster, id, None, TIMEOUT).await.unwrap();
+    ask().await;
+    let after = describe_transactions(&cluster, id).await.unwrap().unwrap();
+    assert_eq!(after.producer, owner);
+    let groups = list_groups(&cluster).await.unwrap();
+    assert!(groups.iter().all(|listed| listed.group != group), "{groups:?}");
 }

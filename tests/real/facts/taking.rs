@@ -7,6 +7,7 @@ use lockstep_agent::pipeline::event::{Event, MarkerOutcome};
 use lockstep_agent::pipeline::markers::{
     Filler, JOBS_WAITING_MAX, MarkerJob, MarkerRight, Markers, WantedRun,
 };
+use lockstep_agent::pipeline::names::Twin;
 use lockstep_core::ids::{DestOffset, LeaderEpoch, ProducerIdentity};
 use lockstep_core::mirror::markers::{MarkerAnswer, MarkerRun, SequenceBehind};
 use lockstep_core::mirror::window::Ticket;
@@ -69,7 +70,7 @@ fn run(log: &Log, from: i64, count: u32, above: i32) -> WantedRun {
         count,
         above_coordinator_epoch: above,
     };
-    WantedRun { tp: log.tp.clone(), epoch: log.epoch(), run }
+    WantedRun { twin: Twin::new(log.tp.clone(), &log.tp.topic), epoch: log.epoch(), run }
 }
 
 /// Runs of many partitions go into one request, each is answered with its own end, and one under a wrong leader epoch

@@ -5,6 +5,7 @@
 //! | `shapes` | whatever records look like, both sides hold the same |
 //! | `brokers` | brokers die, stop, come back, move their leaders |
 //! | `kills` | the mirror dies at any moment: nothing lost, nothing twice |
+//! | `renames` | other names on the destination, the same offsets; names that cannot be; circles |
 //! | `rivals` | two mirrors of one link at once |
 //! | `damage` | bits that flip on the way |
 //! | `verdicts` | what stops a partition, and that it stops nothing else |
@@ -29,6 +30,7 @@ mod input;
 mod keeping;
 mod kills;
 mod network;
+mod renames;
 mod rivals;
 mod rules;
 mod shapes;

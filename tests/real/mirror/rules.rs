@@ -48,6 +48,16 @@ pub(crate) fn alter_topic(bootstrap: &str, topic: &str, name: &str, value: &str)
     });
 }
 
+/// One setting of a topic, as it holds.
+pub(crate) fn topic_setting(bootstrap: &str, topic: &str, name: &str) -> Option<String> {
+    run(async {
+        let asked = [ConfigTarget::Topic(topic.to_owned())];
+        let described = describe_configs(&cluster(bootstrap).await, &asked).await.unwrap();
+        let (_, entries) = described.into_iter().next()?;
+        entries.ok()?.into_iter().find(|entry| entry.name == name)?.value
+    })
+}
+
 /// Raises the link's epoch by compare-and-swap, as a promotion does, and writes one batch under it.
 pub(crate) fn write_as_newer_owner(to: &str, link_and_topic: &str) {
     run(async {

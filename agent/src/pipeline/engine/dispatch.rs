@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_core::ids::TopicPartition;
 use lockstep_core::mirror::Millis;
 use lockstep_core::mirror::partition::{FetchPosition, Phase};
 use lockstep_kafka::fetch::{FetchLimits, FetchTarget};
@@ -12,6 +11,7 @@ use lockstep_kafka::fetch::{FetchLimits, FetchTarget};
 use super::{Engine, OPEN_ROUNDS_MAX, PARTITION_BYTES_MAX};
 use crate::pipeline::desks::FetchDesk;
 use crate::pipeline::event::Event;
+use crate::pipeline::names::Twin;
 use crate::pipeline::open::{Ask, Opener};
 use crate::pipeline::probe::probe;
 use crate::pipeline::source::FetchJob;
@@ -52,8 +52,8 @@ impl Engine {
             let mut asks = Vec::new();
             while asks.len() < OPEN_ROUND_MAX && self.due.first().is_some_and(|(at, _)| *at <= now) {
                 let Some((_, tp)) = self.due.pop_first() else { break };
-                let displaced = self.slots.get(&tp).and_then(|slot| slot.displaced);
-                asks.push(Ask { tp, displaced });
+                let Some(slot) = self.slots.get(&tp) else { continue };
+                asks.push(Ask { twin: slot.twin(&tp), displaced: slot.displaced });
             }
             if asks.is_empty() {
                 return;
@@ -85,7 +85,7 @@ impl Engine {
         for slot in self.slots.values_mut() {
             slot.probed_at = slot.machine.durable().filter(|_| slot.machine.phase() == Phase::CaughtUp);
         }
-        let partitions: Arc<[TopicPartition]> = self.slots.keys().cloned().collect();
+        let partitions: Arc<[Twin]> = self.slots.iter().map(|(tp, slot)| slot.twin(tp)).collect();
         let events = self.events_in.clone();
         self.tasks.spawn(async move {
             let answer = probe(&source, &dest, partitions).await;

@@ -40,7 +40,8 @@ impl Engine {
                 let (ends, dest_start) = (slot.machine.source_ends()?, slot.dest_start?);
                 let durable = slot.machine.durable()?;
                 let behind = ends.log_start.mirrored() > dest_start && durable > dest_start;
-                behind.then(|| Behind { tp: tp.clone(), source_start: ends.log_start, dest_start, durable })
+                let twin = slot.twin(tp);
+                behind.then_some(Behind { twin, source_start: ends.log_start, dest_start, durable })
             })
             .collect();
         if behind.is_empty() {
@@ -146,12 +147,12 @@ impl Engine {
                 continue;
             }
             let (dest, topic, settings) = (self.setup.dest.clone(), Arc::clone(topic), settings.clone());
-            let events = self.events_in.clone();
+            let (events, there) = (self.events_in.clone(), Arc::clone(&watch.dest_topic));
             // Not a second time while this is under way.
             watch.past_null_keys = None;
             self.tasks.spawn(async move {
                 let changes: Vec<_> = settings.iter().map(|(n, v)| (n.as_str(), Some(v.as_str()))).collect();
-                let done = incremental_alter_configs(&dest, &topic, &changes).await;
+                let done = incremental_alter_configs(&dest, &there, &changes).await;
                 if let Err(error) = &done {
                     tracing::warn!(%topic, %error, "the mirror cannot be made a compacted topic yet");
                 }

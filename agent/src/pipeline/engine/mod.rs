@@ -286,17 +286,17 @@ impl Engine {
                     self.sink_desks
                         .entry(node)
                         .or_insert_with(|| SinkDesk::open(node, &setup.dest, events, tasks))
-                        .enqueue(tp.clone(), append);
+                        .enqueue(slot.twin(tp), append);
                 }
                 Action::Mark(run) => {
-                    let leader = self.setup.dest.metadata().leader(tp);
+                    let leader = self.setup.dest.metadata().leader(slot.dest.there());
                     let (node, epoch) = leader.unwrap_or((NodeId(-1), LeaderEpoch::UNKNOWN));
                     let (setup, events, tasks) = (&self.setup, &self.events_in, &mut self.tasks);
                     let task = |jobs| setup.markers(node, jobs, events.clone());
                     self.marker_desks
                         .entry(node)
                         .or_insert_with(|| MarkerDesk::open(task, tasks))
-                        .enqueue(WantedRun { tp: tp.clone(), epoch, run });
+                        .enqueue(WantedRun { twin: slot.twin(tp), epoch, run });
                 }
                 Action::Announce { from, cost } => {
                     tracing::info!(partition = %tp, offset = from.0, "nothing to copy here: aligning {cost}");

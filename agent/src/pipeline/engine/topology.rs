@@ -12,6 +12,7 @@ use lockstep_kafka::Metadata;
 
 use super::Engine;
 use crate::pipeline::event::ReadyTopic;
+use crate::pipeline::names::DestPartition;
 use crate::pipeline::slot::Slot;
 
 /// How long a topic has to be missing, or to carry another id, before anything follows from it.
@@ -21,6 +22,8 @@ const GONE_FOR_MS: u64 = 3_000;
 #[derive(Debug)]
 pub(super) struct TopicWatch {
     pub(super) partitions: i32,
+    /// What the destination calls it.
+    pub(super) dest_topic: Arc<str>,
     source_id: TopicId,
     pub(super) compaction: Compaction,
     /// Where the source ended once its topic was known to be compacted: null keys are older (M21).
@@ -44,13 +47,15 @@ impl Engine {
                 ready.source_id,
                 ownership,
             );
-            self.slots.insert(tp.clone(), Slot::new(machine, ready.delete_retention_ms));
+            let there = DestPartition::new(Arc::clone(&ready.dest_topic), partition);
             self.routes.follow_source(&source, std::iter::once(&tp));
-            self.routes.follow_dest(&dest, std::iter::once(&tp));
+            self.routes.follow_dest(&dest, std::iter::once((&tp, &there)));
+            self.slots.insert(tp.clone(), Slot::new(machine, there, ready.delete_retention_ms));
             self.due.insert((now.mono, tp));
         }
         let watch = self.topics.entry(Arc::clone(&ready.topic)).or_insert(TopicWatch {
             partitions: 0,
+            dest_topic: Arc::clone(&ready.dest_topic),
             source_id: ready.source_id,
             compaction: ready.compaction.clone(),
             past_null_keys: None,
@@ -102,7 +107,8 @@ impl Engine {
     pub(super) fn on_dest_metadata(&mut self, metadata: &Arc<Metadata>) {
         if !self.dest_seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, metadata)) {
             self.dest_seen = Some(Arc::clone(metadata));
-            self.routes.follow_dest(metadata, self.slots.keys());
+            let partitions = self.slots.iter().map(|(tp, slot)| (tp, &slot.dest));
+            self.routes.follow_dest(metadata, partitions);
         }
     }
 }

@@ -179,7 +179,7 @@ async fn fill(
         let partitions: Vec<_> = filling
             .iter()
             .filter(|each| each.wanted.run.count > round)
-            .map(|each| each.wanted.tp.clone())
+            .map(|each| each.wanted.twin.dest.there().clone())
             .collect();
         if partitions.is_empty() || Instant::now() >= deadline {
             break;
@@ -245,7 +245,7 @@ async fn landed(connection: &Connection, filling: Vec<Filling<'_>>) -> Result<Ve
                     return Err(Error::Protocol {
                         api: lockstep_kafka::Api::EndTxn,
                         peer,
-                        why: format!("the marker on {} did not land in time", each.wanted.tp),
+                        why: format!("the marker on {} did not land in time", each.wanted.twin.dest),
                     });
                 }
                 Err((trouble, stale)) => answers.push(failed(each.wanted, trouble, stale)),
@@ -267,7 +267,7 @@ async fn ends(connection: &Connection, runs: impl Iterator<Item = &WantedRun>) -
 }
 
 fn end_of(ends: &Ends, each: &WantedRun) -> Result<DestOffset, (Trouble, bool)> {
-    match ends.get(&each.tp) {
+    match ends.get(each.twin.dest.there()) {
         Some(end) => end_under(end, each.epoch),
         None => Err((Trouble::soon("the destination did not answer for this partition"), false)),
     }
@@ -279,17 +279,17 @@ fn blame<'a>(
     blamed: &BTreeMap<TopicPartition, ErrorCode>,
 ) -> (Vec<MarkerOutcome>, Vec<Filling<'a>>) {
     let (gone, left): (Vec<_>, Vec<_>) =
-        filling.into_iter().partition(|each| blamed.contains_key(&each.wanted.tp));
+        filling.into_iter().partition(|each| blamed.contains_key(each.wanted.twin.dest.there()));
     let gone = gone.into_iter().filter_map(|each| {
-        let code = *blamed.get(&each.wanted.tp)?;
-        let topic = &each.wanted.tp.topic;
+        let code = *blamed.get(each.wanted.twin.dest.there())?;
+        let topic = each.wanted.twin.dest.topic();
         let trouble = if code == ErrorCode::TOPIC_AUTHORIZATION_FAILED {
             Trouble::slow(format!(
                 "not allowed to write to topic {topic} of the destination: needs WRITE on Topic {topic} for the \
                  mirror's principal (kafka-acls --operation Write --topic {topic})"
             ))
         } else {
-            Trouble::soon(format!("the destination does not take {} into a transaction: {code}", each.wanted.tp))
+            Trouble::soon(format!("the destination does not take {} into a transaction: {code}", each.wanted.twin.dest))
         };
         Some(failed(each.wanted, trouble, code.refreshes_metadata()))
     });

@@ -134,7 +134,7 @@ impl Markers {
         .await?;
         let ends =
             submit_offset_for_leader_epoch(connection, &questions(&plan.wanted), ANSWER_TIMEOUT).await?;
-        let names: Vec<_> = plan.wanted.iter().map(|each| each.tp.clone()).collect();
+        let names: Vec<_> = plan.wanted.iter().map(|each| each.twin.dest.there().clone()).collect();
         let producers = submit_describe_producers(connection, &names, ANSWER_TIMEOUT).await?;
         Ok(Written {
             markers: markers.answer().await?,
@@ -146,8 +146,11 @@ impl Markers {
 
 /// Asks for the log's *end*: the current epoch's (M8).
 fn questions(wanted: &[WantedRun]) -> Vec<EpochQuestion> {
-    let question =
-        |each: &WantedRun| EpochQuestion { tp: each.tp.clone(), current: each.epoch, asked: each.epoch };
+    let question = |each: &WantedRun| EpochQuestion {
+        tp: each.twin.dest.there().clone(),
+        current: each.epoch,
+        asked: each.epoch,
+    };
     wanted.iter().map(question).collect()
 }
 
@@ -164,7 +167,7 @@ fn join(plan: &Plan, written: Written, ours: ProducerIdentity) -> Vec<MarkerOutc
     let ends: HashMap<_, _> = written.ends.into_iter().collect();
     let producers: HashMap<_, _> = written.producers.into_iter().collect();
     let outcome = |each: &WantedRun| {
-        let tp = &each.tp;
+        let tp = each.twin.dest.there();
         let read = match (markers.get(tp), ends.get(tp), producers.get(tp)) {
             (Some(Err(code)), ..) => Err(refusal("the destination refused markers", *code)),
             (Some(Ok(())), Some(end), Some(producers)) => {
@@ -229,7 +232,7 @@ fn written_outcome(
     sequence: SequenceBehind,
 ) -> MarkerOutcome {
     MarkerOutcome {
-        partition: each.tp.clone(),
+        partition: each.twin.source.clone(),
         ticket: each.run.ticket,
         answer: MarkerAnswer::Written { count, end, coordinator_epoch, sequence },
         metadata_stale: false,
@@ -238,7 +241,7 @@ fn written_outcome(
 
 fn failed(each: &WantedRun, trouble: Trouble, metadata_stale: bool) -> MarkerOutcome {
     MarkerOutcome {
-        partition: each.tp.clone(),
+        partition: each.twin.source.clone(),
         ticket: each.run.ticket,
         answer: MarkerAnswer::Failed(trouble),
         metadata_stale,
@@ -262,8 +265,9 @@ mod tests {
         Plan::take(&mut runs.into_iter().collect()).expect("something waits")
     }
 
+    /// As the destination calls it.
     fn tp(partition: i32) -> TopicPartition {
-        TopicPartition::new("t", partition)
+        TopicPartition::new("east.t", partition)
     }
 
     fn end(epoch: i32, end_offset: i64) -> Result<EpochEnd, ErrorCode> {
@@ -326,6 +330,7 @@ mod tests {
             assert_eq!(answers[partition].metadata_stale, stale, "{partition}");
         }
         assert_eq!(answers.len(), 9);
+        assert!(answers.iter().all(|a| &*a.partition.topic == "t"), "answers go by the source's name");
         assert!(answers.iter().all(|a| i64::from(a.partition.partition) == a.ticket.0.cast_signed()));
     }
 

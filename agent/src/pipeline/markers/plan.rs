@@ -4,9 +4,11 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use lockstep_core::ids::{LeaderEpoch, TopicPartition};
+use lockstep_core::ids::LeaderEpoch;
 use lockstep_core::mirror::markers::{COORDINATOR_EPOCH_JUMP, MARKERS_MAX, MarkerRun};
 use lockstep_kafka::admin::MarkerEntry;
+
+use crate::pipeline::names::Twin;
 
 /// Markers of one request, over all its partitions: some 0.2 s of a broker's time.
 pub const REQUEST_MARKERS_MAX: u32 = 20_000;
@@ -18,7 +20,7 @@ const _: () =
 /// A run of one partition, under the leader epoch it was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WantedRun {
-    pub tp: TopicPartition,
+    pub twin: Twin,
     pub epoch: LeaderEpoch,
     pub run: MarkerRun,
 }
@@ -49,7 +51,7 @@ impl Plan {
             let fits = markers + next.run.count <= REQUEST_MARKERS_MAX
                 && high.abs_diff(low) <= MARKERS_MAX
                 // A partition has one run at a time; a second one would be answered with the first one's end.
-                && named.insert(next.tp.clone());
+                && named.insert(next.twin.source.clone());
             if fits {
                 markers += next.run.count;
                 (lowest, highest) = (low, high);
@@ -75,7 +77,10 @@ impl Plan {
                 }
                 MarkerEntry {
                     coordinator_epoch: self.epoch_of(index),
-                    partitions: self.wanted[..width].iter().map(|each| each.tp.clone()).collect(),
+                    partitions: self.wanted[..width]
+                        .iter()
+                        .map(|each| each.twin.dest.there().clone())
+                        .collect(),
                 }
             })
             .collect()
@@ -96,12 +101,12 @@ impl Plan {
 
 #[cfg(test)]
 pub(super) mod testing {
-    use lockstep_core::ids::DestOffset;
+    use lockstep_core::ids::{DestOffset, TopicPartition};
     use lockstep_core::mirror::window::Ticket;
 
     use super::*;
 
-    /// Partition `partition` of topic `t` wants `count` markers from offset 100 on.
+    /// Partition `partition` of topic `t`, `east.t` on the destination, wants `count` markers from offset 100 on.
     pub(in super::super) fn wanted(partition: i32, count: u32, above: i32) -> WantedRun {
         let run = MarkerRun {
             ticket: Ticket(u64::from(partition.unsigned_abs())),
@@ -109,7 +114,8 @@ pub(super) mod testing {
             count,
             above_coordinator_epoch: above,
         };
-        WantedRun { tp: TopicPartition::new("t", partition), epoch: LeaderEpoch(7), run }
+        let twin = Twin::new(TopicPartition::new("t", partition), &"east.t".into());
+        WantedRun { twin, epoch: LeaderEpoch(7), run }
     }
 }
 
@@ -138,7 +144,7 @@ mod tests {
         assert_eq!(shape(&plan), [(5, vec![0, 1, 2]), (6, vec![1, 2]), (7, vec![1])]);
         assert!(left.is_empty());
         let last: Vec<_> =
-            plan.wanted.iter().map(|each| (each.tp.partition, plan.last_epoch(&each.run))).collect();
+            plan.wanted.iter().map(|each| (each.twin.source.partition, plan.last_epoch(&each.run))).collect();
         assert_eq!(last, [(1, 7), (2, 6), (0, 5)]);
     }
 
@@ -158,7 +164,7 @@ mod tests {
     fn a_request_is_bounded_and_the_rest_waits_in_order() {
         let (plan, left) = planned((0..6).map(|n| wanted(n, 4_500, -1)));
         assert_eq!(plan.wanted.len(), 4);
-        assert_eq!(left.iter().map(|each| each.tp.partition).collect::<Vec<_>>(), [4, 5]);
+        assert_eq!(left.iter().map(|each| each.twin.source.partition).collect::<Vec<_>>(), [4, 5]);
         let markers: usize = plan.entries().iter().map(|entry| entry.partitions.len()).sum();
         assert_eq!(markers, 18_000);
     }
@@ -170,7 +176,7 @@ mod tests {
             [wanted(0, 1, 10), wanted(1, 1, far), wanted(2, 1, 5_010), wanted(3, 1, 9), wanted(4, 1, far)];
         let (plan, mut left) = planned(runs);
         assert_eq!(shape(&plan), [(5_011, vec![0, 2])]);
-        assert_eq!(left.iter().map(|each| each.tp.partition).collect::<Vec<_>>(), [1, 3, 4]);
+        assert_eq!(left.iter().map(|each| each.twin.source.partition).collect::<Vec<_>>(), [1, 3, 4]);
         let next = Plan::take(&mut left).expect("something waits");
         assert_eq!(shape(&next), [(far + 1, vec![1, 4])]);
     }

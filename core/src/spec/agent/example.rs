@@ -20,7 +20,7 @@ pub fn example(pattern: &str) -> Option<String> {
 
 /// The one name that the pattern takes, if it is no more than a name.
 #[must_use]
-pub(super) fn literal(pattern: &str) -> Option<String> {
+pub fn literal(pattern: &str) -> Option<String> {
     let mut name = String::new();
     let mut chars = pattern.chars();
     while let Some(c) = chars.next() {

@@ -25,7 +25,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub use example::example;
+pub use example::{example, literal};
 pub use raw::RawAgent;
 
 use super::pace::Pace;

@@ -1,0 +1,80 @@
+//! Clusters by their name in `agent.yaml`: links between the same ones share connections and the metadata watcher.
+//! Reaching one never waits for another; a failed attempt is the asking link's, and the next one tries again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lockstep_core::code::Code;
+use lockstep_core::spec::agent::ClusterSpec;
+use lockstep_kafka::{Dial, Security, Settings};
+
+use crate::link::watched::WatchedCluster;
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Clusters {
+    dial: Arc<dyn Dial>,
+    slots: Arc<Mutex<HashMap<String, Slot>>>,
+}
+
+/// What is open to one cluster, and by which words it was reached.
+type Slot = Arc<tokio::sync::Mutex<Option<(ClusterSpec, WatchedCluster)>>>;
+
+/// Why a cluster cannot be used, in words.
+#[derive(Debug)]
+pub(super) struct Unreachable {
+    pub(super) why: String,
+    pub(super) code: Option<Code>,
+}
+
+impl Clusters {
+    pub(super) fn new(dial: Arc<dyn Dial>) -> Self {
+        Self { dial, slots: Arc::default() }
+    }
+
+    /// The open one, if it was reached by the same words; else a new one.
+    pub(super) async fn get(&self, name: &str, spec: &ClusterSpec) -> Result<WatchedCluster, Unreachable> {
+        let slot = Arc::clone(self.slots().entry(name.to_owned()).or_default());
+        let mut open = slot.lock().await;
+        if let Some((by, cluster)) = &*open
+            && by == spec
+        {
+            return Ok(cluster.clone());
+        }
+        let settings = settings(name, spec)?;
+        let cluster = WatchedCluster::connect(Arc::clone(&self.dial), settings).await;
+        let cluster = cluster.map_err(|error| Unreachable {
+            why: format!("cannot use the cluster {name}: {error}"),
+            code: error.page(),
+        })?;
+        *open = Some((spec.clone(), cluster.clone()));
+        Ok(cluster)
+    }
+
+    /// Lets go of clusters that no link is to use any more; links that still do keep their own handle.
+    pub(super) fn keep(&self, mut used: impl FnMut(&str) -> bool) {
+        self.slots().retain(|name, _| used(name));
+    }
+
+    fn slots(&self) -> std::sync::MutexGuard<'_, HashMap<String, Slot>> {
+        // Nothing panics while holding it.
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How the client reaches it. Secrets are read from their files or variables now.
+fn settings(name: &str, spec: &ClusterSpec) -> Result<Settings, Unreachable> {
+    let unusable = |why: String| Unreachable {
+        why: format!("cannot use the cluster {name}: {why}"),
+        code: Some(Code::SecuritySettings),
+    };
+    let mut settings = Settings::new(&spec.bootstrap.join(",")).map_err(|error| Unreachable {
+        why: format!("clusters.{name}.bootstrap: {error}"),
+        code: error.page(),
+    })?;
+    settings.security = Security::resolve(&spec.security).map_err(|faults| {
+        let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
+        unusable(lines.join("; "))
+    })?;
+    Ok(settings)
+}
