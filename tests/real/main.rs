@@ -9,6 +9,7 @@ mod alone;
 mod check;
 mod facts;
 mod harness;
+mod migrating;
 mod mirror;
 mod secure;
 mod verify_exact;

@@ -1,11 +1,10 @@
 //! An independent Kafka client (librdkafka): the oracle that shares no code with the product.
-//! admin → seed (write exactly) → read (see exactly) → compare (say the first difference in words); members of groups.
+//! admin → seed (write exactly) → read (see exactly) → compare (say the first difference in words).
 //! Every wait is bounded; an error names cluster, topic and what was tried.
 
 mod admin;
 mod block_on;
 mod compare;
-mod members;
 mod read;
 mod seed;
 mod transact;
@@ -17,7 +16,6 @@ use rdkafka::consumer::BaseConsumer;
 
 pub use admin::Admin;
 pub use compare::{Compared, Difference, assert_identical, compare, compare_as, compare_named};
-pub use members::{Committed, Member};
 pub use read::{Isolation, Reader, Seen, read_all, watermarks};
 pub use seed::{Codec, Record, Seed, Seeder};
 pub use transact::Transactor;

@@ -45,7 +45,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    pub(super) fn of(message: &BorrowedMessage<'_>) -> Self {
+    fn of(message: &BorrowedMessage<'_>) -> Self {
         let headers = message.headers().map(|all| {
             all.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
         });
@@ -116,7 +116,7 @@ impl Reader {
     }
 }
 
-pub(super) fn is_passing(cause: &KafkaError) -> bool {
+fn is_passing(cause: &KafkaError) -> bool {
     use rdkafka::error::RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut};
     matches!(cause.rdkafka_error_code(), Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut))
 }

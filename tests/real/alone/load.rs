@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lockstep_testkit::client::{Codec, Committed, Isolation, Member, Record, Seed, Transactor};
+use lockstep_testkit::client::{Codec, Record, Seed, Transactor};
+
+use super::group::{Committed, Member};
 
 const BATCH: i32 = 40;
 const ABORTED_PERCENT: u8 = 30;
@@ -24,10 +26,11 @@ pub(super) struct Load<'a> {
     pub(super) done: &'a AtomicBool,
 }
 
-/// What one producer has done; unacknowledged work counts as nothing.
+/// What one producer has done; what was not acknowledged counts as nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
-    pub(super) written: u64,
+    /// Records that consumers must see.
+    pub(super) visible: u64,
     pub(super) committed: u32,
     pub(super) aborted: u32,
     pub(super) reopened: u32,
@@ -57,7 +60,7 @@ impl Load<'_> {
                 break;
             }
             match seeder.write(self.topic, self.records(who, round)) {
-                Ok(count) => tally.written += count,
+                Ok(count) => tally.visible += count,
                 Err(cause) => {
                     tally.gave_up(who, &cause);
                     seeder = open();
@@ -99,24 +102,25 @@ impl Load<'_> {
         tally: &mut Tally,
     ) -> Result<(), lockstep_testkit::Error> {
         transactor.begin()?;
-        tally.written += transactor.write(self.topic, self.records(who, round))?;
+        let written = transactor.write(self.topic, self.records(who, round))?;
         if fastrand::u8(..100) < ABORTED_PERCENT {
             transactor.abort()?;
             tally.aborted += 1;
         } else {
             transactor.commit()?;
             tally.committed += 1;
+            tally.visible += written;
         }
         Ok(())
     }
 
     /// A group's one member; how many records it has read.
     pub(super) fn consume(&self, group: &str) -> u64 {
-        let member = Member::join(self.from, group, &[self.topic], Isolation::ReadCommitted).unwrap();
+        let member = Member::join(self.from, group, self.topic);
         let mut read = 0;
         let mut last_commit = Instant::now();
         while !self.is_done() {
-            read += u64::from(member.next(PAUSE).unwrap().is_some());
+            read += u64::from(member.reads_one(PAUSE));
             if last_commit.elapsed() > SAMPLES_EVERY {
                 // A coordinator that is moving refuses: the next one takes it.
                 let _ = member.commit();
@@ -124,7 +128,7 @@ impl Load<'_> {
             }
         }
         lockstep_testkit::wait_until_true("the last commit", super::rolling::PATIENCE, || {
-            let _ = member.next(PAUSE);
+            member.reads_one(PAUSE);
             member.commit().is_ok()
         });
         read
@@ -135,12 +139,12 @@ impl Load<'_> {
     /// # Panics
     /// When an offset is lower than before, or gone.
     pub(super) fn watch(&self, bootstrap: &str, group: &str) -> (u32, Vec<Option<i64>>) {
-        let committed = Committed::of(bootstrap, group).unwrap();
+        let committed = Committed::of(bootstrap, group);
         let mut last = vec![None; usize::try_from(self.partitions).unwrap()];
         let mut answers = 0;
         while !self.is_done() {
             // Nobody answers while the coordinator moves.
-            if let Ok(now) = committed.read(self.topic, self.partitions) {
+            if let Some(now) = committed.read(self.topic, self.partitions) {
                 // `None` is lower than any offset.
                 let backwards = last.iter().zip(&now).any(|(before, now)| now < before);
                 assert!(!backwards, "{group} at {bootstrap} went from {last:?} to {now:?}");

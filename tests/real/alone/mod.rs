@@ -5,7 +5,8 @@
 //! |---|---|
 //! | `rolling` | both clusters are restarted broker by broker under load, and nobody has to help |
 //!
-//! `load` is what the applications of such a cluster do.
+//! `load` is what the applications of such a cluster do, `group` their consumers.
 
+mod group;
 mod load;
 mod rolling;
