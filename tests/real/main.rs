@@ -8,6 +8,7 @@ mod agent;
 mod alone;
 mod check;
 mod facts;
+mod groups;
 mod harness;
 mod migrating;
 mod mirror;

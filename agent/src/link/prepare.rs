@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::code::Code;
+use lockstep_core::groups::policy::GroupPolicy;
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::guard::{Guard, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
 use lockstep_core::mirror::retention::Propagation;
@@ -102,6 +103,7 @@ pub struct Prepared {
     pub(super) unfit: Unfit,
     pub(super) drain: Duration,
     pub(super) budget: Budget,
+    pub(super) groups: Option<GroupPolicy>,
 }
 
 impl Ends {
@@ -166,8 +168,21 @@ pub async fn prepare(ends: Ends, settings: LinkSettings) -> Result<Prepared, Sta
     }
     let memory = Memory::read(&dest).await;
     let memory = memory.map_err(|source| StartError::Cluster { side: "destination", source })?;
-    let LinkSettings { propagation, alignment, unfit, drain, budget, .. } = settings;
-    Ok(Prepared { name, ends, identity, memory, plan, topics, propagation, alignment, unfit, drain, budget })
+    let LinkSettings { propagation, alignment, unfit, drain, budget, groups, .. } = settings;
+    Ok(Prepared {
+        name,
+        ends,
+        identity,
+        memory,
+        plan,
+        topics,
+        propagation,
+        alignment,
+        unfit,
+        drain,
+        budget,
+        groups,
+    })
 }
 
 fn names_there(source: &Cluster) -> String {

@@ -17,6 +17,7 @@ use super::topics::Topics;
 use super::watched::{Ends, WatchedCluster};
 use crate::pipeline::engine::{Ended, Engine, Setup};
 use crate::pipeline::event::Event;
+use crate::pipeline::groups::{self, Groups};
 use crate::pipeline::markers::{Filler, MarkerRight};
 use crate::pipeline::report::LinkReport;
 
@@ -53,6 +54,7 @@ impl Prepared {
         let (events_in, events) = mpsc::channel(EVENTS);
         let (report_in, report) = watch::channel(Arc::new(LinkReport::default()));
         let (stop, stopped) = watch::channel(false);
+        let (groups_in, groups) = watch::channel(Arc::default());
         let Ends { source: watched_source, dest: watched_dest } = self.ends;
         let setup = Setup {
             source: watched_source.cluster.clone(),
@@ -65,6 +67,7 @@ impl Prepared {
             alignment: self.alignment,
             right: MarkerRight::on(&watched_dest.cluster),
             filler,
+            groups,
             source_stale: Arc::clone(&watched_source.stale),
             dest_stale: Arc::clone(&watched_dest.stale),
         };
@@ -87,6 +90,16 @@ impl Prepared {
             let _ = events_in.send(Event::TopicReady(topic)).await;
         }
         let mut others = JoinSet::new();
+        if let Some(policy) = self.groups {
+            let setup = groups::Setup {
+                source: watched_source.cluster.clone(),
+                dest: watched_dest.cluster.clone(),
+                topics: topics.selection.clone(),
+                rename: topics.rename.clone(),
+                policy,
+            };
+            others.spawn(Groups::new(setup, events_in.clone(), groups_in).run().in_current_span());
+        }
         let expiration = self.memory.transactional_id_expiration;
         let dest = watched_dest.cluster.clone();
         let source_id = watched_source.cluster.cluster_id();

@@ -1,6 +1,7 @@
 //! What the tasks tell the engine. Every event is an answer to something the engine asked for, or a change in
 //! what a cluster looks like.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use lockstep_core::ids::{NodeId, TopicId, TopicPartition};
@@ -12,9 +13,11 @@ use lockstep_core::mirror::window::Ticket;
 use lockstep_core::plan::topics::Compaction;
 use lockstep_kafka::Metadata;
 use lockstep_kafka::fetch::FetchedPartition;
+use tokio::sync::oneshot;
 
 use super::budget::Permit;
 use super::open_transactions::OpenTransaction;
+use super::position::Position;
 use super::probe::ProbeAnswer;
 use super::retention::Followed;
 
@@ -50,6 +53,11 @@ pub enum Event {
     },
     /// Log starts that were followed, or held back (M20).
     Followed(Vec<Followed>),
+    /// Somebody wants to know how far these partitions are; unknown ones are left out.
+    PositionsWanted {
+        of: Vec<TopicPartition>,
+        answer: oneshot::Sender<HashMap<TopicPartition, Position>>,
+    },
     SourceMetadata(Arc<Metadata>),
     DestMetadata(Arc<Metadata>),
     /// These topics stand ready on the destination.

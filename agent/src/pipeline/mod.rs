@@ -21,6 +21,8 @@
 //! | [`probe`] | asks both sides for their ends every second: exposure, and the link's heartbeat |
 //! | `desks`, `slot` | what the engine keeps per broker and per partition |
 //! | [`retention`] | follows the source's log starts (M20) |
+//! | [`groups`] | one task: consumer groups read at the source and carried behind the records (M30 to M33) |
+//! | [`position`] | how far a partition is, for whoever must not get ahead of it |
 //! | [`budget`] | bytes of records in memory, for the whole process |
 //! | [`report`] | what the link says of itself |
 //!
@@ -32,11 +34,13 @@ mod desks;
 pub mod engine;
 pub mod event;
 mod fitting;
+pub mod groups;
 pub mod markers;
 pub mod names;
 pub mod open;
 pub mod open_transactions;
 pub mod peek;
+pub mod position;
 pub mod probe;
 pub mod report;
 pub mod retention;

@@ -9,6 +9,7 @@ use lockstep_core::mirror::align::Span;
 use lockstep_core::mirror::cost::Cost;
 use lockstep_core::mirror::partition::Phase;
 
+use super::groups::report::GroupsReport;
 use super::names::Twin;
 use super::open_transactions::OpenTransaction;
 
@@ -32,6 +33,8 @@ pub struct LinkReport {
     pub missing_right: Option<String>,
     /// What the last round over both clusters could not reach.
     pub silent: Vec<String>,
+    /// The link's consumer groups; empty where it copies none.
+    pub groups: Arc<GroupsReport>,
 }
 
 /// One partition.

@@ -14,6 +14,7 @@ use lockstep_core::mirror::{Millis, WallMillis};
 use super::budget::Permit;
 use super::names::{DestPartition, Twin};
 use super::open_transactions::OpenTransaction;
+use super::position::{Going, Position};
 use super::report::PartitionReport;
 
 /// M19: the source's cleaner drops a tombstone `delete.retention.ms` after it first saw it. If the mirror holds the
@@ -188,6 +189,19 @@ impl Slot {
         match self.lost.last_mut() {
             Some(last) if span.from <= last.next => last.next = last.next.max(span.next),
             _ => self.lost.push(span),
+        }
+    }
+
+    pub(super) fn position(&self) -> Position {
+        let stopped = matches!(self.machine.phase(), Phase::Stopped(_));
+        Position {
+            held: self.machine.durable(),
+            start: self.dest_start,
+            source_end: self
+                .exposure
+                .last_source_end()
+                .max(self.machine.source_ends().map(|e| e.high_watermark)),
+            going: if stopped { Going::Stopped } else { Going::On },
         }
     }
 

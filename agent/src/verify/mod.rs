@@ -9,6 +9,7 @@
 
 mod connections;
 mod ends;
+pub mod groups;
 mod pairs;
 mod partition;
 mod place;
@@ -24,7 +25,7 @@ use std::time::Duration;
 use lockstep_core::code::Code;
 use lockstep_core::ids::TopicPartition;
 use lockstep_core::spec::rename::Rename;
-use lockstep_core::spec::select::TopicSelection;
+use lockstep_core::spec::select::{GroupSelection, TopicSelection};
 use lockstep_core::verify::bounds::beyond;
 use lockstep_core::verify::{Bounds, Cleanup, Side};
 use lockstep_kafka::admin::At;
@@ -35,6 +36,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::pipeline::budget::Budget;
+use crate::pipeline::groups::survey::Asked;
 use crate::pipeline::names::Twin;
 use connections::Connections;
 use pairs::Pair;
@@ -55,6 +57,8 @@ pub struct Request {
     pub selection: TopicSelection,
     /// What the topics are called on the destination.
     pub rename: Rename,
+    /// Consumer groups whose copied offsets are compared too; `None`: none.
+    pub groups: Option<GroupSelection>,
     /// How long a destination that is behind may take to reach the end that the source had at the beginning.
     pub wait: Duration,
     /// For fetched batches, and the keys that compaction makes us remember. On top come one decompressed batch per side and partition under way, and what a batch
@@ -67,6 +71,8 @@ pub struct Request {
 pub enum VerifyError {
     #[error("the {side} cluster: {error}")]
     Cluster { side: Side, error: Error },
+    #[error("consumer groups could not be compared: {error}")]
+    Groups { error: Error },
     #[error(
         "no topic of the source matches\n  remedy  --topics is a regular expression for the whole name, e.g. 'orders\\..*'; the source has {seen}"
     )]
@@ -82,7 +88,7 @@ impl VerifyError {
     #[must_use]
     pub fn page(&self) -> Option<Code> {
         match self {
-            Self::Cluster { error, .. } => error.page(),
+            Self::Cluster { error, .. } | Self::Groups { error } => error.page(),
             _ => None,
         }
     }
@@ -119,10 +125,19 @@ pub async fn verify(
     let findings = compare_all(links, &wanted, &bounds, &policies, request.memory_bytes_max, &progress).await;
     progress.send_modify(|p| p.phase = Phase::Finishing);
     let beyond = look_beyond(&source, &dest, &wanted, &bounds).await;
+    let groups = match request.groups {
+        None => Vec::new(),
+        Some(groups) => {
+            let asked = Asked { topics: request.selection, groups, rename: request.rename };
+            let compared = groups::compare(&source, &dest, &asked, request.wait).await;
+            // Which side failed is in the error's own words.
+            compared.map_err(|error| VerifyError::Groups { error })?
+        }
+    };
     let evidence = report::Evidence { bounds, findings, beyond };
     let topics = report::assemble(pairs, &evidence);
     let (source_cluster, dest_cluster) = (source.cluster_id(), dest.cluster_id());
-    Ok(Report { source_cluster, dest_cluster, topics, dest_only, duration: began.elapsed() })
+    Ok(Report { source_cluster, dest_cluster, topics, groups, dest_only, duration: began.elapsed() })
 }
 
 async fn compare_all(

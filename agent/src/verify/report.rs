@@ -10,6 +10,7 @@ use lockstep_core::ids::TopicPartition;
 use lockstep_core::verify::{Bounds, Difference, Note, Unseen, Verdict};
 
 use super::ends::{self, PerPartition};
+use super::groups::GroupFinding;
 use super::pairs::{Pair, Standing};
 use super::partition::Outcome;
 use crate::pipeline::names::topic_names;
@@ -21,6 +22,8 @@ pub struct Report {
     pub dest_cluster: String,
     /// By name. Never empty.
     pub topics: Vec<TopicReport>,
+    /// By name: groups whose copied offsets were compared.
+    pub groups: Vec<GroupFinding>,
     /// Matching topics of the destination that the source does not have: not compared, not part of the verdict.
     pub dest_only: Vec<Arc<str>>,
     pub duration: Duration,
@@ -75,7 +78,8 @@ pub struct Doubt {
 impl Report {
     /// The greatest of all: one difference makes all different, one doubt all unknown.
     pub fn verdict(&self) -> Verdict {
-        self.topics.iter().map(|topic| topic.verdict).max().unwrap_or(Verdict::Unknown)
+        let groups = self.groups.iter().filter_map(GroupFinding::verdict);
+        self.topics.iter().map(|topic| topic.verdict).chain(groups).max().unwrap_or(Verdict::Unknown)
     }
 
     pub fn records_compared(&self) -> u64 {

@@ -11,7 +11,9 @@ use lockstep_agent::link::watched::Ends;
 use lockstep_agent::link::{DRAIN_DEFAULT, LinkSettings, Unfit};
 use lockstep_agent::pipeline::budget::Budget;
 use lockstep_agent::pipeline::engine::Ended;
+use lockstep_agent::pipeline::groups::report::Present;
 use lockstep_agent::pipeline::report::LinkReport;
+use lockstep_core::groups::policy::{Barrier, GroupPolicy, Removal};
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::spec::names;
@@ -21,6 +23,7 @@ use lockstep_kafka::{Settings, Tcp};
 
 use super::between::{Between, Checked};
 use super::failure::Failure;
+use super::grouping::Grouping;
 use super::signals::Signals;
 use super::{fail, parse_size};
 use crate::exit::Exit;
@@ -41,6 +44,15 @@ lockstep verify --from a:9092 --to b:9092 --topics orders")]
 pub(crate) struct Args {
     #[command(flatten)]
     between: Between,
+    #[command(flatten)]
+    grouping: Grouping,
+    /// What a group's offset waits for: link, until every partition holds what its source held when the offset was read,
+    /// so that input never counts as done whose output would be lost; none, until its own partition does
+    #[arg(long, value_enum, default_value_t, requires = "groups")]
+    group_barrier: GroupBarrier,
+    /// Remove copied groups from the destination when they are removed at the source
+    #[arg(long, requires = "groups")]
+    remove_groups: bool,
     /// Name of the link; mirrors of one name write as one producer [default: the source's cluster id]
     #[arg(long, value_name = "NAME", value_parser = names::name)]
     link: Option<String>,
@@ -71,6 +83,27 @@ pub(crate) struct Args {
 
 /// As typed.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum GroupBarrier {
+    #[default]
+    Link,
+    None,
+}
+
+impl Args {
+    /// # Errors
+    /// A pattern that cannot be read.
+    fn group_policy(&self) -> Result<Option<GroupPolicy>, String> {
+        let barrier = match self.group_barrier {
+            GroupBarrier::Link => Barrier::Link,
+            GroupBarrier::None => Barrier::None,
+        };
+        let removal = if self.remove_groups { Removal::Follow } else { Removal::Keep };
+        Ok(self.grouping.check()?.map(|selection| GroupPolicy { selection, barrier, removal }))
+    }
+}
+
+/// As typed.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Propagate {
     #[default]
     None,
@@ -91,6 +124,10 @@ pub(crate) async fn run(args: Args) -> Exit {
         Ok(both) => both,
         Err(error) => return fail(error),
     };
+    let groups = match args.group_policy() {
+        Ok(groups) => groups,
+        Err(error) => return fail(error),
+    };
     let Checked { source, dest, selection, rename } = checked;
     let sides = (source.clone(), dest.clone());
     let settings = LinkSettings {
@@ -100,7 +137,7 @@ pub(crate) async fn run(args: Args) -> Exit {
         alignment: args.alignment_budget.unwrap_or_default(),
         rename,
         pace: Pace::default(),
-        groups: None,
+        groups,
         unfit: Unfit::RefuseLink,
         drain: DRAIN_DEFAULT,
         budget: Budget::new(args.memory),
@@ -152,11 +189,35 @@ async fn start_and_watch(
             return fail("interrupted while topics were being created; start again to go on");
         }
     };
-    watch(running, args.until_caught_up, signals, show).await
+    let until = match (args.until_caught_up, args.grouping.is_given()) {
+        (false, _) => Until::Stopped,
+        (true, false) => Until::CaughtUp,
+        (true, true) => Until::CaughtUpWithGroups,
+    };
+    watch(running, until, signals, show).await
+}
+
+/// When to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    Stopped,
+    CaughtUp,
+    CaughtUpWithGroups,
+}
+
+impl Until {
+    fn is_reached(self, report: &LinkReport) -> bool {
+        let groups = matches!(report.groups.present, Present::Carried | Present::Held);
+        match self {
+            Self::Stopped => false,
+            Self::CaughtUp => report.is_caught_up(),
+            Self::CaughtUpWithGroups => report.is_caught_up() && groups,
+        }
+    }
 }
 
 /// Shows what happens until somebody or something ends it.
-async fn watch(mut running: Running, until_caught_up: bool, signals: &mut Signals, show: &mut Show) -> Exit {
+async fn watch(mut running: Running, until: Until, signals: &mut Signals, show: &mut Show) -> Exit {
     let mut report = running.report.clone();
     let interrupted = loop {
         tokio::select! {
@@ -171,7 +232,7 @@ async fn watch(mut running: Running, until_caught_up: bool, signals: &mut Signal
                 }
                 let now = report.borrow_and_update().clone();
                 show.progress(&now);
-                if until_caught_up && !now.partitions.is_empty() && now.is_caught_up() {
+                if until.is_reached(&now) {
                     break false;
                 }
             }
@@ -194,7 +255,8 @@ fn exit_of(ended: Ended, last: &LinkReport) -> Exit {
         Ended::Drained
             if last.stopped().next().is_none()
                 && last.blocked_topics.is_empty()
-                && last.lost_records() == 0 =>
+                && last.lost_records() == 0
+                && last.groups.present != Present::Held =>
         {
             Exit::Ok
         }

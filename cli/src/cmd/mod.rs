@@ -5,6 +5,8 @@ mod between;
 mod check;
 mod config;
 pub(crate) mod failure;
+mod grouping;
+mod groups;
 mod mirror;
 mod signals;
 mod verify;
@@ -21,6 +23,8 @@ pub(crate) enum Command {
     Mirror(mirror::Args),
     /// Compare topics of two clusters offset by offset
     Verify(verify::Args),
+    /// Show where consumer groups stand on both clusters, and where they would resume
+    Groups(groups::Args),
     /// Run the daemon of a datacenter
     Agent(agent::Args),
     /// Check a file of ours, and what it names
@@ -31,6 +35,7 @@ pub(crate) async fn run(command: Command) -> Exit {
     match command {
         Command::Mirror(args) => mirror::run(args).await,
         Command::Verify(args) => verify::run(args).await,
+        Command::Groups(args) => groups::run(args).await,
         Command::Agent(args) => agent::run(args).await,
         Command::Check(args) => check::run(args).await,
     }

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::between::{Between, Checked};
 use super::failure::Failure;
+use super::grouping::Grouping;
 use super::signals::Signals;
 use super::{fail, parse_size};
 use crate::exit::Exit;
@@ -28,6 +29,9 @@ const LOOK: Duration = Duration::from_millis(200);
 /// topics a record on one side only is fine if compaction explains it. Above an open transaction of the source nothing
 /// is compared, which is said.
 ///
+/// With --groups, copied offsets of consumer groups are held against both logs: whoever goes on from the destination's
+/// offset must see the same record next as from the source's.
+///
 /// Works on a live mirror: the source's ends are read first, then the destination gets some time to reach them.
 /// Exit code 0: identical; 2: different; 1: could not tell.
 #[derive(Debug, clap::Args)]
@@ -37,6 +41,8 @@ lockstep verify --from a:9092 --to b:9092 --topics orders -o json | jq .result")
 pub(crate) struct Args {
     #[command(flatten)]
     between: Between,
+    #[command(flatten)]
+    grouping: Grouping,
     /// How long a destination that is behind may take to reach the source's end
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     wait: Duration,
@@ -56,8 +62,13 @@ pub(crate) async fn run(args: Args) -> Exit {
         Ok(both) => both,
         Err(error) => return fail(error),
     };
+    let groups = match args.grouping.check() {
+        Ok(groups) => groups,
+        Err(error) => return fail(error),
+    };
     let Checked { source, dest, selection, rename } = checked;
-    let request = Request { source, dest, selection, rename, wait: args.wait, memory_bytes_max: args.memory };
+    let request =
+        Request { source, dest, selection, rename, groups, wait: args.wait, memory_bytes_max: args.memory };
     let (tell, progress) = watch::channel(Progress::default());
     let mut show = Show::new(args.output, args.interval);
     let ended = tokio::select! {

@@ -7,15 +7,16 @@ use std::time::{Duration, Instant, SystemTime};
 
 use indicatif::ProgressBar;
 use lockstep_agent::link::topics::Planned;
+use lockstep_agent::pipeline::groups::report::GroupsReport;
 use lockstep_agent::pipeline::open_transactions::OpenTransaction;
 use lockstep_agent::pipeline::report::{LinkReport, PartitionReport};
 use lockstep_core::dr::exposure::Measured;
 use lockstep_core::mirror::WallMillis;
 use lockstep_core::mirror::partition::Phase;
-use lockstep_core::plan::topics::TopicPlan;
 use serde_json::{Value, json};
 
-use super::{Output, live_line, units};
+use super::plan::{planned_json, planned_line};
+use super::{Output, groups, live_line, units};
 
 /// Rates are taken over this long.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
@@ -143,6 +144,10 @@ impl Show {
         if report.lost_records() > 0 {
             line.push_str(&format!(", {} LOST at the source", units::count(report.lost_records())));
         }
+        let groups = groups::summary(&report.groups);
+        if !groups.is_empty() {
+            line.push_str(&format!(", {groups}"));
+        }
         self.say(&line);
     }
 
@@ -190,6 +195,7 @@ impl Show {
             self.say_offsets(partition);
         }
         self.say_waits(report);
+        self.say_groups(&report.groups);
         if let Some(missing) = &report.missing_right {
             let json = json!({ "kind": "missing_right", "reason": missing });
             self.once("right".to_owned(), missing.clone(), &json);
@@ -230,6 +236,16 @@ impl Show {
             let key = format!("waits {reason}");
             if !self.said.contains_key(&key) {
                 self.once(key, format!("{}{others}: not open yet: {reason}", first.twin()), &json);
+            }
+        }
+    }
+
+    /// Groups that are skipped, and what holds all of them up.
+    fn say_groups(&mut self, report: &GroupsReport) {
+        for news in groups::news(report) {
+            match news.words {
+                Some((text, json)) => self.once(news.key, text, &json),
+                None => drop(self.said.remove(&news.key)),
             }
         }
     }
@@ -336,6 +352,10 @@ fn progress_line(report: &LinkReport, rate: &Rate) -> String {
     if hanging > 0 {
         line.push_str(&format!("  {hanging} held back by open transactions"));
     }
+    let groups = groups::summary(&report.groups);
+    if !groups.is_empty() {
+        line.push_str(&format!("  {groups}"));
+    }
     let stopped = report.stopped().count();
     if stopped > 0 {
         line.push_str(&format!("  {stopped} STOPPED"));
@@ -381,6 +401,7 @@ fn progress_json(report: &LinkReport, rate: &Rate) -> Value {
         "memory_bytes": report.memory_bytes,
         "memory_max_bytes": report.memory_bytes_max,
         "exposure": exposure,
+        "groups": groups::summary_json(&report.groups),
         "partitions": {
             "total": report.partitions.len(),
             "opening": in_phase(|p| *p == Phase::Opening),
@@ -402,41 +423,5 @@ fn stopped_json(partition: &PartitionReport) -> Value {
         "remedy": verdict.remedy(),
         "replicated_offset": partition.durable.map(|offset| offset.0),
         "source_end_offset": partition.source_end.map(|offset| offset.0),
-    })
-}
-
-fn planned_line(planned: &Planned) -> Option<String> {
-    let name = planned.names();
-    match &planned.plan {
-        TopicPlan::Ready | TopicPlan::Refuse(_) => None,
-        TopicPlan::Create { partitions, .. } => Some(format!("  + topic  {name}  {partitions} partitions")),
-        TopicPlan::Adopt { grow_to, settings } => {
-            let mut line = format!("  ~ topic  {name}");
-            if let Some(total) = grow_to {
-                line.push_str(&format!("  partitions up to {total}"));
-            }
-            if !settings.is_empty() {
-                let list: Vec<_> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
-                line.push_str(&format!("  standby settings: {}", list.join(" ")));
-            }
-            Some(line)
-        }
-    }
-}
-
-fn planned_json(planned: &Planned) -> Value {
-    let (change, settings) = match &planned.plan {
-        TopicPlan::Ready => ("none", None),
-        TopicPlan::Create { settings, .. } => ("create", Some(settings)),
-        TopicPlan::Adopt { settings, .. } => ("adopt", Some(settings)),
-        TopicPlan::Refuse(_) => ("refuse", None),
-    };
-    let settings: BTreeMap<_, _> = settings.into_iter().flatten().cloned().collect();
-    json!({
-        "topic": planned.source.name,
-        "dest_topic": &*planned.dest_topic,
-        "partitions": planned.source.partitions,
-        "change": change,
-        "settings": settings,
     })
 }

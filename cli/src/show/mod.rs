@@ -1,7 +1,9 @@
 //! One file per noun: figures in, words out. Numbers carry units and the age of what they rest on.
 
 pub(crate) mod check;
+pub(crate) mod groups;
 pub(crate) mod mirror;
+mod plan;
 pub(crate) mod units;
 pub(crate) mod verify;
 

@@ -7,6 +7,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant, SystemTime};
 
 use indicatif::ProgressBar;
+use lockstep_agent::verify::groups::{GroupFinding, GroupVerdict};
 use lockstep_agent::verify::{Differing, Doubt, Phase, Progress, Report, TopicReport};
 use lockstep_core::verify::{Note, Verdict};
 use serde_json::{Value, json};
@@ -70,6 +71,9 @@ impl Show {
                 for line in topic_lines(&report.topics) {
                     println!("{line}");
                 }
+                for line in group_lines(&report.groups) {
+                    println!("{line}");
+                }
                 println!("{}", closing_line(report));
             }
         }
@@ -112,6 +116,41 @@ impl Show {
             |figure: fn(&Progress) -> u64| (figure(last).saturating_sub(figure(first))) as f64 / seconds;
         (rate(|p| p.offsets_done), rate(|p| p.records), rate(|p| p.bytes))
     }
+}
+
+/// Groups that are not the same, by name, and how many are.
+fn group_lines(groups: &[GroupFinding]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for finding in groups {
+        let text = match &finding.verdict {
+            GroupVerdict::Same => continue,
+            GroupVerdict::Different(what) => format!("DIFFERENT   {what}"),
+            GroupVerdict::Unknown(why) => format!("UNKNOWN   could not tell: {why}"),
+            GroupVerdict::NotCopied(why) => format!("not compared: {why}"),
+        };
+        lines.push(format!("group {}   {text}", finding.group));
+    }
+    let same: Vec<_> = groups.iter().filter(|f| f.verdict == GroupVerdict::Same).collect();
+    if !same.is_empty() {
+        let offsets: usize = same.iter().map(|finding| finding.offsets_compared).sum();
+        lines.push(format!(
+            "{}, {}: the next record is the same on both sides",
+            counted(same.len() as u64, "group"),
+            counted(offsets as u64, "offset")
+        ));
+    }
+    lines
+}
+
+fn group_json(finding: &GroupFinding) -> Value {
+    let (result, reason) = match &finding.verdict {
+        GroupVerdict::Same => ("same", None),
+        GroupVerdict::Different(what) => ("different", Some(what)),
+        GroupVerdict::Unknown(why) => ("unknown", Some(why)),
+        GroupVerdict::NotCopied(why) => ("not_copied", Some(why)),
+    };
+    json!({ "group": &*finding.group, "result": result, "reason": reason,
+        "offsets_compared": finding.offsets_compared })
 }
 
 fn topic_lines(topics: &[TopicReport]) -> Vec<String> {
@@ -248,14 +287,29 @@ fn closing_line(report: &Report) -> String {
     let total = report.topics.len();
     let having = |verdict| report.topics.iter().filter(|topic| topic.verdict == verdict).count();
     let (different, unknown) = (having(Verdict::Different), having(Verdict::Unknown));
-    let of_all = |count| format!("{count} of {}", counted(total as u64, "topic"));
-    let result = match report.verdict() {
-        Verdict::Identical => format!("identical: {}", counted(total as u64, "topic")),
-        Verdict::Unknown => format!("could not tell: {}", of_all(unknown)),
-        Verdict::Different if unknown > 0 => {
-            format!("different: {}; could not tell: {unknown}", of_all(different))
+    // Groups that are not copied for what they are have no share.
+    let groups: Vec<_> = report.groups.iter().filter_map(GroupFinding::verdict).collect();
+    let of_all = |count, wanted| {
+        let topics = format!("{count} of {}", counted(total as u64, "topic"));
+        match groups.iter().filter(|verdict| **verdict == wanted).count() {
+            0 => topics,
+            some => format!("{topics}, {some} of {}", counted(groups.len() as u64, "group")),
         }
-        Verdict::Different => format!("different: {}", of_all(different)),
+    };
+    let result = match report.verdict() {
+        Verdict::Identical if groups.is_empty() => format!("identical: {}", counted(total as u64, "topic")),
+        Verdict::Identical => {
+            format!(
+                "identical: {}, {}",
+                counted(total as u64, "topic"),
+                counted(groups.len() as u64, "group")
+            )
+        }
+        Verdict::Unknown => format!("could not tell: {}", of_all(unknown, Verdict::Unknown)),
+        Verdict::Different if unknown > 0 => {
+            format!("different: {}; could not tell: {unknown}", of_all(different, Verdict::Different))
+        }
+        Verdict::Different => format!("different: {}", of_all(different, Verdict::Different)),
     };
     let (records, took) = (counted(report.records_compared(), "record"), units::duration(report.duration));
     let mut line = format!("{result}. {records}, {} in {took}.", units::bytes(report.bytes_compared()));
@@ -284,6 +338,7 @@ fn report_json(report: &Report) -> Value {
         "topics_on_destination_only": report.dest_only.iter().map(|name| &**name).collect::<Vec<_>>(),
         "duration_seconds": report.duration.as_secs_f64(),
         "topics": report.topics.iter().map(topic_json).collect::<Vec<_>>(),
+        "groups": report.groups.iter().map(group_json).collect::<Vec<_>>(),
     })
 }
 
@@ -353,6 +408,7 @@ mod tests {
             source_cluster: clusters.0,
             dest_cluster: clusters.1,
             topics,
+            groups: Vec::new(),
             dest_only: Vec::new(),
             duration: Duration::from_secs(71),
         }

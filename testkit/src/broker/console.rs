@@ -33,7 +33,20 @@ impl Kafka {
     /// When the tool fails, or prints a line of another kind.
     pub fn console_consumer(&self, topic: &str, isolation: Isolation) -> Result<Vec<Printed>, Error> {
         let first = self.nodes.first().ok_or_else(|| Error::Refused("a cluster without nodes".to_owned()))?;
-        run(first.libs(), self.folder(), &self.bootstrap(), topic, &["--isolation-level", isolation.name()])
+        let more = ["--from-beginning", "--isolation-level", isolation.name()];
+        run(first.libs(), self.folder(), &self.bootstrap(), topic, &more)
+    }
+
+    /// Everything that a member of a group prints from where the group stands, read_committed. Without a committed offset
+    /// that exists it fails instead of guessing. What it has read it commits.
+    ///
+    /// # Errors
+    /// When the tool fails, or prints a line of another kind.
+    pub fn console_consumer_of(&self, topic: &str, group: &str) -> Result<Vec<Printed>, Error> {
+        let first = self.nodes.first().ok_or_else(|| Error::Refused("a cluster without nodes".to_owned()))?;
+        let more = ["--group", group, "--isolation-level", "read_committed"];
+        let more = [&more[..], &["--command-property", "auto.offset.reset=none"]].concat();
+        run(first.libs(), self.folder(), &self.bootstrap(), topic, &more)
     }
 }
 
@@ -45,7 +58,13 @@ impl OldKafka {
     /// When the tool fails, or prints a line of another kind.
     pub fn console_consumer(&self, topic: &str, records_max: usize) -> Result<Vec<Printed>, Error> {
         let libs = jars::libs(jars::KAFKA_VERSION)?;
-        run(&libs, self.folder(), &self.bootstrap(), topic, &["--max-messages", &records_max.to_string()])
+        run(
+            &libs,
+            self.folder(),
+            &self.bootstrap(),
+            topic,
+            &["--from-beginning", "--max-messages", &records_max.to_string()],
+        )
     }
 }
 
@@ -61,8 +80,7 @@ fn run(
         (folder.join(format!("console-{unique}.out")), folder.join(format!("console-{unique}.log")));
     let mut command = node::java(libs);
     command.push("org.apache.kafka.tools.consumer.ConsoleConsumer".to_owned());
-    command
-        .extend(["--bootstrap-server", bootstrap, "--topic", topic, "--from-beginning"].map(str::to_owned));
+    command.extend(["--bootstrap-server", bootstrap, "--topic", topic].map(str::to_owned));
     command.extend(["--timeout-ms", IDLE_MS].map(str::to_owned));
     command.extend(more.iter().map(|&option| option.to_owned()));
     for shown in ["partition", "offset", "timestamp", "headers", "key"] {

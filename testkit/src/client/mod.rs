@@ -5,6 +5,7 @@
 mod admin;
 mod block_on;
 mod compare;
+mod group;
 mod read;
 mod seed;
 mod transact;
@@ -16,6 +17,7 @@ use rdkafka::consumer::BaseConsumer;
 
 pub use admin::Admin;
 pub use compare::{Compared, Difference, assert_identical, compare, compare_as, compare_named};
+pub use group::{Got, Member, Protocol, commit_offsets, committed};
 pub use read::{Isolation, Reader, Seen, read_all, watermarks};
 pub use seed::{Codec, Record, Seed, Seeder};
 pub use transact::Transactor;

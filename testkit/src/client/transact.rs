@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
+use rdkafka::consumer::Consumer;
 use rdkafka::producer::{BaseProducer, Producer};
 
 use super::config;
+use super::group::Member;
 use super::seed::{Codec, Deliveries, Record, send};
 use crate::Error;
 
@@ -49,6 +51,21 @@ impl Transactor {
         }
         self.producer.flush(PATIENCE).map_err(Error::client(format!("{}: write to {topic}", self.id)))?;
         Ok(sent)
+    }
+
+    /// Makes the member's position a part of the open transaction.
+    ///
+    /// # Errors
+    /// The coordinator's refusal.
+    pub fn send_offsets(&self, member: &Member) -> Result<(), Error> {
+        let what = format!("{}: send offsets", self.id);
+        let consumer = member.consumer();
+        let Some(group) = consumer.group_metadata() else {
+            return Err(Error::Refused(format!("{what}: the member has no group yet")));
+        };
+        let position = consumer.position().map_err(Error::client(what.clone()))?;
+        let sent = self.producer.send_offsets_to_transaction(&position, &group, PATIENCE);
+        sent.map_err(Error::client(what))
     }
 
     pub fn commit(&self) -> Result<(), Error> {

@@ -15,6 +15,7 @@
 //! | `transactions` | empty, aborted and hanging ones (M15, M16) |
 //! | `rights` | what they need where there is an authorizer |
 //! | `taking` | the product's own tasks that take offsets (M12, M15) |
+//! | `groups` | committed offsets: who may write them, what they carry, when they are gone (M30, M31, M33) |
 //! | `settings` | what a standby topic accepts (M20), and what else is set or read |
 //!
 //! `batches` writes batches by hand, `log` is one partition under test, `stages` are clusters with a past.
@@ -23,6 +24,7 @@ mod batches;
 mod encoder;
 mod ends;
 mod fetching;
+mod groups;
 mod identity;
 mod log;
 mod markers;

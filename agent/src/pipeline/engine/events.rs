@@ -11,7 +11,9 @@ use lockstep_kafka::{Api, ErrorCode, MissingPermission};
 use super::Engine;
 use crate::pipeline::budget::Permit;
 use crate::pipeline::event::{AppendOutcome, Event, FetchOutcome, MarkerOutcome};
+use crate::pipeline::position::Position;
 use crate::pipeline::probe::ProbeAnswer;
+use crate::pipeline::slot::Slot;
 
 /// Pause before a partition is fetched again that the source has just refused.
 const FETCH_PAUSE_MS: u64 = 200;
@@ -71,6 +73,11 @@ impl Engine {
             }
             Event::Probed(answer) => self.on_probed(answer, now),
             Event::Followed(followed) => self.on_followed(followed),
+            Event::PositionsWanted { of, answer } => {
+                let positions = of.into_iter().map(|tp| (tp.clone(), self.position(&tp))).collect();
+                // Who asked may have gone.
+                let _ = answer.send(positions);
+            }
             Event::SourceMetadata(metadata) => self.on_source_metadata(&metadata, now),
             Event::DestMetadata(metadata) => self.on_dest_metadata(&metadata),
             Event::TopicReady(ready) => self.on_topic_ready(&ready, now),
@@ -80,6 +87,10 @@ impl Engine {
                 }
             }
         }
+    }
+
+    fn position(&self, tp: &TopicPartition) -> Position {
+        self.slots.get(tp).map_or(Position::NOT_MIRRORED, Slot::position)
     }
 
     fn on_fetched(&mut self, outcome: FetchOutcome, now: Now) {

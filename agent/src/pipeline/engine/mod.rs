@@ -28,6 +28,7 @@ use tokio::time::Instant;
 use super::budget::{Budget, Permit};
 use super::desks::{FetchDesk, MarkerDesk, SinkDesk};
 use super::event::Event;
+use super::groups::report::GroupsReport;
 use super::markers::{Filler, MarkerJob, MarkerRight, Markers, WantedRun};
 use super::report::LinkReport;
 use super::routes::Routes;
@@ -59,6 +60,8 @@ pub struct Setup {
     /// The right to write markers, and what stands in where it is missing (M12, M15).
     pub right: MarkerRight,
     pub filler: Filler,
+    /// What is said of the link's groups.
+    pub groups: watch::Receiver<Arc<GroupsReport>>,
     /// Wakes the two metadata watchers before their time.
     pub source_stale: Arc<Notify>,
     pub dest_stale: Arc<Notify>,
@@ -345,6 +348,7 @@ impl Engine {
             blocked_topics: self.blocked.iter().map(|(t, w)| (t.clone(), w.clone())).collect(),
             silent: self.silent.clone(),
             missing_right: self.setup.right.missing(),
+            groups: Arc::clone(&self.setup.groups.borrow()),
         };
         self.report.send_replace(Arc::new(report));
     }

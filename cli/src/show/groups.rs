@@ -1,0 +1,193 @@
+//! What is said of consumer groups: one line for each, and the reason where one is skipped; with `-o json` one object.
+//! Figures that are not known are `-` in tables and null in JSON, never zero.
+
+use lockstep_agent::pipeline::groups::report::{GroupReport, GroupState, GroupsReport, OffsetReport};
+use serde_json::{Value, json};
+
+use super::{Output, units};
+
+/// The whole list.
+pub(crate) fn show(groups: &[GroupReport], output: Output) {
+    match output {
+        Output::Json => {
+            let groups: Vec<_> = groups.iter().map(group_json).collect();
+            println!("{}", json!({ "kind": "groups", "groups": groups }));
+        }
+        Output::Table => lines(groups).iter().for_each(|line| println!("{line}")),
+    }
+}
+
+/// One line per group under a heading, columns aligned.
+pub(crate) fn lines(groups: &[GroupReport]) -> Vec<String> {
+    if groups.is_empty() {
+        return vec![
+            "no group of the source matches, or none may be seen (DESCRIBE on the groups)".to_owned(),
+        ];
+    }
+    let heading = ["GROUP", "STATE", "OFFSETS", "LAG", "UNREAD", "REPEATS"].map(str::to_owned);
+    let rows: Vec<_> = std::iter::once((heading, String::new())).chain(groups.iter().map(row)).collect();
+    let width =
+        |column: usize| rows.iter().map(|(cells, _)| cells[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<_> = (0..6).map(width).collect();
+    let line = |(cells, why): &([String; 6], String)| {
+        let mut line = format!("{:w0$}  {:w1$}", cells[0], cells[1], w0 = widths[0], w1 = widths[1]);
+        for (cell, width) in cells.iter().zip(&widths).skip(2) {
+            line.push_str(&format!("  {cell:>width$}"));
+        }
+        if !why.is_empty() {
+            line.push_str(&format!("  {why}"));
+        }
+        line
+    };
+    rows.iter().map(line).collect()
+}
+
+fn row(group: &GroupReport) -> ([String; 6], String) {
+    let known = |known: bool, number: u64| if known { units::count(number) } else { "-".to_owned() };
+    let some = !group.offsets.is_empty();
+    let standing = some && group.missing() == 0;
+    let cells = [
+        group.group.to_string(),
+        group.state.name().to_owned(),
+        units::count(group.offsets.len() as u64),
+        known(some, group.lag_records()),
+        known(standing, group.unread_records()),
+        known(standing, group.repeats_records()),
+    ];
+    let why = match &group.state {
+        GroupState::Skipped(why) => why.clone(),
+        _ if group.missing() > 0 => format!("{} not on the standby yet", group.missing()),
+        _ => String::new(),
+    };
+    (cells, why)
+}
+
+pub(crate) fn group_json(group: &GroupReport) -> Value {
+    let reason = match &group.state {
+        GroupState::Skipped(why) => Some(why),
+        _ => None,
+    };
+    let offsets: Vec<_> = group.offsets.iter().map(offset_json).collect();
+    json!({
+        "group": &*group.group,
+        "type": group.kind.to_string(),
+        "state": group.state.name(),
+        "reason": reason,
+        "lag_records": group.lag_records(),
+        "unread_records": group.unread_records(),
+        "repeats_records": group.repeats_records(),
+        "offsets": offsets,
+    })
+}
+
+fn offset_json(offset: &OffsetReport) -> Value {
+    json!({
+        "topic": &*offset.tp.topic,
+        "partition": offset.tp.partition,
+        "source_offset": offset.source.0,
+        "standby_offset": offset.standby.map(|offset| offset.0),
+        "resumes_at_offset": offset.resumes_at.map(|offset| offset.0),
+        "lag_records": offset.lag_records(),
+        "unread_records": offset.unread_records(),
+        "repeats_records": offset.repeats,
+    })
+}
+
+/// `12 groups in step, 1 behind, 2 skipped`; empty where there are none.
+pub(crate) fn summary(report: &GroupsReport) -> String {
+    if report.groups.is_empty() {
+        return String::new();
+    }
+    let in_step = report.count(|state| *state == GroupState::InStep);
+    let mut text = format!("{} groups in step", units::count(in_step as u64));
+    let behind = report.count(|state| *state == GroupState::Behind);
+    if behind > 0 {
+        text.push_str(&format!(", {behind} behind"));
+    }
+    let skipped = report.count(|state| matches!(state, GroupState::Skipped(_)));
+    if skipped > 0 {
+        text.push_str(&format!(", {skipped} skipped"));
+    }
+    text
+}
+
+/// The same for scripts.
+pub(crate) fn summary_json(report: &GroupsReport) -> Value {
+    json!({
+        "total": report.groups.len(),
+        "in_step": report.count(|state| *state == GroupState::InStep),
+        "behind": report.count(|state| *state == GroupState::Behind),
+        "skipped": report.count(|state| matches!(state, GroupState::Skipped(_))),
+        "waits_for": report.waits_for,
+    })
+}
+
+/// Something that is said once, as long as it holds; without words it holds no more.
+pub(crate) struct News {
+    pub(crate) key: String,
+    pub(crate) words: Option<(String, Value)>,
+}
+
+/// Groups that are skipped, a right that is missing, a cluster that does not answer.
+pub(crate) fn news(report: &GroupsReport) -> Vec<News> {
+    let group = |group: &GroupReport| {
+        let words = match &group.state {
+            GroupState::Skipped(why) => Some((
+                format!("group {}: not copied: {why}", group.group),
+                json!({ "kind": "group_skipped", "group": &*group.group, "reason": why }),
+            )),
+            _ => None,
+        };
+        News { key: format!("group {}", group.group), words }
+    };
+    let mut all: Vec<_> = report.groups.iter().map(group).collect();
+    let right = report.missing_right.as_ref();
+    let words = right.map(|why| (why.clone(), json!({ "kind": "missing_right", "reason": why })));
+    all.push(News { key: "right for groups".to_owned(), words });
+    let troubles = report.troubles.join("; ");
+    let words = (!troubles.is_empty())
+        .then(|| (format!("groups wait: {troubles}"), json!({ "kind": "groups_wait", "reason": troubles })));
+    all.push(News { key: "troubles of groups".to_owned(), words });
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_core::groups::copies::Standing;
+    use lockstep_core::groups::kind::GroupKind;
+    use lockstep_core::ids::{DestOffset, SourceOffset, TopicPartition};
+
+    fn group(name: &str, standby: Option<i64>, state: GroupState) -> GroupReport {
+        let offset = OffsetReport {
+            tp: TopicPartition::new("t", 0),
+            source: SourceOffset(1_000),
+            source_end: Some(SourceOffset(3_500)),
+            standby: standby.map(DestOffset),
+            standby_end: Some(DestOffset(3_500)),
+            resumes_at: standby.map(DestOffset),
+            repeats: standby.map(|at| (1_000 - at).unsigned_abs()),
+            standing: Standing::InStep,
+        };
+        GroupReport { group: name.into(), kind: GroupKind::Consumer, state, offsets: vec![offset] }
+    }
+
+    #[test]
+    fn a_line_has_figures_and_reasons_and_never_a_made_up_zero() {
+        let groups = [
+            group("a", Some(1_000), GroupState::InStep),
+            group("bcd", None, GroupState::Behind),
+            group("e", Some(900), GroupState::Skipped("it has members on the standby".to_owned())),
+        ];
+        assert_eq!(
+            lines(&groups),
+            [
+                "GROUP  STATE    OFFSETS    LAG  UNREAD  REPEATS",
+                "a      in step        1  2,500   2,500        0",
+                "bcd    behind         1  2,500       -        -  1 not on the standby yet",
+                "e      skipped        1  2,500   2,600      100  it has members on the standby",
+            ]
+        );
+        assert_eq!(group_json(&groups[1])["offsets"][0]["repeats_records"], Value::Null);
+    }
+}
