@@ -36,6 +36,9 @@ pub(super) struct Tally {
     pub(super) reopened: u32,
 }
 
+/// How often a group's offsets were answered, and the last answer.
+pub(super) type Watched = (u32, Vec<Option<i64>>);
+
 impl Load<'_> {
     fn is_done(&self) -> bool {
         self.done.load(Ordering::Acquire)
@@ -138,7 +141,7 @@ impl Load<'_> {
     ///
     /// # Panics
     /// When an offset is lower than before, or gone.
-    pub(super) fn watch(&self, bootstrap: &str, group: &str) -> (u32, Vec<Option<i64>>) {
+    pub(super) fn watch(&self, bootstrap: &str, group: &str) -> Watched {
         let committed = Committed::of(bootstrap, group);
         let mut last = vec![None; usize::try_from(self.partitions).unwrap()];
         let mut answers = 0;

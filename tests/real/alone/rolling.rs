@@ -9,7 +9,8 @@ use lockstep_testkit::broker::{Builder, start_all};
 use lockstep_testkit::client::Admin;
 use lockstep_testkit::{Kafka, Lockstep, rounds, unique, wait_until_true};
 
-use super::load::{Load, Tally};
+use super::group::Committed;
+use super::load::{Load, Tally, Watched};
 use crate::mirror::{Ends, assert_exact, assert_verified, said, stop};
 
 const PARTITIONS: i32 = 6;
@@ -46,7 +47,7 @@ fn a_rolling_restart_of_both_clusters_under_load() {
     let ends = Ends::of(&source, &dest);
     let (topic, group) = (unique("rolling"), unique("rolling-group"));
     Admin::of(&ends.from).unwrap().create_replicated(&topic, PARTITIONS, 3, &[]).unwrap();
-    let mut mirror = ends.mirror(&topic);
+    let mut mirror = ends.mirror_with(&topic, &["--groups", &group]);
     let done = AtomicBool::new(false);
     let load = Load { from: &ends.from, topic: &topic, partitions: PARTITIONS, done: &done };
 
@@ -55,7 +56,7 @@ fn a_rolling_restart_of_both_clusters_under_load() {
         let plain = ["plain-0", "plain-1"].map(|who| scope.spawn(|| load.write(who)));
         let transactional = ["tx-0", "tx-1"].map(|who| scope.spawn(|| load.transact(who)));
         let consumer = scope.spawn(|| load.consume(&group));
-        let watched = scope.spawn(|| load.watch(&ends.from, &group));
+        let watched = [&ends.from, &ends.to].map(|at| scope.spawn(|| load.watch(at, &group)));
         wait_until_true("the mirror to begin", PATIENCE, || ends.held(&topic, 0) > 0);
         for _ in 0..rounds(1, 3) {
             roll(&source, &mut mirror);
@@ -63,17 +64,23 @@ fn a_rolling_restart_of_both_clusters_under_load() {
         }
         done.store(true, Ordering::Release);
         let read = consumer.join().unwrap();
-        let (answers, last) = watched.join().unwrap();
+        let watched = watched.map(|each| each.join().unwrap());
         let plain = plain.map(|each| each.join().unwrap());
         let transactional = transactional.map(|each| each.join().unwrap());
-        eprintln!("{plain:?}\n{transactional:?}\n{read} records read; {answers} answers, the last {last:?}");
-        assert!(read > 0 && answers > 10 && last.iter().any(Option::is_some), "the group was watched");
+        eprintln!("{plain:?}\n{transactional:?}\n{read} records read; {watched:?}");
+        let seen = |(answers, last): &Watched| *answers > 10 && last.iter().any(Option::is_some);
+        assert!(read > 0 && watched.iter().all(seen), "the group was watched on both sides: {watched:?}");
         let moved = |tally: &Tally| tally.committed > 0 && tally.aborted > 0;
         assert!(transactional.iter().all(moved), "{transactional:?}");
         plain.iter().chain(&transactional).map(|tally| tally.visible).sum::<u64>()
     });
 
     ends.wait_until_equal(&topic, PARTITIONS);
+    let [here, there] = [&ends.from, &ends.to].map(|at| Committed::of(at, &group));
+    wait_until_true("the group's last offsets on the standby", PATIENCE, || {
+        let last = here.read(&topic, PARTITIONS);
+        last.is_some() && last == there.read(&topic, PARTITIONS)
+    });
     let finished = stop(mirror, 0);
     assert_eq!(said(&finished.stdout, "stopped"), [] as [serde_json::Value; 0], "no partition may stop");
     let records = assert_exact(&ends, &topic, PARTITIONS).records;

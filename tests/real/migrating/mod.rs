@@ -9,9 +9,12 @@
 //! | restart; exactly-once with offsets altered and reset | `flow` |
 //! | from latest | `flow`: there is no such thing, a mirror that starts late has everything |
 //! | transactional producers | `flow` |
+//! | one-way with offset sync, with frequent syncs | `groups` |
+//! | translation behind the replication flow; checkpoints of empty partitions and topics | `groups` |
 //! | TLS | `secure::mechanisms`, every mechanism |
 
 mod flow;
+mod groups;
 
 use lockstep_testkit::client::{Record, Seed, consumer};
 use lockstep_testkit::{Lockstep, unique};

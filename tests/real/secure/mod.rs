@@ -2,7 +2,7 @@
 //!
 //! | file | what must hold |
 //! |---|---|
-//! | `mechanisms` | every mechanism mirrors and verifies |
+//! | `mechanisms` | every mechanism mirrors, verifies and copies groups |
 //! | `refused` | everything that can be wrong has its own code and page, and shows no secret |
 //! | `rights` | a missing ACL is named with the command that grants it |
 //! | `sessions` | sessions end and tokens expire under load, the KDC is away: nothing lost, nothing twice |
@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use lockstep_testkit::client::{Admin, Record, Seed, assert_identical};
+use lockstep_testkit::client::{Admin, Record, Seed, assert_identical, commit_offsets, committed};
 use lockstep_testkit::lockstep::Finished;
 use lockstep_testkit::secured::{CLIENT, Issued, LIMITED};
 use lockstep_testkit::{Exit, Kafka, Listener, Lockstep, Realm, SecuredPair, secured_pair, unique};
@@ -186,20 +186,21 @@ impl Scene {
         end(self.spawn("mirror", &["--link", &self.topic, "--until-caught-up"], env))
     }
 
-    fn verify(&self) -> Finished {
-        end(self.spawn("verify", &[], &[]))
-    }
-
     /// Every column of the matrix, and an independent look.
     fn must_work(&self) {
         self.write(300);
+        let group = format!("{}-group", self.topic);
+        let source = self.pair.source.bootstrap();
+        commit_offsets(&source, &group, &[(&self.topic, 0, 17), (&self.topic, 2, 100)], "").unwrap();
         let everything = [("LOCKSTEP_LOG".to_owned(), "trace".to_owned())];
-        let columns: [(&str, &dyn Fn() -> Finished); 2] =
-            [("mirror", &|| self.mirror_all(&everything)), ("verify", &|| self.verify())];
-        for (column, run) in columns {
-            let finished = run();
+        let mirror = ["--link", &self.topic, "--until-caught-up", "--groups", &group];
+        let groups = ["--groups", &group];
+        for (column, more) in [("mirror", &mirror[..]), ("verify", &groups), ("groups", &groups)] {
+            let finished = end(self.spawn(column, more, &everything));
             assert_eq!(finished.exit, Exit::Code(0), "{column}: {}{}", finished.stdout, finished.stderr);
         }
+        let there = committed(&self.pair.destination.bootstrap(), &group, &self.topic, 3).unwrap();
+        assert_eq!(there, [Some(17), None, Some(100)]);
         assert_eq!(self.identical(), 300);
     }
 

@@ -104,6 +104,7 @@ fn everything_said(scene: &Scene, exit: i32) -> Vec<(&'static str, String)> {
     vec![
         ("mirror", words(scene.mirror_all(&trace))),
         ("verify", words(end(scene.spawn("verify", &[], &trace)))),
+        ("groups", words(end(scene.spawn("groups", &["--groups", "of-nobody"], &trace)))),
     ]
 }
 
