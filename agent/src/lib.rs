@@ -13,11 +13,15 @@
 //! | [`link`] | starts a link: what it may touch, who it writes as, which topics it takes |
 //! | [`pipeline`] | copies |
 //! | [`preflight`] | asks the clusters of a file whether its links could run, and lists every right that is missing |
+//! | [`status`] | a link in figures and words: what `/status` and `lockstep status --local` show |
+//! | [`metrics`] | the same for Prometheus |
 //! | [`verify`] | reads both sides and says whether they are the same |
 
 pub mod config;
 pub mod daemon;
 pub mod link;
+pub mod metrics;
 pub mod pipeline;
 pub mod preflight;
+pub mod status;
 pub mod verify;

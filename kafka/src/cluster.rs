@@ -20,7 +20,7 @@ use crate::connection::Connection;
 use crate::dial::Dial;
 use crate::error::{ConnectFault, Error, Loss};
 use crate::settings::{HostPort, Settings};
-pub use metadata::{Broker, Metadata, PartitionMeta, Topic};
+pub use metadata::{Broker, Metadata, NamedTopics, PartitionMeta, Topic};
 use slot::Slot;
 
 /// Rounds over the bootstrap list when it answers but is not ready; addresses nobody can reach fail in the first.
@@ -140,6 +140,14 @@ impl Cluster {
         let outcome = outcome.map(|metadata| self.learn(metadata));
         *last = Some((number, outcome.clone()));
         outcome
+    }
+
+    /// What a broker says to these topics, asked by name: the metadata of all topics leave out what we may not see.
+    ///
+    /// # Errors
+    /// As [`any`](Self::any), and whatever a connection can meet.
+    pub async fn named_topics(&self, names: &[Arc<str>]) -> Result<NamedTopics, Error> {
+        metadata::ask_names(&self.any().await?, names).await
     }
 
     /// The shared control connection to a broker; dialled when there is none, after a pause when the last attempt failed.

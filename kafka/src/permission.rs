@@ -93,14 +93,13 @@ impl MissingPermission {
 impl MissingPermission {
     /// `Topic orders`, and the option by which `kafka-acls` names it.
     fn named(&self) -> (String, String) {
-        match &self.resource {
-            Resource::Cluster => ("Cluster".to_owned(), "--cluster".to_owned()),
-            Resource::Topic(name) => (format!("Topic {name}"), format!("--topic '{name}'")),
-            Resource::Group(name) => (format!("Group {name}"), format!("--group '{name}'")),
-            Resource::TransactionalId(name) => {
-                (format!("TransactionalId {name}"), format!("--transactional-id '{name}'"))
-            }
-        }
+        let option = match &self.resource {
+            Resource::Cluster => "--cluster".to_owned(),
+            Resource::Topic(name) => format!("--topic '{name}'"),
+            Resource::Group(name) => format!("--group '{name}'"),
+            Resource::TransactionalId(name) => format!("--transactional-id '{name}'"),
+        };
+        (self.resource.to_string(), option)
     }
 
     /// `Read on Topic orders for User:lockstep`.

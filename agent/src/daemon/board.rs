@@ -5,11 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use lockstep_core::dr::posture::{Role, WriteProtection};
+use lockstep_core::mirror::Millis;
 use lockstep_core::spec::agent::LinkSpec;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::life::LinkState;
+use crate::metrics::{Metrics, PartitionSeries};
+use crate::pipeline::report::LinkReport;
+use crate::status::{self, About, AgentStatus, ConfigStatus, LinkStatus, link_status, not_running};
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -19,7 +24,9 @@ pub(super) struct Board {
 
 struct Inner {
     site: String,
+    started: Moment,
     beat: Instant,
+    metrics: Metrics,
     config: ConfigState,
     links: BTreeMap<String, LinkDesk>,
 }
@@ -35,6 +42,13 @@ pub(super) struct ConfigState {
     pub(super) waits_for_start: Vec<&'static str>,
 }
 
+/// When the daemon started, by both clocks.
+#[derive(Clone, Copy)]
+struct Moment {
+    mono: Instant,
+    wall_seconds: f64,
+}
+
 /// A link, as configured and as it is.
 #[derive(Clone)]
 pub(super) struct LinkDesk {
@@ -45,7 +59,15 @@ pub(super) struct LinkDesk {
 impl Board {
     pub(super) fn new(site: String) -> Self {
         let config = ConfigState { loaded_at: SystemTime::now(), refused: None, waits_for_start: Vec::new() };
-        let inner = Inner { site, beat: Instant::now(), config, links: BTreeMap::new() };
+        let started = Moment { mono: Instant::now(), wall_seconds: seconds(SystemTime::now()) };
+        let inner = Inner {
+            site,
+            started,
+            beat: Instant::now(),
+            metrics: Metrics::new(PartitionSeries::Off, started.wall_seconds),
+            config,
+            links: BTreeMap::new(),
+        };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
 
@@ -79,11 +101,84 @@ impl Board {
     }
 
     pub(super) fn remove(&self, name: &str) {
-        self.lock().links.remove(name);
+        let mut inner = self.lock();
+        inner.links.remove(name);
+        inner.metrics.forget(name);
+    }
+
+    /// How everything stands now.
+    pub(super) fn status(&self) -> AgentStatus {
+        let inner = self.lock();
+        AgentStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            site: inner.site.clone(),
+            started_timestamp_seconds: inner.started.wall_seconds,
+            as_of_timestamp_seconds: seconds(SystemTime::now()),
+            config: ConfigStatus {
+                loaded_timestamp_seconds: seconds(inner.config.loaded_at),
+                refused: inner.config.refused.clone(),
+                waits_for_start: inner.config.waits_for_start.iter().map(ToString::to_string).collect(),
+            },
+            links: inner.links.iter().map(|(name, desk)| desk.status(name).0).collect(),
+        }
+    }
+
+    /// Counts on: what is counted by time needs a look every now and then.
+    pub(super) fn observe(&self) {
+        let mut inner = self.lock();
+        let now = Millis(u64::try_from(inner.started.mono.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let Inner { links, metrics, .. } = &mut *inner;
+        for (name, desk) in links {
+            let (status, report) = desk.status(name);
+            metrics.observe(status, report.as_deref(), now);
+        }
+    }
+
+    /// # Errors
+    /// In words: the metrics cannot be written, which is a defect.
+    pub(super) fn metrics(&self) -> Result<String, String> {
+        self.observe();
+        self.lock().metrics.render().map_err(|error| error.to_string())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing panics while holding it.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl LinkDesk {
+    /// With the report that it rests on, while the link runs.
+    fn status(&self, name: &str) -> (LinkStatus, Option<Arc<LinkReport>>) {
+        let mut about = About {
+            link: name.to_owned(),
+            from: self.spec.from.clone(),
+            to: self.spec.to.clone(),
+            rpo_ms: u64::try_from(self.spec.rpo.as_millis()).unwrap_or(u64::MAX),
+            role: Role::Standby,
+            write_protection: WriteProtection::NotLooked,
+            groups: None,
+            drift: None,
+        };
+        let (state, why, denied) = match &*self.state.borrow() {
+            LinkState::Running(report) => {
+                let report = Arc::clone(&report.borrow());
+                about.groups = self.spec.groups.is_some().then(|| report.groups.summary());
+                return (link_status(&about, &report), Some(report));
+            }
+            LinkState::Starting => (status::LinkState::Starting, "is starting".to_owned(), None),
+            LinkState::Stopping => (status::LinkState::Stopping, "is stopping".to_owned(), None),
+            LinkState::Paused => {
+                (status::LinkState::Paused, "is paused by the configuration".to_owned(), None)
+            }
+            LinkState::Waiting(trouble) => {
+                (status::LinkState::Waiting, trouble.why.clone(), trouble.denied.clone())
+            }
+        };
+        (not_running(&about, state, &why, denied.into_iter().collect()), None)
+    }
+}
+
+fn seconds(at: SystemTime) -> f64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }

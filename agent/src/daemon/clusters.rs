@@ -5,10 +5,12 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lockstep_core::code::Code;
+use lockstep_core::dr::denied::{Cause, Denied, Side};
 use lockstep_core::spec::agent::ClusterSpec;
 use lockstep_kafka::{Dial, Security, Settings};
 
 use crate::link::watched::WatchedCluster;
+use crate::pipeline::denied::by_error;
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -24,7 +26,7 @@ type Slot = Arc<tokio::sync::Mutex<Option<(ClusterSpec, WatchedCluster)>>>;
 #[derive(Debug)]
 pub(super) struct Unreachable {
     pub(super) why: String,
-    pub(super) code: Option<Code>,
+    pub(super) denied: Option<Denied>,
 }
 
 impl Clusters {
@@ -33,7 +35,12 @@ impl Clusters {
     }
 
     /// The open one, if it was reached by the same words; else a new one.
-    pub(super) async fn get(&self, name: &str, spec: &ClusterSpec) -> Result<WatchedCluster, Unreachable> {
+    pub(super) async fn get(
+        &self,
+        side: Side,
+        name: &str,
+        spec: &ClusterSpec,
+    ) -> Result<WatchedCluster, Unreachable> {
         let slot = Arc::clone(self.slots().entry(name.to_owned()).or_default());
         let mut open = slot.lock().await;
         if let Some((by, cluster)) = &*open
@@ -41,11 +48,11 @@ impl Clusters {
         {
             return Ok(cluster.clone());
         }
-        let settings = settings(name, spec)?;
-        let cluster = WatchedCluster::connect(Arc::clone(&self.dial), settings).await;
+        let settings = settings(side, name, spec)?;
+        let cluster = WatchedCluster::connect(Arc::clone(&self.dial), settings.clone()).await;
         let cluster = cluster.map_err(|error| Unreachable {
             why: format!("cannot use the cluster {name}: {error}"),
-            code: error.page(),
+            denied: by_error(side, &settings, &error),
         })?;
         *open = Some((spec.clone(), cluster.clone()));
         Ok(cluster)
@@ -63,15 +70,13 @@ impl Clusters {
 }
 
 /// How the client reaches it. Secrets are read from their files or variables now.
-fn settings(name: &str, spec: &ClusterSpec) -> Result<Settings, Unreachable> {
-    let unusable = |why: String| Unreachable {
-        why: format!("cannot use the cluster {name}: {why}"),
-        code: Some(Code::SecuritySettings),
+fn settings(side: Side, name: &str, spec: &ClusterSpec) -> Result<Settings, Unreachable> {
+    let unusable = |words: String| Unreachable {
+        why: format!("cannot use the cluster {name}: {words}"),
+        denied: Some(Denied { side, code: Code::SecuritySettings, cause: Cause::Connection { words } }),
     };
-    let mut settings = Settings::new(&spec.bootstrap.join(",")).map_err(|error| Unreachable {
-        why: format!("clusters.{name}.bootstrap: {error}"),
-        code: error.page(),
-    })?;
+    let mut settings = Settings::new(&spec.bootstrap.join(","))
+        .map_err(|error| Unreachable { why: format!("clusters.{name}.bootstrap: {error}"), denied: None })?;
     settings.security = Security::resolve(&spec.security).map_err(|faults| {
         let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
         unusable(lines.join("; "))

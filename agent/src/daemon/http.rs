@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use lockstep_core::spec::agent::Listen;
@@ -48,6 +48,8 @@ impl Http {
             .route("/", get(index))
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
+            .route("/status", get(status))
+            .route("/metrics", get(metrics))
             .with_state(board);
         let until = async move {
             // Changes only by being dropped.
@@ -95,4 +97,18 @@ async fn readyz(State(board): State<Board>) -> Response {
         return (StatusCode::OK, "ok\n").into_response();
     }
     (StatusCode::SERVICE_UNAVAILABLE, words).into_response()
+}
+
+async fn status(State(board): State<Board>) -> Response {
+    match serde_json::to_string(&board.status()) {
+        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(board): State<Board>) -> Response {
+    match board.metrics() {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(words) => (StatusCode::INTERNAL_SERVER_ERROR, words).into_response(),
+    }
 }

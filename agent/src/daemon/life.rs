@@ -2,11 +2,10 @@
 //! again; it ends only when told to.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use lockstep_core::code::Code;
+use lockstep_core::dr::denied::{Denied, Side};
 use lockstep_core::spec::agent::ClusterSpec;
-use lockstep_kafka::MissingPermission;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -26,7 +25,7 @@ const SETTLED: Duration = Duration::from_secs(60);
 
 /// What a link is doing, for everybody to see.
 #[derive(Clone, Debug)]
-pub enum LinkState {
+pub(super) enum LinkState {
     /// Connecting, looking at both clusters, planning its topics.
     Starting,
     /// Copying; the report is a few times a second younger.
@@ -41,15 +40,10 @@ pub enum LinkState {
 
 /// Why a link does not run.
 #[derive(Clone, Debug)]
-pub struct Trouble {
-    pub why: String,
-    /// The page for whoever has to act on it.
-    pub code: Option<Code>,
-    /// The right that is missing, if that is the cause.
-    pub missing: Option<MissingPermission>,
-    /// Since when it has been trying in vain.
-    pub since: SystemTime,
-    pub again_at: SystemTime,
+pub(super) struct Trouble {
+    pub(super) why: String,
+    /// What a cluster refuses, if that is the cause.
+    pub(super) denied: Option<Denied>,
 }
 
 /// Everything a link needs to live.
@@ -67,14 +61,12 @@ pub(super) struct Life {
 /// What a failed start says.
 struct Failed {
     why: String,
-    code: Option<Code>,
-    missing: Option<MissingPermission>,
+    denied: Option<Denied>,
 }
 
 impl Life {
     pub(super) async fn run(mut self) {
         let mut failures = 0;
-        let mut failing_since = None;
         loop {
             let started = Instant::now();
             let failed = match self.once().await {
@@ -82,15 +74,13 @@ impl Life {
                 Some(failed) => failed,
             };
             if started.elapsed() >= SETTLED {
-                (failures, failing_since) = (0, None);
+                failures = 0;
             }
-            let since = *failing_since.get_or_insert_with(SystemTime::now);
             let pause = pause(failures);
             failures += 1;
             tracing::warn!(again_in_seconds = pause.as_secs(), "does not run: {}", failed.why);
-            let Failed { why, code, missing } = failed;
-            let again_at = SystemTime::now() + pause;
-            self.state.send_replace(LinkState::Waiting(Trouble { why, code, missing, since, again_at }));
+            let Failed { why, denied } = failed;
+            self.state.send_replace(LinkState::Waiting(Trouble { why, denied }));
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = told(&mut self.stop) => return,
@@ -117,7 +107,7 @@ impl Life {
         self.state.send_replace(LinkState::Running(running.report.clone()));
         tokio::select! {
             ended = running.died() => {
-                Some(Failed { why: format!("the link ended by itself, which is a defect: {ended:?}"), code: None, missing: None })
+                Some(Failed { why: format!("the link ended by itself, which is a defect: {ended:?}"), denied: None })
             }
             () = told(&mut stop) => {
                 self.state.send_replace(LinkState::Stopping);
@@ -137,15 +127,14 @@ async fn start(
     from: &(String, ClusterSpec),
     to: &(String, ClusterSpec),
 ) -> Result<Running, Failed> {
-    let (source, dest) = tokio::join!(clusters.get(&from.0, &from.1), clusters.get(&to.0, &to.1));
-    let unreachable =
-        |error: super::clusters::Unreachable| Failed { why: error.why, code: error.code, missing: None };
+    let (source, dest) =
+        tokio::join!(clusters.get(Side::Source, &from.0, &from.1), clusters.get(Side::Dest, &to.0, &to.1));
+    let unreachable = |error: super::clusters::Unreachable| Failed { why: error.why, denied: error.denied };
     let ends = Ends { source: source.map_err(unreachable)?, dest: dest.map_err(unreachable)? };
     let (source, dest) = (ends.source.cluster.clone(), ends.dest.cluster.clone());
     let failed = |error: StartError| Failed {
         why: error.to_string(),
-        code: error.page(),
-        missing: error.missing_permission(source.settings(), dest.settings()),
+        denied: error.denied(source.settings(), dest.settings()),
     };
     prepare(ends, settings.clone()).await.map_err(failed)?.start().await.map_err(failed)
 }

@@ -257,6 +257,7 @@ impl Supervisor {
 
     fn on_beat(&mut self) {
         self.board.beat();
+        self.board.observe();
         systemd::alive();
         let now = Instant::now();
         let before = self.to_revive.len();

@@ -1,8 +1,11 @@
 //! Why a destination topic could not be read, planned or changed.
 
+use lockstep_core::dr::denied::{Denied, Side};
 use lockstep_core::plan::topics::Refusal;
-use lockstep_kafka::{Api, Error, ErrorCode};
+use lockstep_kafka::{Api, Error, ErrorCode, Settings};
 use thiserror::Error as ThisError;
+
+use crate::pipeline::denied::{by_code, by_error};
 
 /// Why a topic could not be planned or changed.
 #[derive(Debug, ThisError)]
@@ -23,6 +26,18 @@ pub enum TopicError {
 }
 
 impl TopicError {
+    /// What the destination refuses, if that is the cause.
+    #[must_use]
+    pub fn denied(&self, dest: &Settings) -> Option<Denied> {
+        match self {
+            Self::Kafka(error) => by_error(Side::Dest, dest, error),
+            Self::Refused { what, topic, code, .. } => {
+                by_code(Side::Dest, dest, Self::api(what), *code, topic)
+            }
+            _ => None,
+        }
+    }
+
     /// Which request a [`Refused`](Self::Refused) tells of, by its verb.
     pub(super) fn api(what: &str) -> Api {
         match what {

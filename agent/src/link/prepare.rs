@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::code::Code;
+use lockstep_core::dr::denied::{Denied, Side};
 use lockstep_core::groups::policy::GroupPolicy;
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::guard::{Guard, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
@@ -20,6 +21,7 @@ use super::topics::{Planned, Topics};
 use super::watched::{Ends, WatchedCluster};
 use super::{LinkSettings, Unfit};
 use crate::pipeline::budget::Budget;
+use crate::pipeline::denied::by_error;
 
 /// Default of the broker's `transactional.id.expiration.ms` (Kafka: `TransactionStateManagerConfig`): seven days.
 const TRANSACTIONAL_ID_EXPIRATION_MS_DEFAULT: i64 = 604_800_000;
@@ -55,6 +57,17 @@ impl StartError {
             Self::Topic(TopicError::Refused { code, .. }) if code.is_missing_permission() => {
                 Some(Code::PermissionMissing)
             }
+            _ => None,
+        }
+    }
+
+    /// What a cluster refuses, if that is the cause.
+    #[must_use]
+    pub fn denied(&self, source: &Settings, dest: &Settings) -> Option<Denied> {
+        match self {
+            Self::Cluster { side: "source", source: error } => by_error(Side::Source, source, error),
+            Self::Cluster { source: error, .. } => by_error(Side::Dest, dest, error),
+            Self::Topic(error) => error.denied(dest),
             _ => None,
         }
     }

@@ -290,7 +290,8 @@ impl Topics {
                     }
                     Err(error) => {
                         blocked.insert(Arc::clone(&name), tokio::time::Instant::now() + BLOCKED_INTERVAL);
-                        Event::TopicBlocked { topic: name.to_string(), why: error.to_string() }
+                        let denied = error.denied(self.dest.settings());
+                        Event::TopicBlocked { topic: name.to_string(), why: error.to_string(), denied }
                     }
                 };
                 if events.send(event).await.is_err() {

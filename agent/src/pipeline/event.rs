@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use lockstep_core::dr::denied::Denied;
+use lockstep_core::dr::runway::SourceRetention;
 use lockstep_core::ids::{NodeId, TopicId, TopicPartition};
 use lockstep_core::mirror::Trouble;
 use lockstep_core::mirror::copying::AppendAnswer;
@@ -66,7 +68,11 @@ pub enum Event {
     TopicBlocked {
         topic: String,
         why: String,
+        /// What a cluster refuses, if that is the cause.
+        denied: Option<Denied>,
     },
+    /// Settings about deletion of source topics that wait (runway).
+    Retentions(Vec<(Arc<str>, SourceRetention)>),
 }
 
 #[derive(Debug)]

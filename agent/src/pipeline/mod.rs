@@ -20,6 +20,8 @@
 //! | `peek`, `tail` | a few batches of a log by themselves; both ends compared (M8) |
 //! | [`probe`] | asks both sides for their ends every second: exposure, and the link's heartbeat |
 //! | `desks`, `slot` | what the engine keeps per broker and per partition |
+//! | `gauge`, [`latency`] | what is measured per partition and per link: exposure, rates, what a runway rests on |
+//! | [`denied`] | what a cluster refuses, until it works again |
 //! | [`retention`] | follows the source's log starts (M20) |
 //! | [`groups`] | one task: consumer groups read at the source and carried behind the records (M30 to M33) |
 //! | [`position`] | how far a partition is, for whoever must not get ahead of it |
@@ -30,11 +32,14 @@
 //! answers as events. So a stuck broker holds up its own partitions and nothing else.
 
 pub mod budget;
+pub mod denied;
 mod desks;
 pub mod engine;
 pub mod event;
 mod fitting;
+mod gauge;
 pub mod groups;
+pub mod latency;
 pub mod markers;
 pub mod names;
 pub mod open;

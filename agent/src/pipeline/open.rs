@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
+use lockstep_core::dr::denied::Side;
 use lockstep_core::ids::{
     DestOffset, LeaderEpoch, NodeId, ProducerIdentity, SourceOffset, TopicId, TopicPartition,
 };
@@ -14,9 +15,10 @@ use lockstep_core::mirror::opening::{Displaced, Facts, ProducerOnPartition};
 use lockstep_kafka::admin::{
     At, EpochEnd, EpochQuestion, ProducerState, describe_producers, list_offsets, offset_for_leader_epoch,
 };
-use lockstep_kafka::{Class, Cluster, Connection, Error, ErrorCode};
+use lockstep_kafka::{Api, Class, Cluster, Connection, Error, ErrorCode, Settings};
 
 use super::budget::Budget;
+use super::denied::{by_code, by_error};
 use super::names::Twin;
 use super::tail::{TailQuestion, TailReader, Writers};
 
@@ -64,13 +66,13 @@ impl Opener {
     pub async fn gather(&self, asks: Vec<Ask>) -> Vec<(TopicPartition, Result<Facts, Trouble>)> {
         let (here, there): (Vec<_>, Vec<_>) =
             asks.iter().map(|ask| (ask.twin.source.clone(), ask.twin.dest.there().clone())).unzip();
-        let mut dest = each_leader(&self.dest, "destination", &there, |connection, group| {
-            Box::pin(read_dest(connection, group, self.writers.link))
+        let mut dest = each_leader(&self.dest, Side::Dest, &there, |connection, group| {
+            Box::pin(read_dest(connection, group, self.writers.link, self.dest.settings()))
         })
         .await;
         // After the destination: a source end read before it could look too early.
-        let mut source = each_leader(&self.source, "source", &here, |connection, group| {
-            Box::pin(read_source(connection, group))
+        let mut source = each_leader(&self.source, Side::Source, &here, |connection, group| {
+            Box::pin(read_source(connection, group, self.source.settings()))
         })
         .await;
         let drafts: Vec<_> = asks
@@ -143,7 +145,7 @@ type Reading<'a, T> =
 /// Performs `read` once per leader of the given partitions.
 async fn each_leader<'a, T>(
     cluster: &Cluster,
-    side: &str,
+    side: Side,
     partitions: &[TopicPartition],
     read: impl Fn(Connection, Group) -> Reading<'a, T>,
 ) -> Reads<T> {
@@ -168,7 +170,8 @@ async fn each_leader<'a, T>(
         match answer {
             Ok(answer) => reads.extend(answer),
             Err(error) => {
-                let trouble = Trouble::soon(format!("{side} broker {node}: {error}"));
+                let denied = by_error(side, cluster.settings(), &error);
+                let trouble = Trouble::soon(format!("{side} broker {node}: {error}")).because(denied);
                 reads.extend(names.into_iter().map(|tp| (tp, Err(trouble.clone()))));
             }
         }
@@ -180,7 +183,9 @@ async fn read_dest(
     connection: Connection,
     group: Group,
     ours: ProducerIdentity,
+    settings: &Settings,
 ) -> Result<Reads<DestReads>, Error> {
+    let asked = |api| Asked { side: Side::Dest, api, settings };
     let names: Vec<_> = group.iter().map(|(tp, _)| tp.clone()).collect();
     // The order of these two is the one that matters: see core::mirror::opening.
     let producers = index(describe_producers(&connection, &names).await?);
@@ -191,20 +196,20 @@ async fn read_dest(
     let marks = index(list_offsets(&connection, &group, At::Latest).await?);
     let reads = group.into_iter().map(|(tp, epoch)| {
         let read = (|| {
-            let producer = of_link(entry(&producers, &tp, "destination: DescribeProducers")?, ours);
-            let after = of_link(entry(&producers_after, &tp, "destination: DescribeProducers")?, ours);
+            let producer = of_link(entry(&producers, &tp, asked(Api::DescribeProducers))?, ours);
+            let after = of_link(entry(&producers_after, &tp, asked(Api::DescribeProducers))?, ours);
             if producer != after {
                 return Err(Trouble::soon(
                     "another mirror of this link is copying this partition (its appends landed while the end was read): waiting until it stops",
                 ));
             }
             let end =
-                end_under(entry(&ends, &tp, "destination: OffsetForLeaderEpoch")?, epoch, "destination")?;
+                end_under(entry(&ends, &tp, asked(Api::OffsetForLeaderEpoch))?, epoch, "destination")?;
             Ok(DestReads {
                 producer,
                 end: DestOffset(end),
-                start: DestOffset(*entry(&starts, &tp, "destination: ListOffsets")?),
-                high_watermark: DestOffset(*entry(&marks, &tp, "destination: ListOffsets")?),
+                start: DestOffset(*entry(&starts, &tp, asked(Api::ListOffsets))?),
+                high_watermark: DestOffset(*entry(&marks, &tp, asked(Api::ListOffsets))?),
             })
         })();
         (tp, read)
@@ -222,7 +227,12 @@ fn of_link(producers: &[ProducerState], ours: ProducerIdentity) -> Option<Produc
     })
 }
 
-async fn read_source(connection: Connection, group: Group) -> Result<Reads<SourceReads>, Error> {
+async fn read_source(
+    connection: Connection,
+    group: Group,
+    settings: &Settings,
+) -> Result<Reads<SourceReads>, Error> {
+    let asked = |api| Asked { side: Side::Source, api, settings };
     let ends = index(log_ends(&connection, &group).await?);
     let starts = index(list_offsets(&connection, &group, At::Earliest).await?);
     let stable = index(list_offsets(&connection, &group, At::LastStable).await?);
@@ -237,13 +247,13 @@ async fn read_source(connection: Connection, group: Group) -> Result<Reads<Sourc
     };
     let reads = group.into_iter().map(|(tp, epoch)| {
         let read = (|| {
-            let answer = entry(&ends, &tp, "source: OffsetForLeaderEpoch")?;
+            let answer = entry(&ends, &tp, asked(Api::OffsetForLeaderEpoch))?;
             let end = match is_without_epochs(answer) {
-                true => *entry(&marks, &tp, "source: ListOffsets")?,
+                true => *entry(&marks, &tp, asked(Api::ListOffsets))?,
                 false => end_under(answer, epoch, "source")?,
             };
-            let start = *entry(&starts, &tp, "source: ListOffsets")?;
-            let stable = *entry(&stable, &tp, "source: ListOffsets")?;
+            let start = *entry(&starts, &tp, asked(Api::ListOffsets))?;
+            let stable = *entry(&stable, &tp, asked(Api::ListOffsets))?;
             Ok(SourceReads {
                 epoch,
                 start: SourceOffset(start),
@@ -289,17 +299,28 @@ fn index<T>(answers: Vec<(TopicPartition, T)>) -> BTreeMap<TopicPartition, T> {
     answers.into_iter().collect()
 }
 
+/// A question, and to whom.
+#[derive(Clone, Copy)]
+struct Asked<'s> {
+    side: Side,
+    api: Api,
+    settings: &'s Settings,
+}
+
 fn entry<'a, T>(
     answers: &'a BTreeMap<TopicPartition, Result<T, ErrorCode>>,
     tp: &TopicPartition,
-    what: &str,
+    asked: Asked<'_>,
 ) -> Result<&'a T, Trouble> {
+    let Asked { side, api, settings } = asked;
     match answers.get(tp) {
         Some(Ok(value)) => Ok(value),
         Some(Err(code)) => {
-            let text = format!("{what}: {code}");
-            Err(if code.class() == Class::Fatal { Trouble::slow(text) } else { Trouble::soon(text) })
+            let text = format!("{side}: {api}: {code}");
+            let trouble =
+                if code.class() == Class::Fatal { Trouble::slow(text) } else { Trouble::soon(text) };
+            Err(trouble.because(by_code(side, settings, api, *code, &tp.topic)))
         }
-        None => Err(Trouble::soon(format!("{what}: no answer for this partition"))),
+        None => Err(Trouble::soon(format!("{side}: {api}: no answer for this partition"))),
     }
 }

@@ -1,75 +1,226 @@
 //! Asks both sides for their ends every second. Two answers are the link's heartbeat: they separate idle from
 //! broken, and nothing is written to the source for it (docs/GUARANTEES.md, Exposure).
-//! Source: the log *end* under the current leader epoch. Destination: the high watermark.
-//! A broker that does not answer is reported in words; its partitions keep their old, ageing datum.
+//! Source: the log *end* under the current leader epoch. Destination: the high watermark. Topics that a side does not
+//! list are asked for by name: gone and forbidden look alike in a list, and only one of them means loss of a topic.
+//! A broker that does not answer is reported in words, a refusal as what it is; their partitions keep an ageing datum.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use lockstep_core::dr::denied::{Denied, Side};
 use lockstep_core::ids::{DestOffset, LeaderEpoch, NodeId, SourceOffset, TopicPartition};
 use lockstep_kafka::admin::{At, EpochQuestion, list_offsets, offset_for_leader_epoch};
-use lockstep_kafka::{Cluster, Error};
+use lockstep_kafka::{Api, Cluster, Error, ErrorCode};
 
+use super::denied::{by_code, by_error};
 use super::names::{Twin, by_dest};
 use super::routes::by_leader;
+
+/// Names asked for in one request.
+const NAMES_MAX: usize = 1_000;
+
+/// What is probed.
+#[derive(Clone, Debug, Default)]
+pub struct Questions {
+    pub partitions: Arc<[Twin]>,
+    /// Of the source only: partitions of topics that are blocked, of which the standby holds nothing.
+    pub source_only: Vec<TopicPartition>,
+    /// Of these the source's log start, too.
+    pub starts: Vec<TopicPartition>,
+}
 
 /// What one round brought.
 #[derive(Debug, Default)]
 pub struct ProbeAnswer {
     /// Log ends under the current leader epoch.
     pub source_ends: Vec<(TopicPartition, SourceOffset)>,
+    /// Log starts of those asked for.
+    pub source_starts: Vec<(TopicPartition, SourceOffset)>,
     /// High watermarks.
     pub dest_high_watermarks: Vec<(TopicPartition, DestOffset)>,
+    /// Partitions for which a side refuses to answer.
+    pub refused: Vec<(TopicPartition, Arc<Denied>)>,
+    /// Topics that the source, asked by name, does not know.
+    pub gone: BTreeSet<Arc<str>>,
     /// A cluster or broker that did not answer, in words.
     pub troubles: Vec<String>,
 }
 
 /// One round over both clusters.
-pub async fn probe(source: &Cluster, dest: &Cluster, partitions: Arc<[Twin]>) -> ProbeAnswer {
+pub async fn probe(source: &Cluster, dest: &Cluster, questions: Questions) -> ProbeAnswer {
     let mut answer = ProbeAnswer::default();
-    for (node, group) in by_leader(source, partitions.iter().map(|twin| &twin.source)) {
-        match source_ends(source, node, &group).await {
-            Ok(ends) => answer.source_ends.extend(ends),
-            Err(error) => answer.troubles.push(format!("source broker {node}: {error}")),
-        }
-    }
-    let names = by_dest(partitions.iter());
-    for (node, group) in by_leader(dest, partitions.iter().map(|twin| twin.dest.there())) {
-        match high_watermarks(dest, node, &group).await {
-            Ok(marks) => answer.dest_high_watermarks.extend(
-                marks.into_iter().filter_map(|(there, mark)| Some(((*names.get(&there)?).clone(), mark))),
-            ),
-            Err(error) => answer.troubles.push(format!("destination broker {node}: {error}")),
-        }
-    }
+    let Questions { partitions, source_only, starts } = questions;
+    let here: Vec<_> = partitions.iter().map(|twin| twin.source.clone()).collect();
+    answer.of_source(source, here.iter().chain(&source_only)).await;
+    answer.starts_of_source(source, &starts).await;
+    answer.of_dest(dest, &partitions).await;
+    answer.of_unlisted(source, Side::Source, &partitions).await;
+    answer.of_unlisted(dest, Side::Dest, &partitions).await;
     answer
 }
 
-async fn source_ends(
-    cluster: &Cluster,
-    node: NodeId,
-    group: &[(TopicPartition, LeaderEpoch)],
-) -> Result<Vec<(TopicPartition, SourceOffset)>, Error> {
+type Group = [(TopicPartition, LeaderEpoch)];
+
+impl ProbeAnswer {
+    async fn of_source(&mut self, source: &Cluster, partitions: impl Iterator<Item = &TopicPartition>) {
+        for (node, group) in by_leader(source, partitions) {
+            match source_ends(source, node, &group).await {
+                Ok(ends) => {
+                    for (tp, end) in ends {
+                        match end {
+                            Ok(Some(end)) => self.source_ends.push((tp, SourceOffset(end))),
+                            // Leadership has moved: the next round asks the right one.
+                            Ok(None) => {}
+                            Err(code) => {
+                                let api = Api::OffsetForLeaderEpoch;
+                                self.refusal(Side::Source, source, api, code, (&tp.topic, &tp));
+                            }
+                        }
+                    }
+                }
+                Err(error) => {
+                    self.failed(Side::Source, source, node, group.iter().map(|(tp, _)| tp), &error);
+                }
+            }
+        }
+    }
+
+    async fn starts_of_source(&mut self, source: &Cluster, partitions: &[TopicPartition]) {
+        for (node, group) in by_leader(source, partitions.iter()) {
+            // What does not answer is asked for again in the next round, and said by its end.
+            if let Ok(connection) = source.connection(node).await
+                && let Ok(starts) = list_offsets(&connection, &group, At::Earliest).await
+            {
+                let known =
+                    starts.into_iter().filter_map(|(tp, start)| Some((tp, SourceOffset(start.ok()?))));
+                self.source_starts.extend(known);
+            }
+        }
+    }
+
+    async fn of_dest(&mut self, dest: &Cluster, partitions: &[Twin]) {
+        let ours = by_dest(partitions);
+        for (node, group) in by_leader(dest, partitions.iter().map(|twin| twin.dest.there())) {
+            match high_watermarks(dest, node, &group).await {
+                Ok(marks) => {
+                    for (there, mark) in marks {
+                        let Some(&tp) = ours.get(&there) else { continue };
+                        match mark {
+                            Ok(mark) => self.dest_high_watermarks.push((tp.clone(), DestOffset(mark))),
+                            Err(code) => {
+                                self.refusal(Side::Dest, dest, Api::ListOffsets, code, (&there.topic, tp));
+                            }
+                        }
+                    }
+                }
+                Err(error) => {
+                    let concerned = group.iter().filter_map(|(there, _)| ours.get(there).copied());
+                    self.failed(Side::Dest, dest, node, concerned, &error);
+                }
+            }
+        }
+    }
+
+    /// Topics that the metadata do not list.
+    async fn of_unlisted(&mut self, cluster: &Cluster, side: Side, partitions: &[Twin]) {
+        let metadata = cluster.metadata();
+        let mut unlisted: BTreeMap<Arc<str>, Vec<&TopicPartition>> = BTreeMap::new();
+        for twin in partitions {
+            let name = if side == Side::Source { &twin.source.topic } else { twin.dest.topic() };
+            if !metadata.topics.contains_key(name) {
+                unlisted.entry(Arc::clone(name)).or_default().push(&twin.source);
+            }
+        }
+        let names: Vec<_> = unlisted.keys().cloned().collect();
+        for names in names.chunks(NAMES_MAX) {
+            let said = match cluster.named_topics(names).await {
+                Ok(said) => said,
+                Err(error) => {
+                    self.troubles.push(format!("{side}: {error}"));
+                    return;
+                }
+            };
+            for (name, code) in said {
+                match code {
+                    Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) if side == Side::Source => {
+                        self.gone.insert(name);
+                    }
+                    Some(code) => {
+                        for &tp in unlisted.get(&name).into_iter().flatten() {
+                            self.refusal(side, cluster, Api::Metadata, code, (&name, tp));
+                        }
+                    }
+                    None => {}
+                }
+            }
+        }
+    }
+
+    /// Codes that are about anything else pass, or show as a datum that gets old. `concerned`: the topic as that side
+    /// calls it, and the partition.
+    fn refusal(
+        &mut self,
+        side: Side,
+        cluster: &Cluster,
+        api: Api,
+        code: ErrorCode,
+        concerned: (&str, &TopicPartition),
+    ) {
+        if let Some(denied) = by_code(side, cluster.settings(), api, code, concerned.0) {
+            self.refused.push((concerned.1.clone(), Arc::new(denied)));
+        }
+    }
+
+    fn failed<'a>(
+        &mut self,
+        side: Side,
+        cluster: &Cluster,
+        node: NodeId,
+        concerned: impl Iterator<Item = &'a TopicPartition>,
+        error: &Error,
+    ) {
+        self.troubles.push(format!("{side} broker {node}: {error}"));
+        if let Some(denied) = by_error(side, cluster.settings(), error).map(Arc::new) {
+            self.refused.extend(concerned.map(|tp| (tp.clone(), Arc::clone(&denied))));
+        }
+    }
+}
+
+/// Per partition its end; `None` when the broker answered for another leadership.
+type Ends = Vec<(TopicPartition, Result<Option<i64>, ErrorCode>)>;
+
+/// The log *end* (M8). A log in message format 0 or 1 knows no epochs: of it the high watermark has to do.
+async fn source_ends(cluster: &Cluster, node: NodeId, group: &Group) -> Result<Ends, Error> {
     let connection = cluster.connection(node).await?;
     let questions: Vec<_> = group
         .iter()
         .map(|(tp, epoch)| EpochQuestion { tp: tp.clone(), current: *epoch, asked: *epoch })
         .collect();
     let answers = offset_for_leader_epoch(&connection, &questions).await?;
-    Ok(answers
-        .into_iter()
-        .filter_map(|(tp, end)| end.ok().map(|end| (tp, SourceOffset(end.end_offset))))
-        .collect())
+    let mut ends = Ends::with_capacity(answers.len());
+    let mut without_epochs = Vec::new();
+    for ((tp, end), (_, asked)) in answers.into_iter().zip(group) {
+        match end {
+            Ok(end) if !end.epoch.is_known() && end.end_offset < 0 => without_epochs.push((tp, *asked)),
+            Ok(end) => {
+                let ours = end.epoch == *asked && end.end_offset >= 0;
+                ends.push((tp, Ok(ours.then_some(end.end_offset))));
+            }
+            Err(code) => ends.push((tp, Err(code))),
+        }
+    }
+    if !without_epochs.is_empty() {
+        let marks = list_offsets(&connection, &without_epochs, At::Latest).await?;
+        ends.extend(marks.into_iter().map(|(tp, mark)| (tp, mark.map(Some))));
+    }
+    Ok(ends)
 }
 
 async fn high_watermarks(
     cluster: &Cluster,
     node: NodeId,
-    group: &[(TopicPartition, LeaderEpoch)],
-) -> Result<Vec<(TopicPartition, DestOffset)>, Error> {
+    group: &Group,
+) -> Result<Vec<(TopicPartition, Result<i64, ErrorCode>)>, Error> {
     let connection = cluster.connection(node).await?;
-    let answers = list_offsets(&connection, group, At::Latest).await?;
-    Ok(answers
-        .into_iter()
-        .filter_map(|(tp, offset)| offset.ok().map(|offset| (tp, DestOffset(offset))))
-        .collect())
+    list_offsets(&connection, group, At::Latest).await
 }

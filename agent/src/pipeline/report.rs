@@ -3,19 +3,26 @@
 
 use std::sync::Arc;
 
+use lockstep_core::dr::denied::Denied;
 use lockstep_core::dr::exposure::Measured;
+use lockstep_core::dr::runway::{SourceRetention, Waiting};
+use lockstep_core::dr::total::{Figures, Total};
 use lockstep_core::ids::{DestOffset, SourceOffset, TopicPartition};
 use lockstep_core::mirror::align::Span;
 use lockstep_core::mirror::cost::Cost;
 use lockstep_core::mirror::partition::Phase;
+use lockstep_core::mirror::{Millis, Now};
 
 use super::groups::report::GroupsReport;
+use super::latency::{Failures, Latency};
 use super::names::Twin;
 use super::open_transactions::OpenTransaction;
 
 /// The link as of now.
 #[derive(Clone, Debug, Default)]
 pub struct LinkReport {
+    /// When it was made; `None`: nothing was looked at yet.
+    pub at: Option<Now>,
     /// Records made durable on the destination by this process.
     pub copied_records: u64,
     /// Offsets filled without a record of the source: markers, repeats, fillers.
@@ -29,6 +36,12 @@ pub struct LinkReport {
     pub partitions: Vec<PartitionReport>,
     /// Topics that cannot be mirrored as things stand, and why.
     pub blocked_topics: Vec<(String, String)>,
+    /// Of blocked topics the partitions of which the standby holds nothing: they count from their start.
+    pub unheld: Vec<(TopicPartition, Figures)>,
+    /// What the clusters refuse for topics as a whole, such as creating them.
+    pub denied: Vec<Arc<Denied>>,
+    pub latency: Latency,
+    pub failures: Failures,
     /// The right to write markers is missing on the destination, and how to grant it (M15).
     pub missing_right: Option<String>,
     /// What the last round over both clusters could not reach.
@@ -52,6 +65,19 @@ pub struct PartitionReport {
     /// Complete and durable on the destination below this offset.
     pub durable: Option<DestOffset>,
     pub exposure: Measured,
+    /// The same with its labels, bytes and ages.
+    pub figures: Figures,
+    /// What a cluster refuses of what this partition needs.
+    pub denied: Vec<Arc<Denied>>,
+    /// What its runway rests on.
+    pub waiting: Waiting,
+    /// The source topic's settings about deletion, read once something waits.
+    pub retention: Option<SourceRetention>,
+    /// Since when the standby lacks something, and up to when it is complete, on the clock of [`LinkReport::at`].
+    pub behind_since: Option<Millis>,
+    pub held_as_of: Option<Millis>,
+    /// When something was copied last.
+    pub copied_at: Option<Millis>,
     /// The source deleted records up to here for which its retention is no reason; they are kept (M20).
     pub held_back: Option<SourceOffset>,
     /// Offsets without a record are being filled, and what that was estimated to cost (M14).
@@ -98,6 +124,16 @@ impl LinkReport {
     /// Sum over the partitions whose lag is known.
     pub fn lag_records(&self) -> u64 {
         self.partitions.iter().filter_map(PartitionReport::lag_records).sum()
+    }
+
+    /// Every partition's figures, those of blocked topics too.
+    pub fn figures(&self) -> impl Iterator<Item = &Figures> {
+        self.partitions.iter().map(|p| &p.figures).chain(self.unheld.iter().map(|(_, figures)| figures))
+    }
+
+    /// The link's exposure with its labels, bytes and ages.
+    pub fn total(&self) -> Total {
+        self.figures().collect()
     }
 
     /// The link's exposure: records added up, the longest time, the oldest datum; unknown if any part is.

@@ -2,9 +2,11 @@
 //! decide, deletes. Nothing it cannot explain is deleted; what fails is tried again in the next round.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_batch::build::is_filler;
+use lockstep_core::dr::runway::SourceRetention;
 use lockstep_core::ids::{DestOffset, LeaderEpoch, NodeId, SourceOffset, TopicPartition};
 use lockstep_core::mirror::WallMillis;
 use lockstep_core::mirror::retention::{Propagation, RetentionEvidence, Step, follow};
@@ -114,7 +116,7 @@ async fn gather(
     behind: &[Behind],
     now: WallMillis,
 ) -> Result<BTreeMap<TopicPartition, RetentionEvidence>, Error> {
-    let settings = read_settings(source, behind).await?;
+    let settings = read_settings(source, behind.iter().map(|b| &*b.twin.source.topic).collect()).await?;
     let of = |tp: &TopicPartition| settings.get(&*tp.topic).copied().unwrap_or_default();
     let sizes =
         read_sizes(source, behind.iter().map(|b| &b.twin.source).filter(|tp| of(tp).retention_bytes >= 0))
@@ -143,8 +145,29 @@ async fn gather(
     Ok(evidence)
 }
 
-async fn read_settings(source: &Cluster, behind: &[Behind]) -> Result<BTreeMap<String, Settings>, Error> {
-    let topics: BTreeSet<&str> = behind.iter().map(|b| &*b.twin.source.topic).collect();
+/// What the source's settings say about deletion, of each topic that may be described (runway).
+///
+/// # Errors
+/// What the cluster answers or does not.
+pub async fn read_retentions(
+    source: &Cluster,
+    topics: &[Arc<str>],
+) -> Result<Vec<(Arc<str>, SourceRetention)>, Error> {
+    let settings = read_settings(source, topics.iter().map(|topic| &**topic).collect()).await?;
+    let limit = |value: i64| u64::try_from(value).ok();
+    Ok(settings
+        .into_iter()
+        .map(|(topic, Settings { deletes, retention_ms, retention_bytes })| {
+            let (milliseconds, bytes) = (limit(retention_ms), limit(retention_bytes));
+            (Arc::from(topic), SourceRetention { deletes, milliseconds, bytes })
+        })
+        .collect())
+}
+
+async fn read_settings(
+    source: &Cluster,
+    topics: BTreeSet<&str>,
+) -> Result<BTreeMap<String, Settings>, Error> {
     let targets: Vec<_> = topics.into_iter().map(|topic| ConfigTarget::Topic(topic.to_owned())).collect();
     let mut settings = BTreeMap::new();
     for (target, entries) in describe_configs(source, &targets).await? {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use lockstep_core::dr::denied::Side;
 use lockstep_core::ids::{DestOffset, NodeId, TopicPartition};
 use lockstep_core::mirror::Trouble;
 use lockstep_core::mirror::copying::{Append, AppendAnswer};
@@ -17,6 +18,7 @@ use lockstep_kafka::produce::{PendingProduce, ProduceBatch, ProduceResult, submi
 use lockstep_kafka::{Api, Class, Cluster, Connection, Error, MissingPermission, Settings};
 use tokio::sync::mpsc;
 
+use super::denied::{by_code, by_error};
 use super::event::{AppendOutcome, Event};
 use super::names::Twin;
 use super::source::backoff;
@@ -96,13 +98,13 @@ impl Sink {
                 Ok(Box::pin(async move {
                     match pending.answer().await {
                         Ok(results) => outcomes(tickets, results, dest.settings()),
-                        Err(error) => all_failed(tickets, node, &error),
+                        Err(error) => all_failed(tickets, node, &error, dest.settings()),
                     }
                 }))
             }
             Err(error) => {
                 *connection = None;
-                Err(all_failed(tickets, self.node, &error))
+                Err(all_failed(tickets, self.node, &error, self.cluster.settings()))
             }
         }
     }
@@ -120,12 +122,21 @@ impl Sink {
     }
 }
 
-fn all_failed(tickets: Vec<(Twin, Ticket)>, node: NodeId, error: &Error) -> Vec<AppendOutcome> {
-    let text = format!("destination broker {node}: {error}");
+fn all_failed(
+    tickets: Vec<(Twin, Ticket)>,
+    node: NodeId,
+    error: &Error,
+    dest: &Settings,
+) -> Vec<AppendOutcome> {
+    let trouble = Trouble::soon(format!("destination broker {node}: {error}")).because(by_error(
+        Side::Dest,
+        dest,
+        error,
+    ));
     let failed = |(twin, ticket): (Twin, Ticket)| AppendOutcome {
         partition: twin.source,
         ticket,
-        answer: AppendAnswer::Failed(Trouble::soon(text.clone())),
+        answer: AppendAnswer::Failed(trouble.clone()),
         metadata_stale: true,
     };
     tickets.into_iter().map(failed).collect()
@@ -163,5 +174,6 @@ fn answer_of(result: &ProduceResult, topic: &str, dest: &Settings) -> (AppendAns
         Class::Fatal => Trouble::slow(text),
         Class::Retry | Class::Rewind | Class::Fence => Trouble::soon(text),
     };
+    let trouble = trouble.because(by_code(Side::Dest, dest, Api::Produce, code, topic));
     (AppendAnswer::Failed(trouble), code.refreshes_metadata())
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use lockstep_core::dr::exposure::Exposure;
+use lockstep_core::dr::estimate::WireSize;
+use lockstep_core::dr::runway::SourceRetention;
 use lockstep_core::ids::{DestOffset, SourceOffset, TopicPartition};
 use lockstep_core::mirror::align::Span;
 use lockstep_core::mirror::copying::{AppendReceipt, Content};
@@ -12,6 +13,7 @@ use lockstep_core::mirror::partition::{Partition, Phase};
 use lockstep_core::mirror::{Millis, WallMillis};
 
 use super::budget::Permit;
+use super::gauge::Gauge;
 use super::names::{DestPartition, Twin};
 use super::open_transactions::OpenTransaction;
 use super::position::{Going, Position};
@@ -42,7 +44,7 @@ pub(super) struct Slot {
     /// What the destination calls it.
     pub(super) dest: DestPartition,
     pub(super) machine: Partition<Arc<Permit>>,
-    pub(super) exposure: Exposure,
+    pub(super) gauge: Gauge,
     /// The offset the fetch now under way asks for.
     pub(super) fetch_sent: Option<SourceOffset>,
     /// No fetch before this moment: the source refused the last one.
@@ -88,7 +90,7 @@ impl Slot {
         Self {
             dest,
             machine,
-            exposure: Exposure::default(),
+            gauge: Gauge::default(),
             fetch_sent: None,
             fetch_not_before: Millis(0),
             fetch_trouble: None,
@@ -122,7 +124,7 @@ impl Slot {
             self.copied_records += (end.0 - counted.0).max(0).unsigned_abs();
         }
         self.counted_to = Some(end);
-        self.exposure.held(now, end);
+        self.gauge.exposure.held(now, end);
     }
 
     /// Notes what an opening found.
@@ -130,6 +132,9 @@ impl Slot {
         self.dest_start = Some(facts.dest_start);
         // What this mirror or an earlier one wrote last says how long nobody has been reading.
         let written = facts.producer.filter(|_| facts.dest_end > facts.dest_start);
+        if let Some(producer) = written {
+            self.gauge.wrote_until(producer.last_timestamp_ms);
+        }
         self.tombstones.lag_ms = written.map(|p| now.0.saturating_sub(p.last_timestamp_ms));
     }
 
@@ -137,7 +142,10 @@ impl Slot {
     pub(super) fn received(&mut self, receipt: &AppendReceipt<Arc<Permit>>, now: Millis) {
         let offsets = (receipt.next.0 - receipt.from.0).max(0).unsigned_abs();
         let records = match receipt.content {
-            Content::Records(records) => records,
+            Content::Records(records) => {
+                self.gauge.copied(now, offsets, receipt.bytes as u64, receipt.max_timestamp_ms);
+                records
+            }
             Content::Markers(_) | Content::Fillers => 0,
         };
         if receipt.content == Content::Fillers {
@@ -152,7 +160,7 @@ impl Slot {
         }
         self.copied_bytes += receipt.bytes as u64;
         self.counted_to = Some(receipt.next);
-        self.exposure.held(now, receipt.next);
+        self.gauge.exposure.held(now, receipt.next);
     }
 
     /// Notes how far the source's log start was followed.
@@ -194,18 +202,24 @@ impl Slot {
 
     pub(super) fn position(&self) -> Position {
         let stopped = matches!(self.machine.phase(), Phase::Stopped(_));
+        let fetched_end = self.machine.source_ends().map(|e| e.high_watermark);
         Position {
             held: self.machine.durable(),
             start: self.dest_start,
-            source_end: self
-                .exposure
-                .last_source_end()
-                .max(self.machine.source_ends().map(|e| e.high_watermark)),
+            source_end: self.gauge.exposure.last_source_end().max(fetched_end),
             going: if stopped { Going::Stopped } else { Going::On },
         }
     }
 
-    pub(super) fn report(&self, tp: &TopicPartition, now: Millis) -> PartitionReport {
+    /// `others`: what an offset takes elsewhere on the link; `retention`: of the source's topic, as far as it is known.
+    pub(super) fn report(
+        &self,
+        tp: &TopicPartition,
+        others: WireSize,
+        retention: Option<SourceRetention>,
+        now: Millis,
+    ) -> PartitionReport {
+        let figures = self.gauge.figures(self.machine.source_ends(), others, now);
         let ends = self.machine.source_ends();
         let fetched_end = ends.map(|e| e.high_watermark);
         let trouble = self.machine.trouble().map(|t| t.text.clone()).or_else(|| self.fetch_trouble.clone());
@@ -213,10 +227,17 @@ impl Slot {
             tp: tp.clone(),
             dest_topic: Arc::clone(self.dest.topic()),
             phase: self.phase(),
-            source_end: self.exposure.last_source_end().max(fetched_end),
+            source_end: self.gauge.exposure.last_source_end().max(fetched_end),
             source_last_stable: ends.map(|e| e.last_stable),
             durable: self.machine.durable(),
-            exposure: self.exposure.measure(now),
+            exposure: self.gauge.exposure.measure(now),
+            figures,
+            denied: self.gauge.refusals.iter().cloned().collect(),
+            waiting: self.gauge.waiting(&figures, self.machine.durable(), others),
+            retention,
+            behind_since: self.gauge.exposure.behind_since(),
+            held_as_of: self.gauge.exposure.held_as_of(),
+            copied_at: self.gauge.copied_at,
             held_back: self.held_back,
             aligning: self.aligning_now(),
             lost: self.lost.clone(),

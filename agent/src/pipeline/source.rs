@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockstep_core::dr::denied::Side;
 use lockstep_core::ids::NodeId;
 use lockstep_core::mirror::Trouble;
 use lockstep_kafka::fetch::{FetchLimits, FetchSession, FetchTarget, Isolation, fetch};
@@ -13,6 +14,7 @@ use lockstep_kafka::{Cluster, Connection, Error};
 use tokio::sync::mpsc;
 
 use super::budget::Budget;
+use super::denied::by_error;
 use super::event::{Event, FetchOutcome};
 use super::fitting::Fitting;
 
@@ -54,7 +56,8 @@ impl Fetcher {
                     tracing::debug!(node = %self.node, %error, "fetch failed");
                     tokio::time::sleep(backoff(failures)).await;
                     failures += 1;
-                    Err(Trouble::soon(format!("source broker {}: {error}", self.node)))
+                    let denied = by_error(Side::Source, self.cluster.settings(), &error);
+                    Err(Trouble::soon(format!("source broker {}: {error}", self.node)).because(denied))
                 }
             };
             if self.events.send(Event::Fetched { node: self.node, outcome }).await.is_err() {

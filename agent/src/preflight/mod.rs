@@ -16,7 +16,8 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use lockstep_core::code::Code;
-use lockstep_core::plan::permissions::{Need, Side};
+use lockstep_core::dr::denied::Side;
+use lockstep_core::plan::permissions::Need;
 use lockstep_kafka::{Certificate, Cluster, Dial, Error, MissingPermission};
 
 use crate::config::Config;

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use lockstep_core::plan::permissions::{
-    Allowed, Need, Operation, Reach, Resource, Side, missing, needs, unknown,
-};
+use lockstep_core::dr::denied::Side;
+use lockstep_core::plan::permissions::{Allowed, Need, Operation, Reach, Resource, missing, needs, unknown};
 use lockstep_core::spec::agent::{LinkSpec, literal};
 use lockstep_kafka::admin::{
     learn_group_read, learn_groups_describe, learn_masks, learn_transactional_id, list_groups,

@@ -1,6 +1,7 @@
 //! One file per verb. A verb parses its flags, calls one crate below, and hands figures to `show`.
 
 mod agent;
+mod ask;
 mod between;
 mod check;
 mod config;
@@ -9,6 +10,7 @@ mod grouping;
 mod groups;
 mod mirror;
 mod signals;
+mod status;
 mod verify;
 
 use clap::Subcommand;
@@ -27,6 +29,8 @@ pub(crate) enum Command {
     Groups(groups::Args),
     /// Run the daemon of a datacenter
     Agent(agent::Args),
+    /// Show how the links of an agent stand
+    Status(status::Args),
     /// Check a file of ours, and what it names
     Check(check::Args),
 }
@@ -37,6 +41,7 @@ pub(crate) async fn run(command: Command) -> Exit {
         Command::Verify(args) => verify::run(args).await,
         Command::Groups(args) => groups::run(args).await,
         Command::Agent(args) => agent::run(args).await,
+        Command::Status(args) => status::run(args).await,
         Command::Check(args) => check::run(args).await,
     }
 }

@@ -237,7 +237,8 @@ fn lack(missing: &Missing) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use lockstep_core::plan::permissions::{Need, Operation, Side};
+    use lockstep_core::dr::denied::Side;
+    use lockstep_core::plan::permissions::{Need, Operation};
     use lockstep_kafka::{MissingPermission, Settings};
 
     use super::*;

@@ -10,13 +10,12 @@ use lockstep_agent::link::topics::Planned;
 use lockstep_agent::pipeline::groups::report::GroupsReport;
 use lockstep_agent::pipeline::open_transactions::OpenTransaction;
 use lockstep_agent::pipeline::report::{LinkReport, PartitionReport};
-use lockstep_core::dr::exposure::Measured;
 use lockstep_core::mirror::WallMillis;
 use lockstep_core::mirror::partition::Phase;
 use serde_json::{Value, json};
 
 use super::plan::{planned_json, planned_line};
-use super::{Output, groups, live_line, units};
+use super::{Output, groups, live_line, posture, units};
 
 /// Rates are taken over this long.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
@@ -27,6 +26,8 @@ const SAID_AFTER: Duration = Duration::from_secs(5);
 /// The voice of one run.
 pub(crate) struct Show {
     output: Output,
+    /// The link's name.
+    link: String,
     interval: Duration,
     started: Instant,
     last_line: Instant,
@@ -49,6 +50,7 @@ impl Show {
         let live = output == Output::Table && std::io::stderr().is_terminal();
         Self {
             output,
+            link: String::new(),
             interval,
             started: Instant::now(),
             last_line: Instant::now(),
@@ -61,6 +63,7 @@ impl Show {
 
     /// What will be done on the destination.
     pub(crate) fn plan(&mut self, link: &str, plan: &[Planned]) {
+        link.clone_into(&mut self.link);
         if self.output == Output::Json {
             let topics: Vec<_> = plan.iter().map(planned_json).collect();
             self.json(&json!({ "kind": "plan", "link": link, "topics": topics }));
@@ -93,7 +96,11 @@ impl Show {
         } else if now - self.last_line >= self.interval {
             self.last_line = now;
             match self.output {
-                Output::Json => self.json(&progress_json(report, &rate)),
+                Output::Json => {
+                    let mut progress = progress_json(report, &rate);
+                    posture::add(&mut progress, &posture::judge(&self.link, report));
+                    self.json(&progress);
+                }
                 Output::Table => {
                     let time = humantime::format_rfc3339_seconds(SystemTime::now());
                     self.say(&format!("{time}  {}", progress_line(report, &rate)));
@@ -205,6 +212,7 @@ impl Show {
             self.once("granted".to_owned(), text, &json);
             self.said.remove("granted");
         }
+        self.say_refusals(posture::refusals(report));
         let silent = report.silent.join("; ");
         if !silent.is_empty() {
             let json = json!({ "kind": "silent", "reason": silent });
@@ -213,6 +221,17 @@ impl Show {
             let json = json!({ "kind": "answering" });
             self.once("answering".to_owned(), "both clusters answer again".to_owned(), &json);
             self.said.remove("answering");
+        }
+    }
+
+    fn say_refusals(&mut self, refused: String) {
+        if !refused.is_empty() {
+            let json = json!({ "kind": "refused", "reason": refused });
+            self.once("refused".to_owned(), refused, &json);
+        } else if self.said.remove("refused").is_some() {
+            let text = "nothing is refused any more".to_owned();
+            self.once("granted".to_owned(), text, &json!({ "kind": "granted" }));
+            self.said.remove("granted");
         }
     }
 
@@ -347,7 +366,7 @@ fn progress_line(report: &LinkReport, rate: &Rate) -> String {
         let left = Duration::from_secs_f64(lag as f64 / rate.records_per_second);
         line.push_str(&format!("  ETA {}", units::duration(left)));
     }
-    line.push_str(&format!("  exposure {}", exposure_text(report.exposure())));
+    line.push_str(&format!("  exposure {}", posture::exposure_text(report.exposure())));
     let hanging = report.partitions.iter().filter(|p| p.hanging.is_some()).count();
     if hanging > 0 {
         line.push_str(&format!("  {hanging} held back by open transactions"));
@@ -363,30 +382,7 @@ fn progress_line(report: &LinkReport, rate: &Rate) -> String {
     line
 }
 
-fn exposure_text(exposure: Measured) -> String {
-    match exposure {
-        Measured::Unknown => "unknown".to_owned(),
-        Measured::Seen { records, milliseconds, datum_age_ms } => {
-            let seen = if exposure.is_fresh() { "" } else { "seen " };
-            format!(
-                "{seen}{}, {} records ({} ago)",
-                units::duration(Duration::from_millis(milliseconds)),
-                units::count(records),
-                units::duration(Duration::from_millis(datum_age_ms)),
-            )
-        }
-    }
-}
-
 fn progress_json(report: &LinkReport, rate: &Rate) -> Value {
-    let exposure = match report.exposure() {
-        Measured::Unknown => Value::Null,
-        Measured::Seen { records, milliseconds, datum_age_ms } => json!({
-            "records": records,
-            "seconds": milliseconds as f64 / 1_000.0,
-            "datum_age_seconds": datum_age_ms as f64 / 1_000.0,
-        }),
-    };
     let in_phase = |wanted: fn(&Phase) -> bool| report.partitions.iter().filter(|p| wanted(&p.phase)).count();
     json!({
         "kind": "progress",
@@ -400,7 +396,7 @@ fn progress_json(report: &LinkReport, rate: &Rate) -> Value {
         "lost_records": report.lost_records(),
         "memory_bytes": report.memory_bytes,
         "memory_max_bytes": report.memory_bytes_max,
-        "exposure": exposure,
+        "exposure": posture::exposure_json(report.exposure()),
         "groups": groups::summary_json(&report.groups),
         "partitions": {
             "total": report.partitions.len(),

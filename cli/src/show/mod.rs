@@ -4,6 +4,8 @@ pub(crate) mod check;
 pub(crate) mod groups;
 pub(crate) mod mirror;
 mod plan;
+mod posture;
+pub(crate) mod status;
 pub(crate) mod units;
 pub(crate) mod verify;
 

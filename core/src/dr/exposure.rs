@@ -20,9 +20,12 @@ const MOMENTS_MAX: usize = 32;
 pub struct Exposure {
     /// (first seen at, the source's end then), both growing.
     moments: VecDeque<(Millis, SourceOffset)>,
+    source_first_seen: Option<Millis>,
     source_seen: Option<Millis>,
     dest_seen: Option<Millis>,
     held: Option<DestOffset>,
+    /// The standby holds everything that the source was known to have at this moment.
+    held_as_of: Option<Millis>,
 }
 
 /// The figures, as far as they are known.
@@ -45,6 +48,7 @@ impl Exposure {
     /// The source's log end was answered at `at`.
     pub fn source_end(&mut self, at: Millis, end: SourceOffset) {
         self.source_seen = Some(at);
+        self.source_first_seen.get_or_insert(at);
         match self.moments.back_mut() {
             // An end that went back (unclean election) is a verdict's business; here the larger one counts.
             Some((_, last)) if end <= *last => return,
@@ -59,6 +63,11 @@ impl Exposure {
     /// The standby holds everything below `held`, and its high watermark has passed it.
     pub fn held(&mut self, at: Millis, held: DestOffset) {
         self.dest_seen = Some(at);
+        if let Some(before) = self.held
+            && held < before
+        {
+            self.went_back(before);
+        }
         self.held = Some(held);
         self.forget_what_is_held();
     }
@@ -75,6 +84,27 @@ impl Exposure {
         self.moments.back().map(|(_, end)| *end)
     }
 
+    /// Age of what is known of the source's end; `None`: it has never answered.
+    pub fn source_age_ms(&self, now: Millis) -> Option<u64> {
+        self.source_seen.map(|at| now.since(at))
+    }
+
+    /// Age of what is known of the standby; `None`: it has never answered.
+    pub fn dest_age_ms(&self, now: Millis) -> Option<u64> {
+        self.dest_seen.map(|at| now.since(at))
+    }
+
+    /// The moment when the source's end passed what the standby holds; `None`: it has not, or that is not known.
+    pub fn behind_since(&self) -> Option<Millis> {
+        let position = self.held?.origin();
+        self.moments.iter().find(|(_, end)| *end > position).map(|(at, _)| *at)
+    }
+
+    /// The standby holds everything that the source was known to have at this moment, maybe more.
+    pub fn held_as_of(&self) -> Option<Millis> {
+        self.held_as_of
+    }
+
     /// What would be lost at `now`.
     pub fn measure(&self, now: Millis) -> Measured {
         let (Some(source), Some(dest), Some(held)) = (self.source_seen, self.dest_seen, self.held) else {
@@ -82,10 +112,9 @@ impl Exposure {
         };
         let position = held.origin();
         let records = self.last_source_end().map_or(0, |end| end.0.saturating_sub(position.0)).max(0);
-        let since = self.moments.iter().find(|(_, end)| *end > position).map(|(at, _)| *at);
         Measured::Seen {
             records: records.unsigned_abs(),
-            milliseconds: since.map_or(0, |at| now.since(at)),
+            milliseconds: self.behind_since().map_or(0, |at| now.since(at)),
             datum_age_ms: now.since(source.min(dest)),
         }
     }
@@ -93,8 +122,23 @@ impl Exposure {
     /// Moments at or below what is held say nothing any more, except the newest: it is the known end.
     fn forget_what_is_held(&mut self) {
         let Some(held) = self.held else { return };
-        while self.moments.len() > 1 && self.moments[0].1 <= held.origin() {
+        while let Some((at, end)) = self.moments.front().copied()
+            && end <= held.origin()
+        {
+            self.held_as_of = self.held_as_of.max(Some(at));
+            if self.moments.len() == 1 {
+                return;
+            }
             self.moments.pop_front();
+        }
+    }
+
+    /// The standby lost what it held (an unclean election there). When the source's end passed the new position was
+    /// forgotten: it counts from our first look, too long rather than too short.
+    fn went_back(&mut self, before: DestOffset) {
+        if let Some(first) = self.source_first_seen {
+            self.moments.push_front((first, before.origin()));
+            self.held_as_of = None;
         }
     }
 
@@ -154,6 +198,32 @@ mod tests {
         assert!(!e.measure(Millis(9_000)).is_fresh());
         e.source_end(Millis(9_000), SourceOffset(10));
         assert!(e.measure(Millis(9_000)).is_fresh());
+    }
+
+    #[test]
+    fn what_the_standby_loses_counts_from_the_first_look() {
+        let mut e = Exposure::default();
+        e.source_end(Millis(1_000), SourceOffset(10));
+        e.source_end(Millis(5_000), SourceOffset(20));
+        e.held(Millis(6_000), DestOffset(20));
+        assert_eq!(e.held_as_of(), Some(Millis(5_000)));
+        e.held(Millis(7_000), DestOffset(5));
+        assert_eq!(seen(&e, 8_000), (15, 7_000, 3_000));
+        e.held(Millis(8_000), DestOffset(20));
+        assert_eq!(seen(&e, 8_000), (0, 0, 3_000));
+        assert_eq!(e.behind_since(), None);
+    }
+
+    #[test]
+    fn a_standby_knows_up_to_when_it_is_complete() {
+        let mut e = Exposure::default();
+        e.source_end(Millis(1_000), SourceOffset(10));
+        assert_eq!(e.held_as_of(), None, "nothing is held yet");
+        e.held(Millis(1_000), DestOffset(10));
+        e.source_end(Millis(2_000), SourceOffset(15));
+        e.source_end(Millis(3_000), SourceOffset(20));
+        e.held(Millis(3_100), DestOffset(17));
+        assert_eq!((e.held_as_of(), e.behind_since()), (Some(Millis(2_000)), Some(Millis(3_000))));
     }
 
     proptest! {

@@ -49,6 +49,10 @@ pub(crate) mod testing;
 pub mod verdict;
 pub mod window;
 
+use std::sync::Arc;
+
+use crate::dr::denied::Denied;
+
 /// A moment on a clock that only moves forward, in milliseconds since an arbitrary start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Millis(pub u64);
@@ -81,15 +85,23 @@ pub struct Now {
 pub struct Trouble {
     pub text: String,
     pub pace: Pace,
+    /// A right or a login that the cluster refuses, if that is the cause.
+    pub denied: Option<Arc<Denied>>,
 }
 
 impl Trouble {
     pub fn soon(text: impl Into<String>) -> Self {
-        Self { text: text.into(), pace: Pace::Soon }
+        Self { text: text.into(), pace: Pace::Soon, denied: None }
     }
 
     pub fn slow(text: impl Into<String>) -> Self {
-        Self { text: text.into(), pace: Pace::Slow }
+        Self { text: text.into(), pace: Pace::Slow, denied: None }
+    }
+
+    /// With what the cluster refuses, if that is the cause.
+    #[must_use]
+    pub fn because(self, denied: Option<Denied>) -> Self {
+        Self { denied: denied.map(Arc::new), ..self }
     }
 }
 

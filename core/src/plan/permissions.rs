@@ -3,6 +3,9 @@
 //! the two equal. Which request needs what is Kafka's own table ("Operations and Resources" of its documentation).
 
 use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::dr::denied::Side;
 
 /// What an ACL allows, in Kafka's words (`AclOperation`); the number is the one on the wire and the bit in a mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,11 +61,15 @@ pub enum Resource {
     TransactionalId(String),
 }
 
-/// Which of a link's clusters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Side {
-    Source,
-    Dest,
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster => write!(f, "Cluster"),
+            Self::Topic(name) => write!(f, "Topic {name}"),
+            Self::Group(name) => write!(f, "Group {name}"),
+            Self::TransactionalId(name) => write!(f, "TransactionalId {name}"),
+        }
+    }
 }
 
 /// What lacks without a right.

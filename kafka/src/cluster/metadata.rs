@@ -5,15 +5,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::{MetadataResponsePartition, MetadataResponseTopic};
-use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse};
+use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
 use lockstep_core::ids::{LeaderEpoch, NodeId, TopicId, TopicPartition};
 
 use crate::code::ErrorCode;
 use crate::connection::Connection;
 use crate::error::Error;
+use crate::names::wire_text;
 use crate::settings::HostPort;
 use crate::versions::Api;
+
+/// Topics asked for by name, each with what the broker says against it.
+pub type NamedTopics = Vec<(Arc<str>, Option<ErrorCode>)>;
 
 /// A cluster at one moment, as one broker sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,6 +111,22 @@ pub(super) async fn ask(connection: &Connection) -> Result<Metadata, Error> {
     convert(answer).map_err(|why| connection.protocol(Api::Metadata, why))
 }
 
+/// What one broker says to these names, one by one. The list of all topics leaves out what we may not see; asked by
+/// name, a topic that is gone and one that we may not see have different codes (Kafka: `KafkaApis`, Metadata).
+pub(super) async fn ask_names(connection: &Connection, names: &[Arc<str>]) -> Result<NamedTopics, Error> {
+    let version = connection.version(Api::Metadata)?;
+    let topics =
+        names.iter().map(|name| MetadataRequestTopic::default().with_name(Some(TopicName(wire_text(name)))));
+    let request =
+        MetadataRequest::default().with_topics(Some(topics.collect())).with_allow_auto_topic_creation(false);
+    let answer = connection.call(Api::Metadata, version, &request, connection.request_timeout()).await?;
+    let named = answer.topics.iter().filter_map(|topic| {
+        let name: Arc<str> = Arc::from(topic.name.as_ref()?.as_str());
+        Some((name, ErrorCode::from_wire(topic.error_code)))
+    });
+    Ok(named.collect())
+}
+
 fn convert(answer: MetadataResponse) -> Result<Metadata, String> {
     let cluster_id = answer.cluster_id.ok_or("the answer names no cluster id")?.to_string();
     let mut brokers = BTreeMap::new();
@@ -153,7 +174,6 @@ fn node(id: BrokerId) -> Option<NodeId> {
 
 #[cfg(test)]
 mod tests {
-    use kafka_protocol::messages::TopicName;
     use kafka_protocol::messages::metadata_response::MetadataResponseBroker;
     use kafka_protocol::protocol::StrBytes;
 

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `links` | several links in one process; one that cannot work disturbs nobody |
 //! | `reload` | only what changed is restarted; a file with a fault changes nothing |
+//! | `told` | /status, /metrics, `lockstep status --local` |
 //! | `process` | signals, drain, what systemd hears |
 
 mod links;
 mod process;
 mod reload;
+mod told;
 
 use std::fmt::Write as _;
 use std::io::{Read, Write};

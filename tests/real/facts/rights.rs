@@ -1,14 +1,17 @@
 //! Which rights markers and empty transactions need (M12, M15), and how rights are asked about: a broker with an
 //! authorizer, where clients are ANONYMOUS.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_core::ids::TopicPartition;
+use lockstep_core::ids::{LeaderEpoch, TopicPartition};
 use lockstep_core::plan::permissions::{Allowed, Operation, Resource};
 use lockstep_kafka::ErrorCode;
 use lockstep_kafka::admin::{
-    Filled, FillerTransactions, describe_transactions, init_producer_id, learn_group_read,
-    learn_groups_describe, learn_masks, learn_transactional_id, list_groups,
+    At, EpochQuestion, Filled, FillerTransactions, describe_transactions, init_producer_id, learn_group_read,
+    learn_groups_describe, learn_masks, learn_transactional_id, list_groups, list_offsets,
+    offset_for_leader_epoch,
 };
 use lockstep_testkit::broker::CLIENTS;
 use lockstep_testkit::{Kafka, unique, wait_until_async};
@@ -155,4 +158,45 @@ async fn asking_what_is_allowed_does_nothing() {
     assert_eq!(after.producer, owner);
     let groups = list_groups(&cluster).await.unwrap();
     assert!(groups.iter().all(|listed| listed.group != group), "{groups:?}");
+}
+
+/// A list of all topics leaves out those that we may not describe; asked by name, a topic that is gone is unknown (3)
+/// and one that may not be described is refused (29), whether it exists or not. OffsetForLeaderEpoch and
+/// ListOffsets answer 29 per partition. Relied on by `agent/src/pipeline/probe.rs`:
+/// a revoked ACL must not look like a deleted topic.
+#[tokio::test]
+async fn what_may_not_be_described_looks_gone_in_a_list_and_refused_by_name() {
+    let kafka = guarded();
+    let log = Log::create(&kafka.bootstrap(), "guarded").await;
+    let gone: Arc<str> = unique("gone").into();
+    let topic = Arc::clone(&log.tp.topic);
+    let ask = async |names: &[Arc<str>]| log.cluster.named_topics(names).await.unwrap();
+    let both = [Arc::clone(&topic), Arc::clone(&gone)];
+    let known: BTreeMap<_, _> = ask(&both).await.into_iter().collect();
+    assert_eq!((known[&topic], known[&gone]), (None, Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)));
+
+    let deny = |action: &str| {
+        let denied = [action, "--deny-principal", CLIENTS, "--operation", "All"];
+        kafka.acls(&[&denied[..], &["--topic", &topic, "--topic", &gone]].concat()).unwrap();
+    };
+    let connection = log.connection().await;
+    deny("--add");
+    let refused = Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+    wait_until_async("both to be refused", PATIENCE, async || {
+        ask(&both).await.iter().all(|(_, code)| *code == refused).then_some(())
+    })
+    .await;
+    assert!(!log.cluster.refresh().await.unwrap().topics.contains_key(&topic), "a list leaves it out");
+    let question = EpochQuestion { tp: log.tp.clone(), current: LeaderEpoch(0), asked: LeaderEpoch(0) };
+    let ends = offset_for_leader_epoch(&connection, &[question]).await.unwrap();
+    assert_eq!(ends[0].1, Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED));
+    let asked = [(log.tp.clone(), LeaderEpoch::UNKNOWN)];
+    let marks = list_offsets(&connection, &asked, At::Latest).await.unwrap();
+    assert_eq!(marks[0].1, Err(ErrorCode::TOPIC_AUTHORIZATION_FAILED));
+
+    deny("--remove");
+    wait_until_async("it to be listed again", PATIENCE, async || {
+        log.cluster.refresh().await.unwrap().topics.contains_key(&topic).then_some(())
+    })
+    .await;
 }

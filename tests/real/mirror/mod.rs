@@ -6,6 +6,7 @@
 //! | `brokers` | brokers die, stop, come back, move their leaders |
 //! | `kills` | the mirror dies at any moment: nothing lost, nothing twice |
 //! | `renames` | other names on the destination, the same offsets; names that cannot be; circles |
+//! | `revoked` | rights that go and come back while it runs |
 //! | `rivals` | two mirrors of one link at once |
 //! | `damage` | bits that flip on the way |
 //! | `verdicts` | what stops a partition, and that it stops nothing else |
@@ -13,6 +14,7 @@
 //! | `keeping` | what follows the source's deletions and what does not |
 //! | `growth` | topics and partitions that come later |
 //! | `input` | wrong input: a clear message, exit 1, nothing changed |
+//! | `measured` | what would be lost is counted wherever it stands |
 //! | `network` | lines that are cut, slow, lossy, narrow, half closed |
 //! | `hostile` | servers that lie in place of a broker |
 //! | `rules` | rules that no other file shows: identity, settings, transactions |
@@ -29,8 +31,10 @@ mod identity;
 mod input;
 mod keeping;
 mod kills;
+mod measured;
 mod network;
 mod renames;
+mod revoked;
 mod rivals;
 mod rules;
 mod shapes;

@@ -86,9 +86,9 @@ fn a_prefix_changes_names_and_nothing_else() {
         transactor.write(&plain, records("in a transaction", 60)).unwrap();
         transactor.write(&compacted, records("in a transaction", 60)).unwrap();
         if round % 2 == 0 {
-            transactor.commit().unwrap()
+            transactor.commit().unwrap();
         } else {
-            transactor.abort().unwrap()
+            transactor.abort().unwrap();
         }
         Seed::to(&ends.from).write(&compacted, records("plain", 30)).unwrap();
         if round % 3 == 2 {

@@ -1,19 +1,16 @@
 //! Hands out whatever work has become possible: openings, probes, fetches, appends. Never waits: what does not fit
 //! now is found again in the next turn.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::mirror::Millis;
-use lockstep_core::mirror::partition::{FetchPosition, Phase};
+use lockstep_core::mirror::partition::FetchPosition;
 use lockstep_kafka::fetch::{FetchLimits, FetchTarget};
 
 use super::{Engine, OPEN_ROUNDS_MAX, PARTITION_BYTES_MAX};
 use crate::pipeline::desks::FetchDesk;
 use crate::pipeline::event::Event;
-use crate::pipeline::names::Twin;
 use crate::pipeline::open::{Ask, Opener};
-use crate::pipeline::probe::probe;
 use crate::pipeline::source::FetchJob;
 use crate::pipeline::tail::Writers;
 
@@ -44,6 +41,7 @@ impl Engine {
             self.dispatch_retention(now);
             self.dispatch_hanging(now.mono);
             self.dispatch_compaction(now.mono);
+            self.dispatch_settings(now.mono);
         }
     }
 
@@ -73,25 +71,6 @@ impl Engine {
                 "open"
             });
         }
-    }
-
-    fn dispatch_probe(&mut self, now: Millis) {
-        if self.probing || now < self.probe_at || self.slots.is_empty() {
-            return;
-        }
-        self.probing = true;
-        self.probe_sent = now;
-        let (source, dest) = (self.setup.source.clone(), self.setup.dest.clone());
-        for slot in self.slots.values_mut() {
-            slot.probed_at = slot.machine.durable().filter(|_| slot.machine.phase() == Phase::CaughtUp);
-        }
-        let partitions: Arc<[Twin]> = self.slots.iter().map(|(tp, slot)| slot.twin(tp)).collect();
-        let events = self.events_in.clone();
-        self.tasks.spawn(async move {
-            let answer = probe(&source, &dest, partitions).await;
-            let _ = events.send(Event::Probed(answer)).await;
-            "probe"
-        });
     }
 
     fn dispatch_fetches(&mut self, now: Millis) {

@@ -2,29 +2,24 @@
 
 use std::sync::Arc;
 
-use lockstep_core::ids::{DestOffset, NodeId, SourceOffset, TopicPartition};
-use lockstep_core::mirror::Now;
+use lockstep_core::dr::denied::Side;
+use lockstep_core::ids::{NodeId, SourceOffset, TopicPartition};
+use lockstep_core::mirror::copying::AppendAnswer;
+use lockstep_core::mirror::markers::MarkerAnswer;
 use lockstep_core::mirror::partition::{Input, Phase, SourceEnds};
+use lockstep_core::mirror::{Now, Trouble};
 use lockstep_kafka::fetch::FetchedPartition;
-use lockstep_kafka::{Api, ErrorCode, MissingPermission};
+use lockstep_kafka::{Api, Class, ErrorCode, MissingPermission};
 
 use super::Engine;
 use crate::pipeline::budget::Permit;
+use crate::pipeline::denied::{Deed, by_code};
 use crate::pipeline::event::{AppendOutcome, Event, FetchOutcome, MarkerOutcome};
 use crate::pipeline::position::Position;
-use crate::pipeline::probe::ProbeAnswer;
 use crate::pipeline::slot::Slot;
 
 /// Pause before a partition is fetched again that the source has just refused.
 const FETCH_PAUSE_MS: u64 = 200;
-
-/// How often both sides are asked for their ends.
-const PROBE_INTERVAL_MS: u64 = 1_000;
-const PROBE_INTERVAL_MAX_MS: u64 = 4_000;
-const PROBE_SHARE: u64 = 30;
-
-/// A high watermark may lag for a moment after an election: it has to be found elsewhere this often in a row.
-const MOVED_PROBES: u32 = 2;
 
 impl Engine {
     pub(super) fn on_event(&mut self, event: Event) {
@@ -37,7 +32,7 @@ impl Engine {
                 }
                 match outcome {
                     Ok(outcome) => self.on_fetched(outcome, now),
-                    Err(trouble) => self.on_fetch_failed(node, &trouble.text),
+                    Err(trouble) => self.on_fetch_failed(node, &trouble),
                 }
             }
             Event::Produced { node, answers } => self.on_produced(node, answers, now),
@@ -45,6 +40,10 @@ impl Engine {
                 for MarkerOutcome { partition, ticket, answer, metadata_stale } in answers {
                     if metadata_stale {
                         self.setup.dest_stale.notify_one();
+                    }
+                    match &answer {
+                        MarkerAnswer::Written { .. } => self.note_success(&partition, Deed::Write),
+                        MarkerAnswer::Failed(trouble) => self.note_trouble(&partition, Deed::Write, trouble),
                     }
                     self.feed(&partition, Input::Marked { ticket, answer }, now);
                 }
@@ -59,12 +58,14 @@ impl Engine {
                             if let Some(slot) = self.slots.get_mut(&tp) {
                                 slot.looked(&facts, now.wall);
                             }
+                            self.note_success(&tp, Deed::Open);
                             Input::Facts(Box::new(facts))
                         }
                         Err(trouble) => {
                             // Leadership is the usual reason; asking early costs one request.
                             self.setup.source_stale.notify_one();
                             self.setup.dest_stale.notify_one();
+                            self.note_trouble(&tp, Deed::Open, &trouble);
                             Input::OpenFailed(trouble)
                         }
                     };
@@ -81,11 +82,8 @@ impl Engine {
             Event::SourceMetadata(metadata) => self.on_source_metadata(&metadata, now),
             Event::DestMetadata(metadata) => self.on_dest_metadata(&metadata),
             Event::TopicReady(ready) => self.on_topic_ready(&ready, now),
-            Event::TopicBlocked { topic, why } => {
-                if self.blocked.insert(topic.clone(), why.clone()).as_ref() != Some(&why) {
-                    tracing::warn!(%topic, "cannot be mirrored as things stand: {why}");
-                }
-            }
+            Event::TopicBlocked { topic, why, denied } => self.on_topic_blocked(&topic, why, denied),
+            Event::Retentions(found) => self.on_retentions(found),
         }
     }
 
@@ -107,6 +105,7 @@ impl Engine {
         let Some(slot) = self.slots.get_mut(&fetched.tp) else { return };
         let Some(at) = slot.fetch_sent else { return };
         slot.fetch_trouble = None;
+        slot.gauge.refusals.note(Deed::Fetch, None);
         let input = match fetched.diverging {
             Some(diverging) => {
                 Input::SourceDiverges { at, epoch: diverging.epoch, end: SourceOffset(diverging.end_offset) }
@@ -131,8 +130,14 @@ impl Engine {
         slot.fetch_not_before = now.mono.plus(FETCH_PAUSE_MS);
         let missing =
             MissingPermission::aside(self.setup.source.settings(), Api::Fetch, code, &fetched.tp.topic);
-        slot.fetch_trouble = Some(format!("the source refused a fetch: {code}{missing}"));
+        let text = format!("the source refused a fetch: {code}{missing}");
+        let settings = self.setup.source.settings();
+        let denied = by_code(Side::Source, settings, Api::Fetch, code, &fetched.tp.topic);
+        let trouble = if code.class() == Class::Fatal { Trouble::slow(text) } else { Trouble::soon(text) };
+        let trouble = trouble.because(denied);
+        slot.fetch_trouble = Some(trouble.text.clone());
         let at = slot.fetch_sent;
+        self.note_trouble(&fetched.tp, Deed::Fetch, &trouble);
         if code == ErrorCode::OFFSET_OUT_OF_RANGE
             && let Some(at) = at
         {
@@ -143,11 +148,13 @@ impl Engine {
         }
     }
 
-    fn on_fetch_failed(&mut self, node: NodeId, trouble: &str) {
+    fn on_fetch_failed(&mut self, node: NodeId, trouble: &Trouble) {
+        self.count_trouble(trouble);
         let partitions: Vec<_> = self.routes.led_by(node).cloned().collect();
         for tp in partitions {
             if let Some(slot) = self.slots.get_mut(&tp) {
-                slot.fetch_trouble = Some(trouble.to_owned());
+                slot.fetch_trouble = Some(trouble.text.clone());
+                slot.gauge.refusals.note(Deed::Fetch, trouble.denied.clone());
             }
         }
         self.setup.source_stale.notify_one();
@@ -161,48 +168,11 @@ impl Engine {
             if metadata_stale {
                 self.setup.dest_stale.notify_one();
             }
+            match &answer {
+                AppendAnswer::Acknowledged { .. } => self.note_success(&partition, Deed::Write),
+                AppendAnswer::Failed(trouble) => self.note_trouble(&partition, Deed::Write, trouble),
+            }
             self.feed(&partition, Input::Appended { ticket, answer }, now);
-        }
-    }
-
-    fn on_probed(&mut self, answer: ProbeAnswer, now: Now) {
-        self.probing = false;
-        // On large links a round is work: it takes a thirtieth of the time at most, and comes every few seconds at least.
-        let took = now.mono.since(self.probe_sent);
-        self.probe_at =
-            self.probe_sent.plus((took * PROBE_SHARE).clamp(PROBE_INTERVAL_MS, PROBE_INTERVAL_MAX_MS));
-        for (tp, end) in answer.source_ends {
-            if let Some(slot) = self.slots.get_mut(&tp) {
-                slot.exposure.source_end(now.mono, end);
-            }
-        }
-        for (tp, mark) in answer.dest_high_watermarks {
-            self.on_high_watermark(&tp, mark, now);
-        }
-        if answer.troubles != self.silent {
-            for trouble in &answer.troubles {
-                tracing::warn!("{trouble}");
-            }
-        }
-        if !answer.troubles.is_empty() {
-            self.setup.source_stale.notify_one();
-            self.setup.dest_stale.notify_one();
-        }
-        self.silent = answer.troubles;
-    }
-
-    /// The destination confirms what we hold, or shows twice in a row that its log is not where we left it.
-    fn on_high_watermark(&mut self, tp: &TopicPartition, mark: DestOffset, now: Now) {
-        let Some(slot) = self.slots.get_mut(tp) else { return };
-        if slot.machine.durable().is_some_and(|durable| mark >= durable) {
-            slot.exposure.dest_confirmed(now.mono);
-        }
-        // Only a partition that stood still from the question to the answer can be compared.
-        let still = slot.probed_at.is_some() && slot.probed_at == slot.machine.durable();
-        slot.moved_probes = if still && slot.probed_at != Some(mark) { slot.moved_probes + 1 } else { 0 };
-        if slot.moved_probes >= MOVED_PROBES {
-            slot.moved_probes = 0;
-            self.feed(tp, Input::DestMoved { high_watermark: mark }, now);
         }
     }
 

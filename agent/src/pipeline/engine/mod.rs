@@ -6,12 +6,14 @@
 mod dispatch;
 mod events;
 mod keeping;
+mod measuring;
 mod topology;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lockstep_core::dr::denied::Denied;
 use lockstep_core::ids::{LeaderEpoch, NodeId, ProducerIdentity, TopicPartition};
 use lockstep_core::mirror::copying::{Content, Filling};
 use lockstep_core::mirror::cost::AlignmentBudget;
@@ -28,7 +30,9 @@ use tokio::time::Instant;
 use super::budget::{Budget, Permit};
 use super::desks::{FetchDesk, MarkerDesk, SinkDesk};
 use super::event::Event;
+use super::gauge::Gauge;
 use super::groups::report::GroupsReport;
+use super::latency::{Failures, Latency};
 use super::markers::{Filler, MarkerJob, MarkerRight, Markers, WantedRun};
 use super::report::LinkReport;
 use super::routes::Routes;
@@ -126,6 +130,15 @@ pub struct Engine {
     retired: mpsc::Sender<Arc<str>>,
     silent: Vec<String>,
     blocked: BTreeMap<String, String>,
+    /// What a cluster refuses for blocked topics.
+    blocked_by: BTreeMap<String, Arc<Denied>>,
+    /// Partitions of blocked topics: nothing of them is held.
+    unheld: BTreeMap<TopicPartition, Gauge>,
+    latency: Latency,
+    failures: Failures,
+    /// The source's settings about deletion are being read, or due at.
+    reading_settings: bool,
+    settings_at: Millis,
     events: mpsc::Receiver<Event>,
     events_in: mpsc::Sender<Event>,
     report: watch::Sender<Arc<LinkReport>>,
@@ -168,6 +181,12 @@ impl Engine {
             retired,
             silent: Vec::new(),
             blocked: BTreeMap::new(),
+            blocked_by: BTreeMap::new(),
+            unheld: BTreeMap::new(),
+            latency: Latency::default(),
+            failures: Failures::default(),
+            reading_settings: false,
+            settings_at: Millis(0),
             events: events.1,
             events_in: events.0,
             report,
@@ -216,7 +235,7 @@ impl Engine {
     /// Openings, probes and their like end; fetchers and sinks only with the engine.
     fn task_ended(&mut self, ended: Result<&'static str, tokio::task::JoinError>) -> Option<Ended> {
         match ended {
-            Ok("open" | "probe" | "retention" | "hanging" | "compaction") => None,
+            Ok("open" | "probe" | "retention" | "hanging" | "compaction" | "settings") => None,
             Ok(name) => Some(Ended::TaskDied(name)),
             Err(error) => {
                 tracing::error!(%error, "a task of the link died");
@@ -317,6 +336,10 @@ impl Engine {
                         // They are there to be deleted: not in five seconds.
                         self.retention_at = now.mono;
                     }
+                    if matches!(receipt.content, Content::Records(_)) {
+                        let took = now.wall.0.saturating_sub(receipt.max_timestamp_ms);
+                        self.latency.observe(u64::try_from(took).unwrap_or(0));
+                    }
                     slot.received(&receipt, now.mono);
                 }
                 Action::Opened { end } => slot.opened(end, now.mono),
@@ -332,25 +355,6 @@ impl Engine {
         {
             desk.attention = true;
         }
-    }
-
-    fn publish(&mut self) {
-        let now = self.now().mono;
-        let mut partitions: Vec<_> = self.slots.iter().map(|(tp, slot)| slot.report(tp, now)).collect();
-        partitions.sort_by(|a, b| a.tp.cmp(&b.tp));
-        let report = LinkReport {
-            copied_records: self.slots.values().map(|slot| slot.copied_records).sum(),
-            aligned_offsets: self.slots.values().map(|slot| slot.aligned_offsets).sum(),
-            copied_bytes: self.slots.values().map(|slot| slot.copied_bytes).sum(),
-            memory_bytes: self.setup.budget.used_bytes(),
-            memory_bytes_max: self.setup.budget.capacity_bytes(),
-            partitions,
-            blocked_topics: self.blocked.iter().map(|(t, w)| (t.clone(), w.clone())).collect(),
-            silent: self.silent.clone(),
-            missing_right: self.setup.right.missing(),
-            groups: Arc::clone(&self.setup.groups.borrow()),
-        };
-        self.report.send_replace(Arc::new(report));
     }
 
     /// `compacted`: whether the source's cleaner works on this topic.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use lockstep_core::dr::runway::SourceRetention;
 use lockstep_core::ids::{SourceOffset, TopicId, TopicPartition};
 use lockstep_core::mirror::opening::Ownership;
 use lockstep_core::mirror::partition::{Input, Partition};
@@ -30,12 +31,17 @@ pub(super) struct TopicWatch {
     pub(super) past_null_keys: Option<Vec<SourceOffset>>,
     /// Since when it has been missing, or another topic under the same name.
     odd_since: Option<(Millis, Option<TopicId>)>,
+    /// When the source, asked by name, did not know it: a list leaves out what we may not see.
+    pub(super) gone_at: Option<Millis>,
+    /// The source's settings about deletion, as last read, and when they were last asked for.
+    pub(super) retention: Option<SourceRetention>,
+    pub(super) retention_asked: Option<Millis>,
 }
 
 impl Engine {
     /// Opens the partitions of a topic that stands ready, or those it has grown by.
     pub(super) fn on_topic_ready(&mut self, ready: &ReadyTopic, now: Now) {
-        self.blocked.remove(&*ready.topic);
+        self.unblock(&ready.topic);
         let known = self.topics.get(&ready.topic).map_or(0, |t| t.partitions);
         let (source, dest) = (self.setup.source.metadata(), self.setup.dest.metadata());
         for partition in known..ready.partitions {
@@ -60,6 +66,9 @@ impl Engine {
             compaction: ready.compaction.clone(),
             past_null_keys: None,
             odd_since: None,
+            gone_at: None,
+            retention: None,
+            retention_asked: None,
         });
         watch.partitions = watch.partitions.max(ready.partitions);
     }
@@ -76,6 +85,11 @@ impl Engine {
                 desk.attention = true;
             }
         }
+        let blocked: Vec<_> = self.blocked.keys().cloned().collect();
+        for topic in blocked.iter().filter(|topic| !metadata.topics.contains_key(topic.as_str())) {
+            // If it was a glance at half the truth, the follower blocks it again.
+            self.unblock(topic);
+        }
         let mut gone = Vec::new();
         for (name, watch) in &mut self.topics {
             let found = metadata.topics.get(name).map(|topic| topic.id);
@@ -87,6 +101,7 @@ impl Engine {
             };
             if let Some((since, found)) = watch.odd_since
                 && now.mono.since(since) >= GONE_FOR_MS
+                && (found.is_some() || watch.gone_at >= Some(since))
             {
                 gone.push((Arc::clone(name), watch.partitions, found));
             }

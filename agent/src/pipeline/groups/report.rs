@@ -7,6 +7,8 @@ use lockstep_core::groups::copies::Standing;
 use lockstep_core::groups::kind::GroupKind;
 use lockstep_core::ids::{DestOffset, SourceOffset, TopicPartition};
 
+use crate::status::GroupsSummary;
+
 /// All groups that the link's patterns take.
 #[derive(Clone, Debug, Default)]
 pub struct GroupsReport {
@@ -19,6 +21,14 @@ pub struct GroupsReport {
     pub troubles: Vec<String>,
     /// A right that is missing, and how to grant it.
     pub missing_right: Option<String>,
+}
+
+impl GroupsReport {
+    /// How many stand on the standby as at the source, of how many.
+    pub fn summary(&self) -> GroupsSummary {
+        let copied = self.groups.iter().filter(|group| group.state == GroupState::InStep).count();
+        GroupsSummary { copied: copied as u64, total: self.groups.len() as u64 }
+    }
 }
 
 /// What became of the offsets that the groups had when the link started.

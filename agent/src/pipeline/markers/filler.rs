@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockstep_core::dr::denied::Side;
 use lockstep_core::ids::{DestOffset, ProducerIdentity, TopicPartition};
 use lockstep_core::mirror::Trouble;
 use lockstep_core::mirror::markers::SequenceBehind;
@@ -14,11 +15,12 @@ use lockstep_kafka::admin::{
     EpochEnd, Filled, FillerTransactions, TransactionPhase, describe_transactions, init_producer_id,
     offset_for_leader_epoch,
 };
-use lockstep_kafka::{Class, Cluster, Connection, Error, ErrorCode};
+use lockstep_kafka::{Api, Class, Cluster, Connection, Error, ErrorCode, Settings};
 use tokio::sync::{Mutex, watch};
 use tokio::time::{Instant, sleep};
 
 use super::{WantedRun, end_under, failed, questions, written_outcome};
+use crate::pipeline::denied::{by_code, by_error};
 use crate::pipeline::event::MarkerOutcome;
 use crate::pipeline::source::backoff;
 
@@ -113,7 +115,7 @@ impl Filler {
                 Err(error) => return self.all_failed(wanted, &error),
             },
         };
-        match fill(filler, connection, wanted).await {
+        match fill(filler, connection, wanted, self.shared.cluster.settings()).await {
             Ok(answers) => answers,
             Err(error) => {
                 *transactions = None;
@@ -149,6 +151,7 @@ impl Filler {
     fn all_failed(&self, wanted: &[WantedRun], error: &Error) -> Vec<MarkerOutcome> {
         let text = self.words(error);
         let trouble = if error.class() == Class::Fatal { Trouble::slow(text) } else { Trouble::soon(text) };
+        let trouble = trouble.because(by_error(Side::Dest, self.shared.cluster.settings(), error));
         wanted.iter().map(|each| failed(each, trouble.clone(), error.refreshes_metadata())).collect()
     }
 
@@ -171,6 +174,7 @@ async fn fill(
     filler: &mut FillerTransactions,
     connection: &Connection,
     wanted: &[WantedRun],
+    dest: &Settings,
 ) -> Result<Vec<MarkerOutcome>, Error> {
     let mut answers = Vec::new();
     let mut filling = not_moved(connection, wanted, &mut answers).await?;
@@ -192,7 +196,7 @@ async fn fill(
             }
             // None was begun. Those to blame go, with what they have already; the others are seen to in the next round.
             Filled::Refused(blamed) => {
-                let (gone, left) = blame(filling, &blamed);
+                let (gone, left) = blame(filling, &blamed, dest);
                 answers.extend(gone);
                 filling = left;
             }
@@ -277,6 +281,7 @@ fn end_of(ends: &Ends, each: &WantedRun) -> Result<DestOffset, (Trouble, bool)> 
 fn blame<'a>(
     filling: Vec<Filling<'a>>,
     blamed: &BTreeMap<TopicPartition, ErrorCode>,
+    dest: &Settings,
 ) -> (Vec<MarkerOutcome>, Vec<Filling<'a>>) {
     let (gone, left): (Vec<_>, Vec<_>) =
         filling.into_iter().partition(|each| blamed.contains_key(each.wanted.twin.dest.there()));
@@ -291,6 +296,7 @@ fn blame<'a>(
         } else {
             Trouble::soon(format!("the destination does not take {} into a transaction: {code}", each.wanted.twin.dest))
         };
+        let trouble = trouble.because(by_code(Side::Dest, dest, Api::AddPartitionsToTxn, code, topic));
         Some(failed(each.wanted, trouble, code.refreshes_metadata()))
     });
     (gone.collect(), left)

@@ -11,6 +11,7 @@ mod right;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use lockstep_core::dr::denied::Side;
 use lockstep_core::ids::{DestOffset, LeaderEpoch, NodeId, ProducerIdentity};
 use lockstep_core::mirror::Trouble;
 use lockstep_core::mirror::markers::{MarkerAnswer, SequenceBehind};
@@ -18,7 +19,7 @@ use lockstep_kafka::admin::{
     EpochEnd, EpochQuestion, MarkerKind, PerPartition, ProducerState, submit_describe_producers,
     submit_offset_for_leader_epoch, submit_write_txn_markers,
 };
-use lockstep_kafka::{Class, Cluster, Connection, Error, ErrorCode};
+use lockstep_kafka::{Class, Cluster, Connection, Error, ErrorCode, Settings};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -27,6 +28,7 @@ use plan::Plan;
 pub use plan::{REQUEST_MARKERS_MAX, WantedRun};
 pub use right::MarkerRight;
 
+use super::denied::by_error;
 use super::event::{Event, MarkerOutcome};
 use super::source::backoff;
 
@@ -96,7 +98,7 @@ impl Markers {
             Ok(answers) => answers,
             Err(error) => {
                 *connection = None;
-                all_failed(&plan.wanted, self.node, &error)
+                all_failed(&plan.wanted, self.node, &error, self.cluster.settings())
             }
         }
     }
@@ -248,9 +250,10 @@ fn failed(each: &WantedRun, trouble: Trouble, metadata_stale: bool) -> MarkerOut
     }
 }
 
-fn all_failed(wanted: &[WantedRun], node: NodeId, error: &Error) -> Vec<MarkerOutcome> {
+fn all_failed(wanted: &[WantedRun], node: NodeId, error: &Error, dest: &Settings) -> Vec<MarkerOutcome> {
     let text = format!("destination broker {node}: {error}");
     let trouble = if error.class() == Class::Fatal { Trouble::slow(text) } else { Trouble::soon(text) };
+    let trouble = trouble.because(by_error(Side::Dest, dest, error));
     wanted.iter().map(|each| failed(each, trouble.clone(), error.refreshes_metadata())).collect()
 }
 

@@ -1,0 +1,89 @@
+//! From a link's report to what its posture is judged by. Decides nothing: every rule stands in `core::dr`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use lockstep_core::dr::exposure::DATUM_FRESH_MS;
+use lockstep_core::dr::posture::{Doing, HeldBack, LinkFacts, PartitionFacts, SCHEMAS_TOPIC, TopicFacts};
+use lockstep_core::dr::runway::{Runway, is_short, runway};
+use lockstep_core::mirror::partition::Phase;
+use lockstep_core::mirror::{Millis, Now, WallMillis};
+
+use super::About;
+use crate::pipeline::report::{LinkReport, PartitionReport};
+
+/// What the posture of a running link is judged by.
+pub fn facts(about: &About, report: &LinkReport) -> LinkFacts {
+    let now = report.at.unwrap_or(Now { mono: Millis(0), wall: WallMillis(0) });
+    let mut denied: BTreeSet<_> = report.denied.iter().cloned().collect();
+    denied.extend(report.partitions.iter().flat_map(|p| p.denied.iter().cloned()));
+    let schemas_since = behind_schemas_since(report, now.mono);
+    let mut topics: BTreeMap<&Arc<str>, TopicFacts> = BTreeMap::new();
+    let mut entry = |topic, partition, is_ahead: bool| {
+        let facts = topics.entry(topic).or_insert_with(|| TopicFacts {
+            topic: Arc::clone(topic),
+            partitions: Vec::new(),
+            is_ahead_of_schemas: false,
+        });
+        facts.is_ahead_of_schemas |= is_ahead;
+        facts.partitions.push(partition);
+    };
+    for p in &report.partitions {
+        let is_ahead = schemas_since.is_some_and(|since| p.held_as_of > Some(since));
+        entry(&p.tp.topic, of_partition(p, about.rpo_ms, now), is_ahead && &*p.tp.topic != SCHEMAS_TOPIC);
+    }
+    for (tp, figures) in &report.unheld {
+        let partition = PartitionFacts {
+            partition: tp.partition,
+            figures: *figures,
+            doing: Doing::Copying,
+            // The topic is listed as blocked, with what is refused.
+            is_refused: false,
+            held_back_by: None,
+            runway: Runway::NothingWaits,
+            runway_is_short: false,
+            lost_records: 0,
+        };
+        entry(&tp.topic, partition, false);
+    }
+    LinkFacts {
+        role: about.role,
+        write_protection: about.write_protection,
+        rpo_ms: about.rpo_ms,
+        not_running: None,
+        denied: denied.into_iter().map(|denied| (*denied).clone()).collect(),
+        blocked: report.blocked_topics.clone(),
+        topics: topics.into_values().collect(),
+    }
+}
+
+/// Since when schemas are missing on the standby, once that has lasted longer than a look takes.
+fn behind_schemas_since(report: &LinkReport, now: Millis) -> Option<Millis> {
+    let schemas = report.partitions.iter().filter(|p| &*p.tp.topic == SCHEMAS_TOPIC);
+    let since = schemas.filter_map(|p| p.behind_since).min()?;
+    (now.since(since) > DATUM_FRESH_MS).then_some(since)
+}
+
+fn of_partition(p: &PartitionReport, rpo_ms: u64, now: Now) -> PartitionFacts {
+    let runway = runway(p.retention, &p.waiting, now.wall);
+    let is_behind = p.figures.seen.is_none_or(|seen| seen.records > 0);
+    PartitionFacts {
+        partition: p.tp.partition,
+        figures: p.figures,
+        doing: match (&p.phase, &p.trouble) {
+            (Phase::Stopped(verdict), _) => Doing::Stopped(verdict.clone()),
+            (Phase::Opening, Some(trouble)) if is_behind => Doing::Waiting(trouble.clone()),
+            _ => Doing::Copying,
+        },
+        is_refused: !p.denied.is_empty(),
+        held_back_by: p.hanging.map(|open| HeldBack {
+            producer_id: open.producer_id,
+            silent_ms: open
+                .silent_for(now.wall)
+                .map(|silent| u64::try_from(silent.as_millis()).unwrap_or(u64::MAX)),
+        }),
+        runway,
+        runway_is_short: is_short(runway, p.retention, &p.waiting, rpo_ms),
+        lost_records: p.lost.iter().map(|span| span.offsets()).sum(),
+    }
+}
