@@ -32,9 +32,8 @@ fn status_and_metrics_say_how_every_link_stands() {
     ends.create(&good, 2, &[]);
     let records = (0..1_000).map(|n| Record::new(format!("record {n}")).partition(n % 2));
     Seed::to(&pair().source.bootstrap()).write(&good, records).unwrap();
-    let agent = Agent::start(
-        &File::new().link("good", &good, ", rpo: 7s").link("paused", &paused, ", paused: true"),
-    );
+    let agent =
+        Agent::start(&File::new().link("good", &good, ", rpo: 7s").link("paused", &paused, ", paused: true"));
     ends.wait_until_equal(&good, 2);
     wait_until_true("the link to be known as safe", PATIENCE, || {
         let link = &status(&agent)["links"][0];

@@ -2,6 +2,8 @@
 //! and no connection lost either.
 
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use lockstep_testkit::client::Admin;
@@ -11,22 +13,16 @@ use lockstep_testkit::{Lockstep, Realm, rounds, secured_pair, wait_until_true};
 use super::{KDC, Scene, Way, kerberos, oauth, password, secret, shown};
 use crate::mirror::{PATIENCE, stop, wait_for};
 
-/// Less than the KDC's absence, and than a session's end comes late.
+/// The last ticket, and the sessions made with it, end well within the KDC's absence.
 const TICKET_SECONDS: u32 = 6;
 
-/// Writes for so long, calling `meanwhile` after half of it; how many records.
-fn flow(scene: &Scene, time: Duration, meanwhile: impl FnOnce()) -> i32 {
+/// Writes for so long; how many records.
+fn flow(scene: &Scene, time: Duration) -> i32 {
     let began = Instant::now();
-    let mut meanwhile = Some(meanwhile);
     let mut written = 0;
     while began.elapsed() < time {
         scene.write(300);
         written += 300;
-        if began.elapsed() > time / 2
-            && let Some(meanwhile) = meanwhile.take()
-        {
-            meanwhile();
-        }
     }
     written
 }
@@ -69,7 +65,7 @@ fn sessions_are_renewed_under_load_without_losing_a_connection() {
     scene.write(3);
     let mirror = logged(&scene);
     let sessions = 3 * Duration::from_millis(SESSION_MS.into());
-    let written = flow(&scene, sessions, || ()) + 3;
+    let written = flow(&scene, sessions) + 3;
     let said = all_there(&scene, mirror, written);
     assert!(said.matches("session renewed").count() >= 4, "{said}");
     assert_eq!(lost(&said), [""; 0]);
@@ -78,22 +74,37 @@ fn sessions_are_renewed_under_load_without_losing_a_connection() {
 #[test]
 fn a_token_file_is_renewed_before_the_token_expires() {
     let realm = &secured_pair().realm.clone();
-    let short = Duration::from_secs(5);
-    let file = secret(realm, &realm.tokens.issue(CLIENT.0, short));
+    let short = || realm.tokens.issue(CLIENT.0, Duration::from_secs(6));
+    let file = secret(realm, &short());
     let how = format!("token: {{ file: {} }}", shown(&file));
     let scene = Scene::new("expiring", |realm| (oauth(realm, &how), oauth(realm, &how)));
     scene.write(3);
-    let mirror = logged(&scene);
-    // Somebody renews the file, as whatever keeps tokens fresh does.
-    let written = flow(&scene, Duration::from_secs(3), || {
-        std::fs::write(&file, realm.tokens.issue(CLIENT.0, Duration::from_secs(8))).unwrap();
+    let done = AtomicBool::new(false);
+    let said = thread::scope(|scope| {
+        // Somebody renews the file, as whatever keeps tokens fresh does: whole, and long before the last one ends.
+        scope.spawn(|| {
+            let next = file.with_extension("next");
+            while !done.load(Ordering::Acquire) {
+                std::fs::write(&next, short()).and_then(|()| std::fs::rename(&next, &file)).unwrap();
+                thread::sleep(Duration::from_millis(500));
+            }
+        });
+        let _done = Ended(&done);
+        let mirror = logged(&scene);
+        let written = flow(&scene, Duration::from_secs(8));
+        all_there(&scene, mirror, written + 3)
     });
-    let later = flow(&scene, Duration::from_secs(4), || {
-        std::fs::write(&file, realm.tokens.issue(CLIENT.0, Duration::from_secs(600))).unwrap();
-    });
-    let said = all_there(&scene, mirror, written + later + 3);
     assert!(said.contains("session renewed"), "{said}");
     assert_eq!(lost(&said), [""; 0]);
+}
+
+/// Told when dropped, also by a panic: the scope waits for whoever listens.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 /// Nobody renews the file in time.
@@ -105,7 +116,7 @@ fn a_token_that_expires_is_said_and_the_next_one_heals() {
     let scene = Scene::new("expired", |realm| (oauth(realm, &how), oauth(realm, &how)));
     scene.write(3);
     let mut mirror = logged(&scene);
-    let written = 3 + flow(&scene, Duration::from_secs(1), || ());
+    let written = 3 + flow(&scene, Duration::from_secs(1));
     silent(&mirror, "(L-124)");
     scene.write(300);
     assert!(mirror.is_running().unwrap(), "{}", mirror.stderr());
@@ -138,14 +149,14 @@ fn a_kdc_may_be_away_for_ten_seconds() {
     let stopped = Instant::now();
     kdc.stop().unwrap();
     let mut beside = 3;
-    let mut written = 3 + flow(&scene, away / 2, || ());
+    let mut written = 3 + flow(&scene, away / 2);
     brief.write(300);
     beside += 300;
-    written += flow(&scene, away / 2, || ());
+    written += flow(&scene, away / 2);
     silent(&mirrors[1], "(L-127)");
     kdc.resume().unwrap();
     assert!(stopped.elapsed() >= away);
-    written += flow(&scene, Duration::from_secs(1), || ());
+    written += flow(&scene, Duration::from_secs(1));
     brief.write(300);
     beside += 300;
     let [mirror, missed] = mirrors;
