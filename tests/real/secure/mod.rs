@@ -175,10 +175,14 @@ impl Scene {
 
     fn spawn(&self, verb: &str, more: &[&str], env: &[(String, String)]) -> Lockstep {
         let arguments = self.arguments(verb, more);
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        self.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), env)
+    }
+
+    /// Anything in the environment that both ways need.
+    fn run(&self, arguments: &[&str], env: &[(String, String)]) -> Lockstep {
         let env = self.from.env.iter().chain(&self.to.env).chain(env);
         let env: Vec<_> = env.map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        Lockstep::spawn_with(&arguments, &env).unwrap()
+        Lockstep::spawn_with(arguments, &env).unwrap()
     }
 
     /// Mirrors until caught up, whatever comes of it.
