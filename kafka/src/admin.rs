@@ -28,7 +28,10 @@ mod patience;
 mod rights;
 mod write_txn_markers;
 
-pub use configs::{ConfigEntry, ConfigSource, ConfigTarget, describe_configs, incremental_alter_configs};
+pub use configs::{
+    ConfigEntry, ConfigSource, ConfigTarget, TopicChanges, alter_topic_configs, describe_configs,
+    describe_topic_configs, incremental_alter_configs,
+};
 pub use create_partitions::create_partitions;
 pub use create_topics::{NewTopic, create_topics};
 pub use delete_groups::delete_groups;

@@ -49,7 +49,9 @@ impl ErrorCode {
     pub const UNSUPPORTED_VERSION: Self = Self(35);
     pub const TOPIC_ALREADY_EXISTS: Self = Self(36);
     pub const INVALID_PARTITIONS: Self = Self(37);
+    pub const INVALID_CONFIG: Self = Self(40);
     pub const NOT_CONTROLLER: Self = Self(41);
+    pub const POLICY_VIOLATION: Self = Self(44);
     pub const OUT_OF_ORDER_SEQUENCE_NUMBER: Self = Self(45);
     pub const DUPLICATE_SEQUENCE_NUMBER: Self = Self(46);
     pub const INVALID_PRODUCER_EPOCH: Self = Self(47);

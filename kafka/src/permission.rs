@@ -130,6 +130,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn rights_on_groups_are_those_that_kafka_asks_for() {
+        let settings = Settings::new("kafka-pr:9093").unwrap();
+        let named = |api, code| MissingPermission::new(&settings, api, code, "claims").unwrap().operation;
+        let (group, topic) = (ErrorCode::GROUP_AUTHORIZATION_FAILED, ErrorCode::TOPIC_AUTHORIZATION_FAILED);
+        for (api, operation) in [
+            (Api::OffsetFetch, "Describe"),
+            (Api::FindCoordinator, "Describe"),
+            (Api::OffsetCommit, "Read"),
+            (Api::DeleteGroups, "Delete"),
+            (Api::OffsetDelete, "Delete"),
+            (Api::AddOffsetsToTxn, "Read"),
+        ] {
+            assert_eq!(named(api, group), operation, "{api}");
+        }
+        assert_eq!((named(Api::OffsetCommit, topic), named(Api::OffsetDelete, topic)), ("Read", "Read"));
+    }
+
+    #[test]
     fn a_missing_right_is_named_with_the_command_that_grants_it() {
         let settings = Settings::new("kafka-pr:9093,other:1").unwrap();
         let error = Error::Refused {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use lockstep_core::plan::owners::TopicSettingsPolicy;
 use lockstep_core::spec::agent::{AgentSpec, ClusterSpec, LinkSpec, Wanted};
 use lockstep_kafka::Dial;
 use tokio::sync::{mpsc, watch};
@@ -214,6 +215,8 @@ impl Supervisor {
             alignment: link.alignment,
             rename: link.rename.clone(),
             pace: link.pace.clone(),
+            // The file has no key for it yet: the table alone counts.
+            topic_settings: TopicSettingsPolicy::default(),
             groups: link.groups.clone(),
             unfit: Unfit::BlockTopic,
             drain: self.spec.drain,

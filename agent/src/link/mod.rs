@@ -11,11 +11,15 @@
 //! | [`origin`] | which topics of the source are copies of the destination's own |
 //! | [`standing`] | what stands on the destination under a topic's name |
 //! | [`topics`] | plans topics, carries plans out, follows new topics and partitions |
+//! | `described` | what clusters tell of topics' settings, many topics per request |
+//! | [`keeper`] | keeps standby topics' settings right while a link runs: follows, puts back, reports drift |
 //! | [`running`] | the tasks of a running link, and how they end |
 //! | [`watched`] | a cluster that several links share |
 
+mod described;
 pub mod fault;
 pub mod identity;
+pub mod keeper;
 pub mod origin;
 pub mod prepare;
 pub mod running;
@@ -28,6 +32,7 @@ use std::time::Duration;
 use lockstep_core::groups::policy::GroupPolicy;
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::retention::Propagation;
+use lockstep_core::plan::owners::TopicSettingsPolicy;
 use lockstep_core::spec::pace::Pace;
 use lockstep_core::spec::rename::Rename;
 use lockstep_core::spec::select::TopicSelection;
@@ -48,6 +53,8 @@ pub struct LinkSettings {
     pub rename: Rename,
     /// How fast, and which topics first.
     pub pace: Pace,
+    /// Whose word counts for which setting of a standby topic.
+    pub topic_settings: TopicSettingsPolicy,
     /// Which consumer groups are copied; `None`: none.
     pub groups: Option<GroupPolicy>,
     pub unfit: Unfit,

@@ -143,8 +143,10 @@ pub async fn prepare(ends: Ends, settings: LinkSettings) -> Result<Prepared, Sta
         return Err(StartError::SameCluster { cluster_id: source.cluster_id() });
     }
     let name = settings.name.unwrap_or_else(|| source.cluster_id());
-    let LinkSettings { selection, rename, .. } = settings;
-    let mut topics = Topics { source: source.clone(), dest: dest.clone(), selection, rename, identity: None };
+    let LinkSettings { selection, rename, topic_settings: policy, .. } = settings;
+    let (source_side, dest_side) = (source.clone(), dest.clone());
+    let mut topics =
+        Topics { source: source_side, dest: dest_side, selection, rename, identity: None, policy };
     let wanted = topics.wanted(&source.metadata());
     if wanted.is_empty() && settings.unfit == Unfit::RefuseLink {
         return Err(StartError::NothingMatches { hint: names_there(&source) });

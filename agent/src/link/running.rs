@@ -11,9 +11,10 @@ use tracing::Instrument;
 
 use super::Unfit;
 use super::identity::{create, keep_alive};
+use super::keeper::{Keeper, KeptSettings};
 use super::origin::leave_mark;
 use super::prepare::{Prepared, StartError};
-use super::topics::Topics;
+use super::topics::{Followed, Planned, Topics};
 use super::watched::{Ends, WatchedCluster};
 use crate::pipeline::engine::{Ended, Engine, Setup};
 use crate::pipeline::event::Event;
@@ -23,11 +24,14 @@ use crate::pipeline::report::LinkReport;
 
 const EVENTS: usize = 256;
 const RETIRED: usize = 16;
+const NEWS: usize = 64;
 
 /// A link at work.
 pub struct Running {
     /// What the link says of itself, a few times a second.
     pub report: watch::Receiver<Arc<LinkReport>>,
+    /// By the source's topics, what a promotion gives their mirrors in place of the standby settings (M20).
+    pub kept: watch::Receiver<Arc<KeptSettings>>,
     stop: watch::Sender<bool>,
     engine: JoinHandle<Ended>,
     /// Dropped, and so ended, with the link.
@@ -74,21 +78,9 @@ impl Prepared {
         let (retired_in, retired) = mpsc::channel(RETIRED);
         let engine = Engine::new(setup, (events_in.clone(), events), report_in, retired_in);
         let engine = tokio::spawn(engine.run(stopped).in_current_span());
-        let mut ready = BTreeMap::new();
-        for planned in &self.plan {
-            let topic = match topics.apply(planned).await {
-                Ok(topic) => topic,
-                Err(error) if self.unfit == Unfit::BlockTopic => {
-                    // The follower tries it again, and says why it waits.
-                    tracing::debug!(topic = planned.source.name, %error, "left for later");
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            };
-            ready.insert(Arc::clone(&topic.topic), planned.source.partitions);
-            // A closed channel means the engine has died; its end says why.
-            let _ = events_in.send(Event::TopicReady(topic)).await;
-        }
+        let (news_in, news) = mpsc::channel(NEWS);
+        let (mut keeper, kept) = Keeper::new(&topics, &self.name, events_in.clone());
+        let ready = stand_ready(&topics, self.plan, self.unfit, &mut keeper, &events_in).await?;
         let mut others = JoinSet::new();
         if let Some(policy) = self.groups {
             let setup = groups::Setup {
@@ -106,9 +98,38 @@ impl Prepared {
         others.spawn(keep_alive(dest, self.name, source_id, identity, expiration).in_current_span());
         others.spawn(pass_on(watched_source, events_in.clone(), Event::SourceMetadata));
         others.spawn(pass_on(watched_dest, events_in.clone(), Event::DestMetadata));
-        others.spawn(topics.follow(ready, events_in, retired).in_current_span());
-        Ok(Running { report, stop, engine, _others: others })
+        others.spawn(topics.follow(ready, events_in, retired, news_in).in_current_span());
+        others.spawn(keeper.keep(news).in_current_span());
+        Ok(Running { report, kept, stop, engine, _others: others })
     }
+}
+
+/// Carries the plans out and hands each topic over as soon as it stands.
+async fn stand_ready(
+    topics: &Topics,
+    plan: Vec<Planned>,
+    unfit: Unfit,
+    keeper: &mut Keeper,
+    events: &mpsc::Sender<Event>,
+) -> Result<BTreeMap<Arc<str>, Followed>, StartError> {
+    let mut ready = BTreeMap::new();
+    for mut planned in plan {
+        let topic = match topics.apply(&mut planned).await {
+            Ok(topic) => topic,
+            Err(error) if unfit == Unfit::BlockTopic => {
+                // The follower tries it again, and says why it waits.
+                tracing::debug!(topic = planned.source.name, %error, "left for later");
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let followed = Followed { partitions: planned.source.partitions, source_id: planned.source_id };
+        ready.insert(Arc::clone(&topic.topic), followed);
+        keeper.watch(Arc::clone(&topic.topic), planned.known());
+        // A closed channel means the engine has died; its end says why.
+        let _ = events.send(Event::TopicReady(topic)).await;
+    }
+    Ok(ready)
 }
 
 impl Running {

@@ -4,26 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lockstep_core::ids::{LeaderEpoch, ProducerIdentity, TopicPartition};
 use lockstep_core::mirror::identity::{LastWriter, data_owner};
-use lockstep_core::plan::topics::{
-    COMPACTION_SETTINGS, DestTopic, SourceCompaction, is_set, standby_settings,
-};
-use lockstep_kafka::admin::{At, ConfigSource, ConfigTarget, describe_configs, list_offsets};
+use lockstep_core::plan::owners::FIELDS;
+use lockstep_core::plan::topics::{DestTopic, is_set, standby_settings};
+use lockstep_kafka::admin::{At, ConfigTarget, describe_configs, list_offsets};
 use lockstep_kafka::{Class, Cluster, ErrorCode};
 
+use super::described::{names, own};
 use super::fault::TopicError;
 use crate::pipeline::peek::last_batch;
-
-/// Default of `delete.retention.ms` (Kafka: `TopicConfig`): a day.
-const DELETE_RETENTION_MS_DEFAULT: i64 = 86_400_000;
 
 /// A topic as the destination has it.
 #[derive(Clone, Debug)]
 pub struct Standing {
     partitions: usize,
     /// Set on the topic itself.
-    overrides: BTreeMap<String, String>,
+    pub(super) overrides: BTreeMap<String, String>,
     /// Every setting its topics know, whatever the value.
-    known_settings: BTreeSet<String>,
+    pub(super) known_settings: BTreeSet<String>,
     /// Of the partitions that hold anything.
     pub writers: Vec<LastWriter>,
 }
@@ -58,52 +55,28 @@ pub async fn read_topic(dest: &Cluster, name: &str) -> Result<Option<Standing>, 
         }
         None => Vec::new(),
     };
-    let known_settings = entries.iter().map(|entry| entry.name.clone()).collect();
-    let overrides = entries
-        .into_iter()
-        .filter(|entry| entry.source == ConfigSource::DynamicTopic)
-        .filter_map(|entry| Some((entry.name, entry.value?)))
-        .collect();
+    let (known_settings, overrides) = (names(&entries), own(&entries));
     let writers = last_writers(dest, name, topic.partitions.len()).await?;
     Ok(Some(Standing { partitions: topic.partitions.len(), overrides, known_settings, writers }))
 }
 
-/// Whether the source compacts a topic. A source that does not let us read its settings counts as one that does not:
-/// then holes are filled by markers and the mirror stays uncompacted, which is right, only larger.
-pub async fn source_compaction(source: &Cluster, name: &str) -> Result<SourceCompaction, TopicError> {
-    let configs = describe_configs(source, &[ConfigTarget::Topic(name.to_owned())]).await?;
-    let entries = match configs.into_iter().next() {
-        Some((_, Ok(entries))) => entries,
-        Some((_, Err((code, _)))) => {
-            tracing::warn!(topic = name, %code, "the source does not tell the topic's settings: taken as uncompacted");
-            return Ok(SourceCompaction::Off);
-        }
-        None => return Ok(SourceCompaction::Off),
-    };
-    let policy = entries.iter().find(|entry| entry.name == "cleanup.policy");
-    let compacts =
-        policy.and_then(|entry| entry.value.as_ref()).is_some_and(|value| value.contains("compact"));
-    if !compacts {
-        return Ok(SourceCompaction::Off);
-    }
-    let retention = entries.iter().find(|entry| entry.name == "delete.retention.ms");
-    let delete_retention_ms =
-        retention.and_then(|entry| entry.value.as_ref()?.parse().ok()).unwrap_or(DELETE_RETENTION_MS_DEFAULT);
-    let own = entries.into_iter().filter(|entry| {
-        entry.source == ConfigSource::DynamicTopic && COMPACTION_SETTINGS.contains(&entry.name.as_str())
-    });
-    let settings = own.filter_map(|entry| Some((entry.name, entry.value?))).collect();
-    Ok(SourceCompaction::On { settings, delete_retention_ms })
-}
-
-/// The standby settings for a topic that is yet to be created: brokers carry the same ones with a `log.` prefix.
-pub async fn settings_for_new_topics(dest: &Cluster) -> Result<Vec<(String, String)>, TopicError> {
+/// The standby settings for a topic that is yet to be created (brokers carry the same ones with a `log.` prefix), and what
+/// else its brokers' topics have.
+pub(super) async fn for_new_topics(
+    dest: &Cluster,
+) -> Result<(Vec<(String, String)>, BTreeSet<String>), TopicError> {
     let node = dest.metadata().brokers.keys().next().copied();
-    let Some(node) = node else { return Ok(standby_settings(|_| false)) };
-    let configs = describe_configs(dest, &[ConfigTarget::Broker(node)]).await?;
-    let entries = configs.into_iter().filter_map(|(_, entries)| entries.ok()).flatten();
-    let known: BTreeSet<String> = entries.map(|entry| entry.name).collect();
-    Ok(standby_settings(|name| known.contains(&format!("log.{name}"))))
+    let described = match node {
+        Some(node) => describe_configs(dest, &[ConfigTarget::Broker(node)]).await?,
+        None => Vec::new(),
+    };
+    let entries = described.into_iter().filter_map(|(_, entries)| entries.ok()).flatten();
+    let broker: BTreeSet<String> = entries.map(|entry| entry.name).collect();
+    let knows = |name: &str| broker.contains(&format!("log.{name}"));
+    // Every destination has what the source owns, but for the levels of KIP-390 (3.8), which go by the same name.
+    let names = FIELDS.iter().map(|field| field.name.to_owned());
+    let topics = names.filter(|name| !name.ends_with(".level") || broker.contains(name)).collect();
+    Ok((standby_settings(knows), topics))
 }
 
 /// Who wrote the last data of each partition that holds any.

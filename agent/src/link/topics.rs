@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::ids::{ProducerIdentity, TopicId};
+use lockstep_core::plan::configs::{Base, Own, Rules, Views, compare};
 use lockstep_core::plan::names::{NameRefusal, refused};
+use lockstep_core::plan::owners::{Owner, TopicSettingsPolicy};
 use lockstep_core::plan::topics::{
     Compaction, Refusal, SourceCompaction, SourceTopic, TopicPlan, compaction, plan_topic,
 };
@@ -19,9 +21,11 @@ use lockstep_kafka::admin::{
 use lockstep_kafka::{Cluster, ErrorCode, Metadata};
 use tokio::sync::mpsc;
 
+use super::described::read_source;
 use super::fault::TopicError;
+use super::keeper::{Known, News};
 use super::origin::circle;
-use super::standing::{read_topic, settings_for_new_topics, source_compaction};
+use super::standing::{for_new_topics, read_topic};
 use crate::pipeline::event::{Event, ReadyTopic};
 use crate::pipeline::names::topic_names;
 
@@ -48,6 +52,30 @@ pub struct Planned {
     pub dest_topic: Arc<str>,
     pub plan: TopicPlan,
     pub compaction: Compaction,
+    /// What stands there as it should, or will once the plan is carried out.
+    pub base: Base,
+}
+
+impl Planned {
+    /// What the keeper of its settings has to know.
+    pub(super) fn known(self) -> Known {
+        Known { dest_topic: self.dest_topic, source_id: self.source_id, base: self.base }
+    }
+}
+
+/// A topic that stands ready, as it was when it was looked at last.
+#[derive(Clone, Copy, Debug)]
+pub struct Followed {
+    pub partitions: usize,
+    pub source_id: TopicId,
+}
+
+impl Followed {
+    /// Another topic under the same name never makes this one grow: its records would stand beside the old one's (M9).
+    fn is_enough(self, partitions: usize, id: TopicId) -> bool {
+        let same = !self.source_id.is_known() || self.source_id == id;
+        self.partitions >= partitions || !same
+    }
 }
 
 impl Planned {
@@ -67,6 +95,8 @@ pub struct Topics {
     pub rename: Rename,
     /// What the destination knows of the link's producer; `None`: nothing there can be ours.
     pub identity: Option<ProducerIdentity>,
+    /// Whose word counts for which setting.
+    pub policy: TopicSettingsPolicy,
 }
 
 impl Topics {
@@ -105,7 +135,7 @@ impl Topics {
     /// The plan that says no for the name's sake.
     pub fn refuse_name(&self, source: SourceTopic, source_id: TopicId, why: NameRefusal) -> Planned {
         let (dest_topic, plan) = (self.dest_topic(&source.name), TopicPlan::Refuse(Refusal::Name(why)));
-        Planned { source, source_id, dest_topic, plan, compaction: Compaction::Off }
+        Planned { source, source_id, dest_topic, plan, compaction: Compaction::Off, base: Base::new() }
     }
 
     /// Plans one topic against what stands on the destination now. Changes nothing.
@@ -127,21 +157,30 @@ impl Topics {
             return Ok(self.refuse_name(source, source_id, NameRefusal::Circle { link }));
         }
         let dest_topic = self.dest_topic(&source.name);
-        let compaction_there = source_compaction(&self.source, &source.name).await?;
-        let source = SourceTopic { compaction: compaction_there, ..source };
+        let told = read_source(&self.source, &source.name).await?;
+        let compacts = told.as_ref().map_or(SourceCompaction::Off, |told| told.compaction);
+        let source = SourceTopic { compaction: compacts, ..source };
         let standing = read_topic(&self.dest, &dest_topic).await?;
-        let settings = match &standing {
-            Some(standing) => standing.standby_settings(),
-            None => settings_for_new_topics(&self.dest).await?,
+        let (needed, known) = match &standing {
+            Some(standing) => (standing.standby_settings(), standing.known_settings.clone()),
+            None => for_new_topics(&self.dest).await?,
         };
+        let overrides = standing.as_ref().map_or_else(Own::new, |standing| standing.overrides.clone());
+        let views = Views { source: told.as_ref(), standby: &overrides, base: &Base::new() };
+        let rules = Rules { policy: &self.policy, standby: &needed, known: &known };
+        let compared = compare(views, rules);
+        let followed = compared.changes.into_iter().filter(|change| change.is_followed());
+        let followed: Vec<_> = followed.map(|change| (change.field, change.value)).collect();
+        let policy = standing.as_ref().map(|_| overrides.get("cleanup.policy").map_or("", String::as_str));
+        let compaction = compaction(compacts, policy);
         let dest = standing.map(|standing| standing.into_dest_topic(self.identity));
-        let plan = plan_topic(&source, dest.as_ref(), &settings);
-        let compaction = compaction(&source, dest.as_ref());
-        Ok(Planned { source, source_id, dest_topic, plan, compaction })
+        let plan = plan_topic(&source, dest.as_ref(), &needed, &followed);
+        let base = compared.base.into_iter().chain(followed).collect();
+        Ok(Planned { source, source_id, dest_topic, plan, compaction, base })
     }
 
     /// Carries a plan out, and waits until every partition has a leader.
-    pub async fn apply(&self, planned: &Planned) -> Result<ReadyTopic, TopicError> {
+    pub async fn apply(&self, planned: &mut Planned) -> Result<ReadyTopic, TopicError> {
         let name = &*planned.dest_topic;
         let partitions = i32::try_from(planned.source.partitions).unwrap_or(i32::MAX);
         let mut created_from = partitions;
@@ -152,9 +191,18 @@ impl Topics {
                     created_from = 0;
                 }
             }
-            TopicPlan::Adopt { grow_to, settings } => {
+            TopicPlan::Adopt { grow_to, settings, followed } => {
                 if !settings.is_empty() {
-                    self.alter(name, settings).await?;
+                    let settings: Vec<_> =
+                        settings.iter().map(|(name, value)| (name.clone(), Some(value.clone()))).collect();
+                    self.alter(name, &settings).await?;
+                }
+                if !followed.is_empty()
+                    && let Err(error) = self.alter(name, followed).await
+                {
+                    // Nothing depends on them: the keeper tries again, one by one, and says what is refused.
+                    tracing::warn!(topic = name, %error, "the source's settings are not taken as they are");
+                    planned.base.retain(|name, _| !followed.iter().any(|(refused, _)| refused == name));
                 }
                 if let Some(total) = grow_to {
                     let before = self.dest.metadata().topics.get(name).map_or(0, |t| t.partitions.len());
@@ -173,7 +221,7 @@ impl Topics {
             source_id: planned.source_id,
             partitions,
             created_from,
-            compaction: planned.compaction.clone(),
+            compaction: planned.compaction,
             delete_retention_ms: match planned.source.compaction {
                 SourceCompaction::On { delete_retention_ms, .. } => Some(delete_retention_ms),
                 SourceCompaction::Off => None,
@@ -194,8 +242,19 @@ impl Topics {
             replication_factor: REPLICATION_FACTOR_DEFAULT,
             configs: settings.to_vec(),
         };
-        let answers = create_topics(&self.dest, &[topic], ADMIN_TIMEOUT, false).await?;
-        match answers.into_iter().next() {
+        let answers = create_topics(&self.dest, std::slice::from_ref(&topic), ADMIN_TIMEOUT, false).await?;
+        let mut answer = answers.into_iter().next();
+        if let Some((_, Err((code, detail)))) = &answer
+            && (*code == ErrorCode::INVALID_CONFIG || *code == ErrorCode::POLICY_VIOLATION)
+        {
+            // What the source owns is worth less than a mirror: the keeper says what the destination does not take.
+            tracing::warn!(topic = name, %code, detail, "created without the source's settings");
+            let needed = |(name, _): &(String, String)| self.policy.owner(name) == Owner::Standby;
+            let configs = topic.configs.iter().filter(|setting| needed(setting)).cloned().collect();
+            let bare = NewTopic { configs, ..topic };
+            answer = create_topics(&self.dest, &[bare], ADMIN_TIMEOUT, false).await?.into_iter().next();
+        }
+        match answer {
             Some((_, Err((code, _)))) if code == ErrorCode::TOPIC_ALREADY_EXISTS => Ok(false),
             Some((_, Err((code, detail)))) => {
                 Err(TopicError::Refused { what: "creating", topic: name.to_owned(), code, detail })
@@ -207,11 +266,12 @@ impl Topics {
         }
     }
 
-    async fn alter(&self, name: &str, settings: &[(String, String)]) -> Result<(), TopicError> {
-        let changes: Vec<_> = settings.iter().map(|(n, v)| (n.as_str(), Some(v.as_str()))).collect();
+    async fn alter(&self, name: &str, settings: &[(String, Option<String>)]) -> Result<(), TopicError> {
+        let changes: Vec<_> = settings.iter().map(|(n, v)| (n.as_str(), v.as_deref())).collect();
         incremental_alter_configs(&self.dest, name, &changes).await?;
-        let list: Vec<_> = settings.iter().map(|(n, v)| format!("{n}={v}")).collect();
-        tracing::info!(topic = name, settings = list.join(" "), "standby settings set on the destination");
+        let list: Vec<_> =
+            settings.iter().map(|(n, v)| format!("{n}={}", v.as_deref().unwrap_or("(unset)"))).collect();
+        tracing::info!(topic = name, settings = list.join(" "), "settings set on the destination");
         Ok(())
     }
 
@@ -248,9 +308,10 @@ impl Topics {
     /// `retired`: topics to be deleted here, because they are gone at the source (`--propagate all`).
     pub async fn follow(
         self,
-        mut ready: BTreeMap<Arc<str>, usize>,
+        mut ready: BTreeMap<Arc<str>, Followed>,
         events: mpsc::Sender<Event>,
         mut retired: mpsc::Receiver<Arc<str>>,
+        keeper: mpsc::Sender<News>,
     ) {
         let mut blocked: BTreeMap<Arc<str>, tokio::time::Instant> = BTreeMap::new();
         let mut seen: Option<Arc<Metadata>> = None;
@@ -260,6 +321,8 @@ impl Topics {
                 ready.remove(&topic);
                 // Unchanged metadata, too, now ask for something.
                 seen = None;
+                // A closed channel: the keeper has left, because the link has another owner.
+                let _ = keeper.send(News::Retired(Arc::clone(&topic))).await;
                 if let Err(error) = self.delete(&self.dest_topic(&topic)).await {
                     tracing::warn!(%topic, %error, "could not be deleted on the destination");
                 }
@@ -273,7 +336,7 @@ impl Topics {
             seen = Some(metadata);
             for (name, (source, id)) in wanted {
                 let partitions = source.partitions;
-                let stands = ready.get(&name).is_some_and(|known| *known >= partitions);
+                let stands = ready.get(&name).is_some_and(|known| known.is_enough(partitions, id));
                 let waits = blocked.get(&name).is_some_and(|until| *until > tokio::time::Instant::now());
                 if stands || waits {
                     continue;
@@ -283,9 +346,10 @@ impl Topics {
                     None => self.prepare(source, id).await,
                 };
                 let event = match prepared {
-                    Ok(topic) => {
-                        ready.insert(Arc::clone(&name), partitions);
+                    Ok((topic, watched)) => {
+                        ready.insert(Arc::clone(&name), Followed { partitions, source_id: id });
                         blocked.remove(&name);
+                        let _ = keeper.send(News::Ready { topic: Arc::clone(&name), watched }).await;
                         Event::TopicReady(topic)
                     }
                     Err(error) => {
@@ -317,9 +381,10 @@ impl Topics {
         Ok(())
     }
 
-    async fn prepare(&self, source: SourceTopic, id: TopicId) -> Result<ReadyTopic, TopicError> {
+    async fn prepare(&self, source: SourceTopic, id: TopicId) -> Result<(ReadyTopic, Known), TopicError> {
         self.dest.refresh().await?;
-        let planned = self.plan(source, id).await?;
-        self.apply(&planned).await
+        let mut planned = self.plan(source, id).await?;
+        let ready = self.apply(&mut planned).await?;
+        Ok((ready, planned.known()))
     }
 }

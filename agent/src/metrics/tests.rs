@@ -5,12 +5,12 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::status::testing::{about, denied, figures, partition, report};
+use crate::status::testing::{NOW, about, denied, figures, partition, report};
 use crate::status::{LinkState, link_status, not_running};
 
 fn metrics_of(report: &LinkReport, partitions: PartitionSeries) -> Metrics {
     let mut metrics = Metrics::new(partitions, 1_700_000_000.0);
-    metrics.observe(link_status(&about(), report), Some(report), Millis(0));
+    metrics.observe(link_status(&about(), report, NOW.wall), Some(report), Millis(0));
     metrics
 }
 
@@ -124,7 +124,7 @@ fn counters_survive_a_restart_of_the_link() {
         |records, bytes| LinkReport { copied_records: records, copied_bytes: bytes, ..report(Vec::new()) };
     let mut metrics = metrics_of(&at(10, 1_000), PartitionSeries::Off);
     for told in [at(15, 1_500), at(15, 1_500), at(2, 200)] {
-        metrics.observe(link_status(&about(), &told), Some(&told), Millis(0));
+        metrics.observe(link_status(&about(), &told, NOW.wall), Some(&told), Millis(0));
     }
     metrics.observe(not_running(&about(), LinkState::Waiting, "lost", Vec::new()), None, Millis(0));
     let text = metrics.render().unwrap();
@@ -142,7 +142,7 @@ fn time_above_the_limit_is_counted_and_silence_counts_by_its_estimate() {
     for (told, now) in
         [(told(6_000, 100), 1_000), (told(0, 41_000), 3_000), (told(0, 100), 8_000), (told(0, 100), 9_000)]
     {
-        metrics.observe(link_status(&about(), &told), Some(&told), Millis(now));
+        metrics.observe(link_status(&about(), &told, NOW.wall), Some(&told), Millis(now));
     }
     let text = metrics.render().unwrap();
     assert_eq!(value(&text, "lockstep_rpo_breach_seconds_total{link=\"claims\"}"), Some(7.0));

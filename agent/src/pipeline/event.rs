@@ -12,12 +12,14 @@ use lockstep_core::mirror::copying::AppendAnswer;
 use lockstep_core::mirror::markers::MarkerAnswer;
 use lockstep_core::mirror::opening::Facts;
 use lockstep_core::mirror::window::Ticket;
+use lockstep_core::plan::configs::Drift;
 use lockstep_core::plan::topics::Compaction;
-use lockstep_kafka::Metadata;
 use lockstep_kafka::fetch::FetchedPartition;
+use lockstep_kafka::{ErrorCode, Metadata};
 use tokio::sync::oneshot;
 
 use super::budget::Permit;
+use super::engine::Altered;
 use super::open_transactions::OpenTransaction;
 use super::position::Position;
 use super::probe::ProbeAnswer;
@@ -48,11 +50,20 @@ pub enum Event {
     Probed(ProbeAnswer),
     /// The open transactions that hold partitions back, as far as the source told (M16).
     Hanging(Vec<(TopicPartition, Option<OpenTransaction>)>),
-    /// The mirror of a compacted topic is compacted from now on, or could not be made so (M21).
-    Compacted {
+    /// The mirror's `cleanup.policy` was changed, or could not be (M21).
+    PolicyAltered {
         topic: Arc<str>,
-        done: bool,
+        altered: Altered,
     },
+    /// What the source says of its cleaning now, and what follows from what stands on the destination (M21).
+    Compaction {
+        topic: Arc<str>,
+        state: Compaction,
+        /// The source's `delete.retention.ms`, where its cleaner works (M19).
+        delete_retention_ms: Option<i64>,
+    },
+    /// Settings of standby topics that are not as their owners have them.
+    Drift(Arc<[Drift]>),
     /// Log starts that were followed, or held back (M20).
     Followed(Vec<Followed>),
     /// Somebody wants to know how far these partitions are; unknown ones are left out.
@@ -89,6 +100,8 @@ pub struct AppendOutcome {
     pub answer: AppendAnswer,
     /// The destination's leadership moved: its metadata are out of date.
     pub metadata_stale: bool,
+    /// The destination's own word, if it was no.
+    pub refused: Option<ErrorCode>,
 }
 
 #[derive(Debug)]

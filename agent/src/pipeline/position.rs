@@ -7,7 +7,7 @@ use lockstep_core::ids::{DestOffset, SourceOffset};
 pub struct Position {
     /// Complete and durable on the destination below this offset; `None`: not open.
     pub held: Option<DestOffset>,
-    /// The standby's log start, last known.
+    /// The standby's log start, last known; `None` also while what it begins with is still to be deleted (M14).
     pub start: Option<DestOffset>,
     /// The source's log end, last known.
     pub source_end: Option<SourceOffset>,

@@ -12,6 +12,7 @@ use lockstep_core::mirror::align::Span;
 use lockstep_core::mirror::cost::Cost;
 use lockstep_core::mirror::partition::Phase;
 use lockstep_core::mirror::{Millis, Now};
+use lockstep_core::plan::configs::Drift;
 
 use super::groups::report::GroupsReport;
 use super::latency::{Failures, Latency};
@@ -34,6 +35,8 @@ pub struct LinkReport {
     pub memory_bytes_max: usize,
     /// Sorted by topic and partition.
     pub partitions: Vec<PartitionReport>,
+    /// Settings of standby topics that are not as their owners have them, by topic and name.
+    pub drift: Arc<[Drift]>,
     /// Topics that cannot be mirrored as things stand, and why.
     pub blocked_topics: Vec<(String, String)>,
     /// Of blocked topics the partitions of which the standby holds nothing: they count from their start.
@@ -64,8 +67,7 @@ pub struct PartitionReport {
     pub source_last_stable: Option<SourceOffset>,
     /// Complete and durable on the destination below this offset.
     pub durable: Option<DestOffset>,
-    pub exposure: Measured,
-    /// The same with its labels, bytes and ages.
+    /// Its exposure.
     pub figures: Figures,
     /// What a cluster refuses of what this partition needs.
     pub denied: Vec<Arc<Denied>>,
@@ -88,6 +90,9 @@ pub struct PartitionReport {
     pub hanging: Option<OpenTransaction>,
     /// Deleted keys may live on here: the source cleaned tombstones away before they were read (M19).
     pub tombstones_at_risk: bool,
+    /// The destination refuses to delete what the source no longer has, or what stood in for it: the log starts too early
+    /// here, and fillers may show (M14, M20).
+    pub delete_refused: Option<String>,
     /// Why it is not copying.
     pub trouble: Option<String>,
 }
@@ -110,6 +115,11 @@ impl LinkReport {
     pub fn is_caught_up(&self) -> bool {
         let is_done = |p: &PartitionReport| matches!(p.phase, Phase::CaughtUp | Phase::Stopped(_));
         !self.partitions.is_empty() && self.partitions.iter().all(is_done)
+    }
+
+    /// Settings that still differ; what was put back is not among them.
+    pub fn open_drift(&self) -> impl Iterator<Item = &Drift> {
+        self.drift.iter().filter(|drift| drift.is_open())
     }
 
     /// Records lost for good, over all partitions (M9).
@@ -138,20 +148,12 @@ impl LinkReport {
 
     /// The link's exposure: records added up, the longest time, the oldest datum; unknown if any part is.
     pub fn exposure(&self) -> Measured {
-        let mut all = Measured::Seen { records: 0, milliseconds: 0, datum_age_ms: 0 };
-        for partition in &self.partitions {
-            all = match (all, partition.exposure) {
-                (
-                    Measured::Seen { records: r, milliseconds: m, datum_age_ms: d },
-                    Measured::Seen { records, milliseconds, datum_age_ms },
-                ) => Measured::Seen {
-                    records: r + records,
-                    milliseconds: m.max(milliseconds),
-                    datum_age_ms: d.max(datum_age_ms),
-                },
-                _ => return Measured::Unknown,
-            };
+        let total = self.total();
+        match (total.seen(), total.datum_age_ms) {
+            (Some(seen), Some(datum_age_ms)) if total.unknown == 0 => {
+                Measured::Seen { records: seen.records, milliseconds: seen.milliseconds, datum_age_ms }
+            }
+            _ => Measured::Unknown,
         }
-        if self.partitions.is_empty() { Measured::Unknown } else { all }
     }
 }

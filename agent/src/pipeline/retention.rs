@@ -14,7 +14,7 @@ use lockstep_kafka::admin::{
     At, ConfigTarget, delete_records, describe_configs, describe_log_dirs, list_offsets,
 };
 use lockstep_kafka::fetch::Isolation;
-use lockstep_kafka::{Cluster, Error};
+use lockstep_kafka::{Api, Class, Cluster, Error, ErrorCode, MissingPermission};
 
 use super::names::{DestPartition, Twin, by_dest};
 use super::peek::batch_at;
@@ -39,6 +39,8 @@ pub struct Followed {
     pub dest_start: DestOffset,
     /// The source's log start that was not followed.
     pub held_back: Option<SourceOffset>,
+    /// The destination's refusal to delete, with the missing right if that is the cause.
+    pub refused: Option<String>,
 }
 
 /// A source topic's settings about deletion.
@@ -86,22 +88,33 @@ pub async fn follow_log_starts(
             steps.entry(node).or_default().push((there.there().clone(), offset.0));
         }
         let (dest_start, held_back) = (*dest_start, following.held_back);
-        followed.push(Followed { tp: tp.clone(), dest_start, held_back });
+        followed.push(Followed { tp: tp.clone(), dest_start, held_back, refused: None });
     }
     for (node, before) in steps {
         let connection = dest.connection(node).await?;
-        let starts: BTreeMap<_, _> = delete_records(&connection, &before, DELETE_TIMEOUT)
+        let answers: BTreeMap<_, _> = delete_records(&connection, &before, DELETE_TIMEOUT)
             .await?
             .into_iter()
-            .filter_map(|(there, start)| Some(((*names.get(&there)?).clone(), start.ok()?)))
+            .filter_map(|(there, start)| Some(((*names.get(&there)?).clone(), (there, start))))
             .collect();
         for one in &mut followed {
-            if let Some(start) = starts.get(&one.tp) {
-                one.dest_start = DestOffset(*start);
+            match answers.get(&one.tp) {
+                Some((_, Ok(start))) => one.dest_start = DestOffset(*start),
+                Some((there, Err(code))) => one.refused = refusal(dest, there, *code),
+                None => {}
             }
         }
     }
     Ok(followed)
+}
+
+/// Leaders that move are no reason: the next round asks again.
+fn refusal(dest: &Cluster, tp: &TopicPartition, code: ErrorCode) -> Option<String> {
+    if code.class() == Class::Retry {
+        return None;
+    }
+    let missing = MissingPermission::aside(dest.settings(), Api::DeleteRecords, code, &tp.topic);
+    Some(format!("the destination does not delete what the source no longer has: {code}{missing}"))
 }
 
 /// What cannot be read is looked at again in the next round.

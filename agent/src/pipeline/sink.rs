@@ -138,6 +138,7 @@ fn all_failed(
         ticket,
         answer: AppendAnswer::Failed(trouble.clone()),
         metadata_stale: true,
+        refused: None,
     };
     tickets.into_iter().map(failed).collect()
 }
@@ -151,14 +152,16 @@ fn outcomes(
     let mut by_partition: HashMap<TopicPartition, ProduceResult> =
         results.into_iter().map(|result| (result.tp.clone(), result)).collect();
     let outcome = |(twin, ticket): (Twin, Ticket)| {
-        let (answer, metadata_stale) = match by_partition.remove(twin.dest.there()) {
+        let result = by_partition.remove(twin.dest.there());
+        let refused = result.as_ref().and_then(|result| result.error);
+        let (answer, metadata_stale) = match result {
             Some(result) => answer_of(&result, twin.dest.topic(), dest),
             None => {
                 let trouble = Trouble::soon("the destination did not answer for this partition");
                 (AppendAnswer::Failed(trouble), false)
             }
         };
-        AppendOutcome { partition: twin.source, ticket, answer, metadata_stale }
+        AppendOutcome { partition: twin.source, ticket, answer, metadata_stale, refused }
     };
     tickets.into_iter().map(outcome).collect()
 }

@@ -61,6 +61,8 @@ pub(super) struct Slot {
     pub(super) dest_start: Option<DestOffset>,
     /// The source's log start that is not followed because retention does not explain it (M20).
     pub(super) held_back: Option<SourceOffset>,
+    /// Why what should be deleted here is not.
+    pub(super) delete_refused: Option<String>,
     /// What stands at the start of this log was looked at, and deleted or kept for a reason.
     start_settled: bool,
     /// Fillers stand below this offset until they are deleted (M14).
@@ -99,6 +101,7 @@ impl Slot {
             displaced: None,
             dest_start: None,
             held_back: None,
+            delete_refused: None,
             start_settled: false,
             fillers_below: None,
             aligning: None,
@@ -163,6 +166,11 @@ impl Slot {
         self.gauge.exposure.held(now, receipt.next);
     }
 
+    /// The source's cleaner works from now on, with this `delete.retention.ms`, or no longer (M19).
+    pub(super) fn compacted_with(&mut self, delete_retention_ms: Option<i64>) {
+        self.tombstones.delete_retention_ms = delete_retention_ms;
+    }
+
     /// Notes how far the source's log start was followed.
     pub(super) fn followed(&mut self, dest_start: DestOffset, held_back: Option<SourceOffset>) {
         self.start_settled |= held_back.is_some() || self.dest_start < Some(dest_start);
@@ -205,7 +213,8 @@ impl Slot {
         let fetched_end = self.machine.source_ends().map(|e| e.high_watermark);
         Position {
             held: self.machine.durable(),
-            start: self.dest_start,
+            // Where fillers may stand the log is about to begin later.
+            start: self.dest_start.filter(|_| !self.may_show_fillers()),
             source_end: self.gauge.exposure.last_source_end().max(fetched_end),
             going: if stopped { Going::Stopped } else { Going::On },
         }
@@ -230,7 +239,6 @@ impl Slot {
             source_end: self.gauge.exposure.last_source_end().max(fetched_end),
             source_last_stable: ends.map(|e| e.last_stable),
             durable: self.machine.durable(),
-            exposure: self.gauge.exposure.measure(now),
             figures,
             denied: self.gauge.refusals.iter().cloned().collect(),
             waiting: self.gauge.waiting(&figures, self.machine.durable(), others),
@@ -239,6 +247,7 @@ impl Slot {
             held_as_of: self.gauge.exposure.held_as_of(),
             copied_at: self.gauge.copied_at,
             held_back: self.held_back,
+            delete_refused: self.delete_refused.clone(),
             aligning: self.aligning_now(),
             lost: self.lost.clone(),
             hanging: self.hanging,

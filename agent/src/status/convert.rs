@@ -8,7 +8,7 @@ use lockstep_core::dr::runway::Runway;
 use lockstep_core::dr::total::Total;
 use lockstep_core::ids::TopicPartition;
 use lockstep_core::mirror::partition::Phase;
-use lockstep_core::mirror::{Millis, Now};
+use lockstep_core::mirror::{Millis, Now, WallMillis};
 
 use super::facts::facts;
 use super::{
@@ -17,9 +17,10 @@ use super::{
 };
 use crate::pipeline::report::{LinkReport, PartitionReport};
 
-/// The status of a link that runs.
-pub fn link_status(about: &About, report: &LinkReport) -> LinkStatus {
-    let facts = facts(about, report);
+/// The status of a link that runs, at `now`: later than the report where its engine is stuck.
+pub fn link_status(about: &About, report: &LinkReport, now: WallMillis) -> LinkStatus {
+    let facts = facts(about, report, now);
+    let now = report.at.map(|made| Now { wall: made.wall.max(now), ..made });
     let judged = judge(&facts);
     let bad: BTreeSet<_> = judged.reasons.iter().filter_map(bad_topic).collect();
     let blocked: BTreeMap<_, _> = report.blocked_topics.iter().map(|(t, why)| (t.as_str(), why)).collect();
@@ -27,18 +28,18 @@ pub fn link_status(about: &About, report: &LinkReport) -> LinkStatus {
     let topics: Vec<_> = facts
         .topics
         .iter()
-        .map(|topic| topic_status(topic, blocked.get(&*topic.topic).copied(), &reports, report.at))
+        .map(|topic| topic_status(topic, blocked.get(&*topic.topic).copied(), &reports, now))
         .collect();
     let unlisted = blocked.keys().filter(|name| !facts.topics.iter().any(|t| *t.topic == ***name)).count();
-    let total = report.total();
+    let total: Total = facts.topics.iter().flat_map(|topic| &topic.partitions).map(|p| &p.figures).collect();
     let mut status = of_judged(about, LinkState::Running, &judged);
     status.topics_total = (topics.len() + unlisted) as u64;
     status.topics_good = facts.topics.iter().filter(|topic| !bad.contains(&*topic.topic)).count() as u64;
     status.as_of_timestamp_seconds = report.at.map(|now| seconds(now.wall.0));
-    status.exposure = exposure(&total, report.at);
+    status.exposure = exposure(&total, now);
     let runways = facts.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.runway);
     status.retention_runway = runways.reduce(Runway::shorter).map(runway_status).unwrap_or_default();
-    status.source_end_timestamp_seconds = ago(report.at, total.source_age_ms);
+    status.source_end_timestamp_seconds = ago(now, total.source_age_ms);
     let copied_at = report.partitions.iter().filter_map(|p| p.copied_at).max();
     status.last_replicated_timestamp_seconds = moment(report.at, copied_at);
     status.copied_records = report.copied_records;

@@ -6,14 +6,21 @@ use std::sync::Arc;
 use lockstep_core::dr::exposure::DATUM_FRESH_MS;
 use lockstep_core::dr::posture::{Doing, HeldBack, LinkFacts, PartitionFacts, SCHEMAS_TOPIC, TopicFacts};
 use lockstep_core::dr::runway::{Runway, is_short, runway};
+use lockstep_core::dr::total::Figures;
 use lockstep_core::mirror::partition::Phase;
 use lockstep_core::mirror::{Millis, Now, WallMillis};
 
 use super::About;
 use crate::pipeline::report::{LinkReport, PartitionReport};
 
-/// What the posture of a running link is judged by.
-pub fn facts(about: &About, report: &LinkReport) -> LinkFacts {
+/// A report comes several times a second, on the largest links every few. One older than this means that the engine is
+/// stuck: what it says has aged with it.
+const REPORT_FRESH_MS: u64 = 3_000;
+
+/// What the posture of a running link is judged by, at `now`.
+pub fn facts(about: &About, report: &LinkReport, at: WallMillis) -> LinkFacts {
+    let silent = report.at.and_then(|made| u64::try_from(at.0.saturating_sub(made.wall.0)).ok()).unwrap_or(0);
+    let aged = |figures: Figures| if silent > REPORT_FRESH_MS { figures.aged(silent) } else { figures };
     let now = report.at.unwrap_or(Now { mono: Millis(0), wall: WallMillis(0) });
     let mut denied: BTreeSet<_> = report.denied.iter().cloned().collect();
     denied.extend(report.partitions.iter().flat_map(|p| p.denied.iter().cloned()));
@@ -30,12 +37,16 @@ pub fn facts(about: &About, report: &LinkReport) -> LinkFacts {
     };
     for p in &report.partitions {
         let is_ahead = schemas_since.is_some_and(|since| p.held_as_of > Some(since));
-        entry(&p.tp.topic, of_partition(p, about.rpo_ms, now), is_ahead && &*p.tp.topic != SCHEMAS_TOPIC);
+        entry(
+            &p.tp.topic,
+            of_partition(p, aged(p.figures), about.rpo_ms, now),
+            is_ahead && &*p.tp.topic != SCHEMAS_TOPIC,
+        );
     }
     for (tp, figures) in &report.unheld {
         let partition = PartitionFacts {
             partition: tp.partition,
-            figures: *figures,
+            figures: aged(*figures),
             doing: Doing::Copying,
             // The topic is listed as blocked, with what is refused.
             is_refused: false,
@@ -64,12 +75,12 @@ fn behind_schemas_since(report: &LinkReport, now: Millis) -> Option<Millis> {
     (now.since(since) > DATUM_FRESH_MS).then_some(since)
 }
 
-fn of_partition(p: &PartitionReport, rpo_ms: u64, now: Now) -> PartitionFacts {
+fn of_partition(p: &PartitionReport, figures: Figures, rpo_ms: u64, now: Now) -> PartitionFacts {
     let runway = runway(p.retention, &p.waiting, now.wall);
-    let is_behind = p.figures.seen.is_none_or(|seen| seen.records > 0);
+    let is_behind = figures.seen.is_none_or(|seen| seen.records > 0);
     PartitionFacts {
         partition: p.tp.partition,
-        figures: p.figures,
+        figures,
         doing: match (&p.phase, &p.trouble) {
             (Phase::Stopped(verdict), _) => Doing::Stopped(verdict.clone()),
             (Phase::Opening, Some(trouble)) if is_behind => Doing::Waiting(trouble.clone()),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use lockstep_core::dr::denied::{Cause, Denied, Permission, Side};
 use lockstep_core::dr::estimate::Amount;
-use lockstep_core::dr::exposure::Measured;
 use lockstep_core::dr::posture::{Role, WriteProtection};
 use lockstep_core::dr::runway::Waiting;
 use lockstep_core::dr::total::Figures;
@@ -50,7 +49,6 @@ pub(crate) fn partition(topic: &str, partition: i32, figures: Figures) -> Partit
         source_end: Some(SourceOffset(50)),
         source_last_stable: Some(SourceOffset(50)),
         durable: Some(DestOffset(9)),
-        exposure: Measured::Unknown,
         figures,
         denied: Vec::new(),
         waiting: Waiting::default(),

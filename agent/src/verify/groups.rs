@@ -11,12 +11,13 @@ use futures_util::StreamExt;
 use lockstep_core::compare::difference;
 use lockstep_core::ids::TopicPartition;
 use lockstep_core::verify::Verdict;
+use lockstep_kafka::admin::At;
 use lockstep_kafka::{Cluster, Error};
 use tokio::time::{Instant, sleep};
 
 use crate::pipeline::groups::next_record::{Next, next_record};
 use crate::pipeline::groups::report::{GroupReport, GroupState, OffsetReport};
-use crate::pipeline::groups::survey::{Asked, survey};
+use crate::pipeline::groups::survey::{Asked, marks, survey};
 
 /// Offsets looked at beside each other.
 const PARALLEL: usize = 16;
@@ -79,8 +80,11 @@ pub(super) async fn compare(
     let mut pairs: Vec<Pair> = groups.iter().flat_map(|group| &group.offsets).filter_map(Pair::of).collect();
     pairs.sort();
     pairs.dedup();
-    let looks = pairs.into_iter().map(|pair| async move {
-        let found = same_next(source, dest, asked, &pair).await;
+    // Where retention was faster than the group, its next record is the first one there is.
+    let starts = marks(source, pairs.iter().map(|pair| &pair.tp), At::Earliest).await?;
+    let looks = pairs.into_iter().map(|pair| async {
+        let start = starts.get(&pair.tp).copied().unwrap_or(0);
+        let found = same_next(source, dest, asked, &pair, start).await;
         (pair, found)
     });
     let found: HashMap<Pair, Found> =
@@ -109,10 +113,10 @@ enum Found {
     Unknown(String),
 }
 
-async fn same_next(source: &Cluster, dest: &Cluster, asked: &Asked, pair: &Pair) -> Found {
+async fn same_next(source: &Cluster, dest: &Cluster, asked: &Asked, pair: &Pair, start: i64) -> Found {
     let Pair { tp, here, there } = pair;
     let named = TopicPartition::new(&*asked.rename.dest_name(&tp.topic), tp.partition);
-    let (a, b) = tokio::join!(next_record(source, tp, *here), next_record(dest, &named, *there));
+    let (a, b) = tokio::join!(next_record(source, tp, *here.max(&start)), next_record(dest, &named, *there));
     let (a, b) = match (a, b) {
         (Ok(a), Ok(b)) => (a, b),
         (Err(why), _) => return Found::Unknown(format!("{tp} from offset {here} on the source: {why}")),
@@ -124,11 +128,14 @@ async fn same_next(source: &Cluster, dest: &Cluster, asked: &Asked, pair: &Pair)
             None => Found::Same,
             Some(what) => differs(format!("the next record, at offset {}, differs: {what}", a.offset)),
         },
+        // Unread, and older than anything the source still has: the standby keeps more.
+        (Next::Record(a), Next::Record(b)) if b.offset < a.offset && b.offset >= *here => Found::Same,
         (Next::Record(a), Next::Record(b)) if b.offset < a.offset => {
             differs(format!("would read {} to {} again", b.offset, a.offset - 1))
         }
         (Next::Record(a), Next::Record(b)) => differs(format!("would skip {} to {}", a.offset, b.offset - 1)),
         (Next::AtTheEnd(_), Next::AtTheEnd(_)) => Found::Same,
+        (Next::AtTheEnd(end), Next::Record(b)) if b.offset >= *here && b.offset < end => Found::Same,
         (Next::AtTheEnd(_), Next::Record(b)) => differs(format!("would read {} again", b.offset)),
         // The standby has not got that far: nothing is skipped if it stands before what is missing.
         (Next::Record(a), Next::AtTheEnd(end)) if end <= a.offset && *there <= a.offset => {
@@ -198,20 +205,20 @@ mod tests {
         GroupReport { group: "g".into(), kind: GroupKind::Consumer, state, offsets: vec![offset] }
     }
 
-    fn judged(group: &GroupReport, found: Found) -> GroupVerdict {
+    fn judged(group: &GroupReport, found: &Found) -> GroupVerdict {
         let found = group.offsets.iter().filter_map(Pair::of).map(|pair| (pair, found.clone())).collect();
         finding(group, &found).verdict
     }
 
     #[test]
     fn a_missing_offset_is_a_difference_and_one_that_members_moved_is_a_doubt() {
-        let missing = judged(&group(None, GroupState::Behind), Found::Same);
+        let missing = judged(&group(None, GroupState::Behind), &Found::Same);
         assert!(matches!(missing, GroupVerdict::Different(what) if what.contains("no offset")));
-        assert_eq!(judged(&group(Some(5), GroupState::InStep), Found::Same), GroupVerdict::Same);
+        assert_eq!(judged(&group(Some(5), GroupState::InStep), &Found::Same), GroupVerdict::Same);
         let differs = Found::Different("t:0: would read 4 again".to_owned());
-        let behind = judged(&group(Some(4), GroupState::Behind), differs.clone());
+        let behind = judged(&group(Some(4), GroupState::Behind), &differs);
         assert!(matches!(behind, GroupVerdict::Different(_)));
-        let theirs = judged(&group(Some(4), GroupState::Skipped("it has members".to_owned())), differs);
+        let theirs = judged(&group(Some(4), GroupState::Skipped("it has members".to_owned())), &differs);
         assert!(
             matches!(theirs, GroupVerdict::Unknown(why) if why.contains("members") && why.contains("again"))
         );

@@ -1,6 +1,7 @@
 //! `lockstep mirror`: one process, no coordinator; the on-ramp, and the replacement of a MirrorMaker 2 flow.
 //! Runs until told to stop, or until caught up. Ctrl-C drains what is in flight; a second one leaves at once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use lockstep_agent::pipeline::report::LinkReport;
 use lockstep_core::groups::policy::{Barrier, GroupPolicy, Removal};
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::retention::Propagation;
+use lockstep_core::plan::owners::TopicSettingsPolicy;
 use lockstep_core::spec::names;
 use lockstep_core::spec::pace::Pace;
 use lockstep_core::spec::quantity;
@@ -64,6 +66,10 @@ pub(crate) struct Args {
     /// Above it the partition stops before the hole and says what filling it would cost [default: 1GiB and 10m]
     #[arg(long, value_name = "SIZE|TIME", value_parser = quantity::alignment_budget)]
     alignment_budget: Option<AlignmentBudget>,
+    /// A setting of every topic on the destination, as in min.insync.replicas=2; may be given several times. Without it the
+    /// topics follow the source's, but for what a mirror needs and what is the destination's own (docs/OPERATIONS.md)
+    #[arg(long = "topic-setting", value_name = "NAME=VALUE", value_parser = topic_setting)]
+    topic_settings: Vec<(String, String)>,
     /// Leave when everything has been copied, with exit code 5 if some partition had to stop or records were lost
     #[arg(long)]
     until_caught_up: bool,
@@ -119,15 +125,28 @@ impl From<Propagate> for Propagation {
     }
 }
 
+fn topic_setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) =
+        text.split_once('=').ok_or("write NAME=VALUE, as in --topic-setting min.insync.replicas=2")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// All faults of the given settings in one text.
+fn settings_policy(given: &[(String, String)]) -> Result<TopicSettingsPolicy, String> {
+    TopicSettingsPolicy::new(given.iter().cloned().collect(), BTreeMap::new())
+        .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))
+}
+
 pub(crate) async fn run(args: Args) -> Exit {
     let (checked, mut signals) = match args.between.check().and_then(|c| Ok((c, Signals::new()?))) {
         Ok(both) => both,
         Err(error) => return fail(error),
     };
-    let groups = match args.group_policy() {
-        Ok(groups) => groups,
-        Err(error) => return fail(error),
-    };
+    let (groups, topic_settings) =
+        match args.group_policy().and_then(|g| Ok((g, settings_policy(&args.topic_settings)?))) {
+            Ok(both) => both,
+            Err(error) => return fail(error),
+        };
     let Checked { source, dest, selection, rename } = checked;
     let sides = (source.clone(), dest.clone());
     let settings = LinkSettings {
@@ -137,6 +156,7 @@ pub(crate) async fn run(args: Args) -> Exit {
         alignment: args.alignment_budget.unwrap_or_default(),
         rename,
         pace: Pace::default(),
+        topic_settings,
         groups,
         unfit: Unfit::RefuseLink,
         drain: DRAIN_DEFAULT,

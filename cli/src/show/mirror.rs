@@ -1,7 +1,7 @@
 //! What `lockstep mirror` says: the plan, progress (a live line on a terminal, plain lines otherwise), partitions
 //! that stopped as soon as they do, and a summary. With `-o json` one object per line, each with a `kind`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -14,7 +14,9 @@ use lockstep_core::mirror::WallMillis;
 use lockstep_core::mirror::partition::Phase;
 use serde_json::{Value, json};
 
+use super::drift::drift_json;
 use super::plan::{planned_json, planned_line};
+use super::waits::{ANOTHER_MIRROR, kind_of_wait};
 use super::{Output, groups, live_line, posture, units};
 
 /// Rates are taken over this long.
@@ -175,19 +177,6 @@ impl Show {
             );
         }
         for partition in &report.partitions {
-            if let (Phase::Opening, Some(trouble)) = (&partition.phase, &partition.trouble)
-                && trouble.starts_with("another mirror")
-            {
-                let key = format!("wait {}", partition.tp);
-                let json = json!({ "kind": "waiting", "topic": &*partition.tp.topic, "dest_topic": &*partition.dest_topic,
-                    "partition": partition.tp.partition, "reason": trouble });
-                // The offset in the text moves; that somebody waits is said once.
-                if !self.said.contains_key(&key) {
-                    self.once(key, format!("{}: {trouble}", partition.twin()), &json);
-                }
-            }
-        }
-        for partition in &report.partitions {
             if let Some(start) = partition.held_back {
                 let text = format!(
                     "{}: the source deleted records before offset {start} and its retention is no reason: kept here (--propagate all follows)",
@@ -202,6 +191,7 @@ impl Show {
             self.say_offsets(partition);
         }
         self.say_waits(report);
+        self.say_drift(report);
         self.say_groups(&report.groups);
         if let Some(missing) = &report.missing_right {
             let json = json!({ "kind": "missing_right", "reason": missing });
@@ -235,24 +225,26 @@ impl Show {
         }
     }
 
-    /// Why partitions are not open, once that has lasted for some seconds: one line for each reason.
+    /// Why partitions are not open, once that has lasted for some seconds: one line for each reason. Behind another
+    /// mirror nobody waits by chance: that is said at once.
     fn say_waits(&mut self, report: &LinkReport) {
         let mut reasons: BTreeMap<&str, (usize, &PartitionReport)> = BTreeMap::new();
         for partition in &report.partitions {
             if let (Phase::Opening, Some(trouble)) = (&partition.phase, &partition.trouble) {
-                reasons.entry(trouble).or_insert((0, partition)).0 += 1;
+                reasons.entry(kind_of_wait(trouble)).or_insert((0, partition)).0 += 1;
             }
         }
         self.waits.retain(|reason, _| reasons.contains_key(reason.as_str()));
-        for (reason, (count, first)) in reasons {
-            let since = *self.waits.entry(reason.to_owned()).or_insert_with(Instant::now);
-            if since.elapsed() < SAID_AFTER {
+        for (wait, (count, first)) in reasons {
+            let since = *self.waits.entry(wait.to_owned()).or_insert_with(Instant::now);
+            if since.elapsed() < SAID_AFTER && wait != ANOTHER_MIRROR {
                 continue;
             }
+            let reason = first.trouble.as_deref().unwrap_or(wait);
             let others = if count > 1 { format!(" and {} more", count - 1) } else { String::new() };
             let json = json!({ "kind": "waiting", "topic": &*first.tp.topic, "dest_topic": &*first.dest_topic, "partition": first.tp.partition,
                 "partitions": count, "reason": reason });
-            let key = format!("waits {reason}");
+            let key = format!("waits {wait}");
             if !self.said.contains_key(&key) {
                 self.once(key, format!("{}{others}: not open yet: {reason}", first.twin()), &json);
             }
@@ -269,6 +261,20 @@ impl Show {
         }
     }
 
+    /// Settings of standby topics that are not as their owners have them; what was put back, each time.
+    fn say_drift(&mut self, report: &LinkReport) {
+        let here: BTreeSet<String> =
+            report.drift.iter().map(|d| format!("drift {} {}", d.topic, d.field)).collect();
+        // What ended and comes again is news.
+        self.said.retain(|key, _| !key.starts_with("drift ") || here.contains(key));
+        for drift in &*report.drift {
+            let mut json = drift_json(drift);
+            json["kind"] = json!("drift");
+            let key = format!("drift {} {}", drift.topic, drift.field);
+            self.once(key, format!("{}: {drift}", drift.topic), &json);
+        }
+    }
+
     /// What a partition has lost, what it is filling, and who holds it back.
     fn say_offsets(&mut self, partition: &PartitionReport) {
         let (tp, topic, there) = (partition.twin(), &*partition.tp.topic, &*partition.dest_topic);
@@ -282,6 +288,16 @@ impl Show {
             let json = json!({ "kind": "lost", "topic": topic, "dest_topic": there, "partition": partition.tp.partition,
                 "from_offset": span.from.0, "to_offset": span.next.0 });
             self.once(format!("lost {tp} {}", span.from), text, &json);
+        }
+        let key = format!("refused {tp}");
+        match &partition.delete_refused {
+            Some(why) => {
+                let json = json!({ "kind": "not_deleted", "topic": topic, "partition": partition.tp.partition, "reason": why });
+                self.once(key, format!("{tp}: {why}"), &json);
+            }
+            None => {
+                self.said.remove(&key);
+            }
         }
         if let Some(cost) = partition.aligning {
             let json = json!({ "kind": "aligning", "topic": topic, "dest_topic": there, "partition": partition.tp.partition,
@@ -376,6 +392,10 @@ fn progress_line(report: &LinkReport, rate: &Rate) -> String {
         line.push_str(&format!("  {groups}"));
     }
     let stopped = report.stopped().count();
+    let drift = report.open_drift().count();
+    if drift > 0 {
+        line.push_str(&format!("  {drift} settings drift"));
+    }
     if stopped > 0 {
         line.push_str(&format!("  {stopped} STOPPED"));
     }
@@ -397,6 +417,7 @@ fn progress_json(report: &LinkReport, rate: &Rate) -> Value {
         "memory_bytes": report.memory_bytes,
         "memory_max_bytes": report.memory_bytes_max,
         "exposure": posture::exposure_json(report.exposure()),
+        "drift": report.open_drift().count(),
         "groups": groups::summary_json(&report.groups),
         "partitions": {
             "total": report.partitions.len(),

@@ -1,6 +1,7 @@
 //! One file per noun: figures in, words out. Numbers carry units and the age of what they rest on.
 
 pub(crate) mod check;
+mod drift;
 pub(crate) mod groups;
 pub(crate) mod mirror;
 mod plan;
@@ -8,6 +9,7 @@ mod posture;
 pub(crate) mod status;
 pub(crate) mod units;
 pub(crate) mod verify;
+mod waits;
 
 use std::time::Duration;
 

@@ -7,6 +7,7 @@ use lockstep_agent::pipeline::report::LinkReport;
 use lockstep_agent::status::{About, LinkStatus, link_status};
 use lockstep_core::dr::exposure::Measured;
 use lockstep_core::dr::posture::{RPO_DEFAULT_MS, Role, WriteProtection};
+use lockstep_core::mirror::WallMillis;
 use serde_json::{Value, json};
 
 use super::units;
@@ -23,7 +24,8 @@ pub(super) fn judge(link: &str, report: &LinkReport) -> LinkStatus {
         groups: None,
         drift: None,
     };
-    link_status(&about, report)
+    // It was made just now.
+    link_status(&about, report, report.at.map_or(WallMillis(0), |made| made.wall))
 }
 
 /// Adds what was judged to a progress object.

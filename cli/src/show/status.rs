@@ -35,7 +35,7 @@ pub(crate) enum Arrow {
 const COLUMNS: [&str; 10] =
     ["LINK", "DIRECTION", "POSTURE", "EXPOSURE", "DATUM", "BEHIND", "TOPICS", "GROUPS", "DRIFT", "REASON"];
 
-/// A status in words; `only`: of one link.
+/// A status in words, or as it is.
 ///
 /// # Errors
 /// The status cannot be written, which is a defect.

@@ -48,6 +48,24 @@ impl Figures {
         Self { seen, held_back_records, estimated, source_age_ms, dest_age_ms: exposure.dest_age_ms(now) }
     }
 
+    /// The same, when whoever measures has been silent for so long. An estimate would have to be made anew: it is
+    /// not known.
+    #[must_use]
+    pub fn aged(self, milliseconds: u64) -> Self {
+        let older = |age: Option<u64>| age.map(|age| age.saturating_add(milliseconds));
+        let longer = |seen: Amount| match seen.records {
+            0 => seen,
+            _ => Amount { milliseconds: seen.milliseconds.saturating_add(milliseconds), ..seen },
+        };
+        Self {
+            seen: self.seen.map(longer),
+            estimated: None,
+            source_age_ms: older(self.source_age_ms),
+            dest_age_ms: older(self.dest_age_ms),
+            ..self
+        }
+    }
+
     /// Age of the older of the two answers; `None`: one never came.
     pub fn datum_age_ms(&self) -> Option<u64> {
         Some(self.source_age_ms?.max(self.dest_age_ms?))

@@ -122,6 +122,19 @@ impl Copies {
         self.groups.iter().filter(|(_, g)| g.look_at <= now).map(|(name, _)| Arc::clone(name)).collect()
     }
 
+    /// The standby's logs are so long now: an offset below a start that moved is clamped anew (M32).
+    pub fn starts(&mut self, range: impl Fn(&TopicPartition) -> Option<StandbyRange>) {
+        for group in self.groups.values_mut().filter(|group| group.held.is_none()) {
+            for (tp, copy) in &mut group.offsets {
+                let start = range(tp).map(|range| range.start);
+                let below = copy.stands.as_ref().is_some_and(|stands| Some(stands.offset) < start);
+                if below && copy.standing == Standing::InStep {
+                    (copy.standing, group.look_at) = (Standing::Due, Millis(0));
+                }
+            }
+        }
+    }
+
     /// Partitions whose range [`look`](Self::look) wants to know.
     pub fn partitions_of(&self, group: &str) -> impl Iterator<Item = &TopicPartition> {
         self.groups.get(group).into_iter().flat_map(|group| group.offsets.keys())
@@ -339,6 +352,21 @@ mod tests {
         copies.written("g", &tp(), Written::Retry, Millis(2));
         copies.want(place(), source(8));
         assert_eq!(look(&mut copies, Some(standby(9, -1)), Membership::Nobody, 400), [8]);
+    }
+
+    #[test]
+    fn m32_a_start_that_moves_past_an_offset_has_it_clamped_anew() {
+        let mut copies = copied();
+        let range = |start| {
+            move |_: &TopicPartition| Some(StandbyRange { start: DestOffset(start), end: DestOffset(100) })
+        };
+        copies.starts(range(5));
+        assert!(copies.due(Millis(1)).is_empty() && copies.is_settled(&place()));
+        copies.starts(range(6));
+        assert!(!copies.is_settled(&place()) && copies.due(Millis(1)).len() == 1);
+        let stands = HashMap::from([(tp(), standby(5, -1))]);
+        let writes = copies.look("g", Membership::Nobody, &stands, range(6), Millis(1));
+        assert_eq!(writes, [(tp(), standby(6, -1))]);
     }
 
     #[test]

@@ -105,7 +105,8 @@ mod tests {
         Ours { written: Some((standby(offset, -1), Millis(at))), ..Ours::default() }
     }
 
-    fn judged(wanted: i64, stands: Option<StandbyCommit>, ours: &Ours) -> Judgement {
+    fn judged(wanted: i64, stands: Option<(i64, i32)>, ours: &Ours) -> Judgement {
+        let stands = stands.map(|(offset, epoch)| standby(offset, epoch));
         judge(&source(wanted), Some(ALL), stands.as_ref(), ours, (Millis(500), RENEW))
     }
 
@@ -126,37 +127,37 @@ mod tests {
 
     #[test]
     fn m33_an_unchanged_offset_is_written_again_in_time() {
-        assert_eq!(judged(7, Some(standby(7, -1)), &wrote(7, 0)), Judgement::Keep);
+        assert_eq!(judged(7, Some((7, -1)), &wrote(7, 0)), Judgement::Keep);
         let old = judge(&source(7), Some(ALL), Some(&standby(7, -1)), &wrote(7, 0), (Millis(RENEW), RENEW));
         assert_eq!(old, Judgement::Write(standby(7, -1)));
         assert_eq!(judged(7, None, &wrote(7, 0)), Judgement::Write(standby(7, -1)), "expired nevertheless");
-        let adopted = judged(7, Some(standby(7, -1)), &Ours::default());
+        let adopted = judged(7, Some((7, -1)), &Ours::default());
         assert_eq!(adopted, Judgement::Write(standby(7, -1)), "of unknown age");
     }
 
     #[test]
     fn our_own_offset_follows_the_source_even_backwards() {
-        assert_eq!(judged(3, Some(standby(7, -1)), &wrote(7, 0)), Judgement::Write(standby(3, -1)));
+        assert_eq!(judged(3, Some((7, -1)), &wrote(7, 0)), Judgement::Write(standby(3, -1)));
         let lost_answer = Ours { tried: Some(standby(7, -1)), ..wrote(2, 0) };
-        assert_eq!(judged(3, Some(standby(7, -1)), &lost_answer), Judgement::Write(standby(3, -1)));
+        assert_eq!(judged(3, Some((7, -1)), &lost_answer), Judgement::Write(standby(3, -1)));
     }
 
     #[test]
     fn what_a_consumer_committed_there_stays() {
         for ours in [Ours::default(), wrote(7, 0)] {
-            assert_eq!(judged(9, Some(standby(7, 0)), &ours), Judgement::LeaveAlone, "behind the source");
-            assert_eq!(judged(9, Some(standby(12, 3)), &ours), Judgement::LeaveAlone, "ahead of it");
-            assert_eq!(judged(9, Some(standby(9, 0)), &ours), Judgement::Keep, "they agree");
+            assert_eq!(judged(9, Some((7, 0)), &ours), Judgement::LeaveAlone, "behind the source");
+            assert_eq!(judged(9, Some((12, 3)), &ours), Judgement::LeaveAlone, "ahead of it");
+            assert_eq!(judged(9, Some((9, 0)), &ours), Judgement::Keep, "they agree");
         }
     }
 
     #[test]
     fn an_unknown_offset_without_an_epoch_is_moved_forward_only_and_not_where_members_were_seen() {
-        assert_eq!(judged(9, Some(standby(7, -1)), &Ours::default()), Judgement::Write(standby(9, -1)));
-        assert_eq!(judged(9, Some(standby(12, -1)), &Ours::default()), Judgement::LeaveAlone);
+        assert_eq!(judged(9, Some((7, -1)), &Ours::default()), Judgement::Write(standby(9, -1)));
+        assert_eq!(judged(9, Some((12, -1)), &Ours::default()), Judgement::LeaveAlone);
         let visited = Ours { visited: true, ..wrote(5, 0) };
-        assert_eq!(judged(9, Some(standby(7, -1)), &visited), Judgement::LeaveAlone);
-        assert_eq!(judged(9, Some(standby(5, -1)), &visited), Judgement::Write(standby(9, -1)), "still ours");
+        assert_eq!(judged(9, Some((7, -1)), &visited), Judgement::LeaveAlone);
+        assert_eq!(judged(9, Some((5, -1)), &visited), Judgement::Write(standby(9, -1)), "still ours");
     }
 
     proptest! {

@@ -198,6 +198,12 @@ impl<P: Clone> Copying<P> {
         Some(Self { queue, fetch_at, last_epoch, announced, wall, footing, markers_are_safe, ..fresh })
     }
 
+    /// M21: holes that are not on their way yet are filled so.
+    pub(super) fn fill_holes_by(&mut self, holes: Holes) {
+        self.filling.holes = holes;
+        self.queue.fill_holes_by(holes);
+    }
+
     /// Whether there is room for another fetch answer: bytes that have no receipt yet, and pieces.
     pub(super) fn has_room(&self, bytes_max: usize) -> bool {
         self.queue.bytes() + self.window.bytes() < bytes_max && self.queue.len() < PIECES_MAX

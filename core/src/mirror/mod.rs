@@ -13,6 +13,7 @@
 //! | [`copying`] | what may be sent now, and what an answer means (M5, M6, M7) |
 //! | [`align`] | a fetch answer as pieces, one behind the other: records, markers, holes (M11) |
 //! | [`queue`] | pieces that wait; merging (M17), repeats (M14) |
+//! | `sizes` | how large is small: what is merged (M17), what is repeated (M14) |
 //! | [`markers`] | runs of offsets that no record takes (M12, M13) |
 //! | [`cost`] | what filling a hole costs, and the budget for it (M14) |
 //! | [`answers`] | what an answer says about where our records stand |
@@ -44,6 +45,7 @@ mod partition_tests;
 pub mod queue;
 pub mod retention;
 pub mod signals;
+mod sizes;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod verdict;

@@ -10,8 +10,9 @@ use super::answers::{Meaning, settle_append, settle_markers};
 use super::copying::{AppendAnswer, Copying, Sent, Step, next_receipt};
 use super::markers::MarkerAnswer;
 use super::opening::{Displaced, Facts, Judgement, Ownership, Position, Standstill, judge};
+use super::queue::Holes;
 pub use super::signals::{Action, FetchPosition, Input, Phase, Settings, SourceEnds};
-use super::verdict::{Divergence, Verdict};
+use super::verdict::{Divergence, Verdict, is_seen_by_fetching, same_kind};
 use super::window::{Ticket, Window};
 use super::{Millis, Now, Pace, Trouble};
 use crate::ids::{DestOffset, LeaderEpoch, SourceOffset, TopicId};
@@ -139,6 +140,16 @@ impl<P: Clone> Partition<P> {
                 let all_fetched = self.ends.is_some_and(|e| c.fetch_at >= e.last_stable);
                 if all_fetched && c.is_idle() { Phase::CaughtUp } else { Phase::Copying }
             }
+        }
+    }
+
+    /// The source's cleaner has begun or ceased to work on the topic (M21): holes met from now on are filled so.
+    pub fn fill_holes_by(&mut self, holes: Holes) {
+        self.settings.filling.holes = holes;
+        match &mut self.state {
+            State::Copying(copying) => copying.fill_holes_by(holes),
+            State::Opening(Opening { kept: Some(copying), .. }) => copying.fill_holes_by(holes),
+            State::Opening(_) | State::Draining { .. } | State::Stopped(_) => {}
         }
     }
 
@@ -450,21 +461,5 @@ impl<P: Clone> Partition<P> {
 fn note_displaced(meaning: Meaning, then: &mut Then) {
     if let (Meaning::Doubt { displaced: Some(seen), .. }, Then::Reopen { displaced }) = (meaning, then) {
         displaced.get_or_insert(seen);
-    }
-}
-
-/// Verdicts that good facts do not refute: only another fetch answer can.
-fn is_seen_by_fetching(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Diverged(Divergence::EpochEndsEarlier { .. }) | Verdict::Unreadable { .. })
-}
-
-/// Ends move while we look: two verdicts agree when they are of one kind.
-fn same_kind(a: &Verdict, b: &Verdict) -> bool {
-    match (a, b) {
-        (Verdict::Diverged(a), Verdict::Diverged(b)) => {
-            std::mem::discriminant(a) == std::mem::discriminant(b)
-        }
-        (Verdict::Unreadable { at: a, .. }, Verdict::Unreadable { at: b, .. }) => a == b,
-        _ => std::mem::discriminant(a) == std::mem::discriminant(b),
     }
 }

@@ -12,23 +12,14 @@ use lockstep_batch::view::FetchedBatch;
 
 use super::align::{Piece, Rebuilt, Span, Unreadable, unpack};
 use super::cost::{Cost, Method};
+use super::sizes::{BUILT_BYTES_MAX, can_be_repeated, follows, is_large, is_small, record_bytes, size};
 use super::{Now, WallMillis};
 use crate::ids::{LeaderEpoch, SourceOffset};
 
-/// Batches below this are merged with their neighbours: each costs the broker about as much as 30 kB of records.
-const MERGE_BELOW_PLAIN_BYTES: usize = 32 << 10;
-/// The same where records have to be unpacked and packed again for it.
-const MERGE_BELOW_PACKED_BYTES: usize = 8 << 10;
-/// A merged batch, and one with repeats in it, stay about this large.
-const BUILT_BYTES_MAX: usize = 512 << 10;
 /// Repeats of one record in one batch.
 const REPEATS_MAX: i64 = 100_000;
-/// Above this size markers are the cheaper filling.
-const REPEATED_RECORD_BYTES_MAX: usize = 16 << 10;
 /// Records in a filler batch: 80 kB at most, since every partition may be at it at once.
 const FILLER_SIZES: [u32; 6] = [100_000, 10_000, 1_000, 100, 10, 1];
-/// What a record takes beside key, value and headers.
-const RECORD_OVERHEAD_BYTES: usize = 16;
 
 /// What may stand where the cleaner left a hole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +94,16 @@ impl<P> Outgoing<P> {
 impl<P: Clone> Queue<P> {
     pub(super) fn new(holes: Holes) -> Self {
         Self { items: VecDeque::new(), bytes: 0, holes, answers: 0, as_they_are: 0, fillers: Vec::new() }
+    }
+
+    /// Holes from now on. Repeats that wait become a hole again: where no cleaner comes, nothing removes them.
+    pub(super) fn fill_holes_by(&mut self, holes: Holes) {
+        self.holes = holes;
+        if let Some(queued) = self.items.front_mut()
+            && let Item::Repeats { span, .. } = &queued.item
+        {
+            queued.item = Item::Piece(Piece::Hole(*span));
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -438,45 +439,6 @@ impl<P: Clone> Queue<P> {
     }
 }
 
-fn size(piece: &Piece) -> usize {
-    match piece {
-        Piece::Whole(batch) | Piece::Packed { batch, .. } => batch.header().len(),
-        Piece::Records(of) => of.records.iter().map(record_bytes).sum(),
-        Piece::Void(_) | Piece::Hole(_) | Piece::Fillers(_) => 0,
-    }
-}
-
-fn record_bytes(record: &Record) -> usize {
-    let field = |bytes: &Option<bytes::Bytes>| bytes.as_ref().map_or(0, bytes::Bytes::len);
-    let headers: usize = record.headers.iter().map(|h| h.key.len() + field(&h.value) + 2).sum();
-    RECORD_OVERHEAD_BYTES + field(&record.key) + field(&record.value) + headers
-}
-
-/// A null key is refused by a compacted topic (INVALID_RECORD, 87).
-fn can_be_repeated(record: &Record) -> bool {
-    record.key.is_some() && record_bytes(record) <= REPEATED_RECORD_BYTES_MAX
-}
-
-/// More than fits into a batch beside others.
-fn is_large(span: Span, of: &Rebuilt) -> bool {
-    let record = of.records.first().map_or(0, record_bytes) as u64;
-    span.offsets().saturating_mul(record) > BUILT_BYTES_MAX as u64 / 2
-}
-
-fn is_small(batch: &FetchedBatch) -> bool {
-    let below = match batch.header().codec() {
-        Ok(Codec::None) => MERGE_BELOW_PLAIN_BYTES,
-        _ => MERGE_BELOW_PACKED_BYTES,
-    };
-    batch.header().len() < below
-}
-
-fn follows(first: &FetchedBatch, next: &FetchedBatch) -> bool {
-    is_small(next)
-        && next.header().base_offset() == first.header().next_offset()
-        && next.header().codec() == first.header().codec()
-}
-
 /// The first record of a batch; `None` if it cannot be trusted or read: the destination will say so in its turn.
 fn first_of(batch: &FetchedBatch) -> Option<Rebuilt> {
     if !batch.view().checksum_holds() {
@@ -491,11 +453,25 @@ fn first_of(batch: &FetchedBatch) -> Option<Rebuilt> {
 mod tests {
     use super::*;
     use crate::mirror::Millis;
+    use crate::mirror::sizes::REPEATED_RECORD_BYTES_MAX;
     use crate::mirror::testing::{large, packed, record, small};
     use std::rc::Rc;
 
     const WALL: i64 = 1_700_000_000_000;
     const NOW: Now = Now { mono: Millis(0), wall: WallMillis(WALL) };
+
+    /// M21: a topic that is no longer compacted has nobody who removes repeats.
+    #[test]
+    fn repeats_that_wait_become_markers_when_the_cleaner_ceases() {
+        let pieces = vec![Piece::Hole(span(0, 3)), Piece::Whole(small(3, 2, WALL))];
+        let mut queue = queue(Holes::Repeats, pieces);
+        assert!(matches!(queue.head(NOW), Head::Batch { .. }), "repeats of the record behind");
+        queue.fill_holes_by(Holes::Markers);
+        assert_eq!(queue.head(NOW), Head::Markers);
+        assert_eq!(queue.take_markers(10), Some(span(0, 3)));
+        let batch = queue.take_batch(NOW).unwrap().unwrap();
+        assert_eq!((batch.batch.header().base_offset(), batch.records), (3, 2));
+    }
 
     fn span(from: i64, next: i64) -> Span {
         Span { from: SourceOffset(from), next: SourceOffset(next) }

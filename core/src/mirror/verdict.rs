@@ -160,3 +160,19 @@ impl fmt::Display for Divergence {
 fn write_copied_under(f: &mut fmt::Formatter<'_>, epoch: LeaderEpoch) -> fmt::Result {
     if epoch.is_known() { write!(f, ", whose last record was copied under epoch {epoch}") } else { Ok(()) }
 }
+
+/// Verdicts that good facts do not refute: only another fetch answer can.
+pub(super) fn is_seen_by_fetching(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Diverged(Divergence::EpochEndsEarlier { .. }) | Verdict::Unreadable { .. })
+}
+
+/// Ends move while we look: two verdicts agree when they are of one kind.
+pub(super) fn same_kind(a: &Verdict, b: &Verdict) -> bool {
+    match (a, b) {
+        (Verdict::Diverged(a), Verdict::Diverged(b)) => {
+            std::mem::discriminant(a) == std::mem::discriminant(b)
+        }
+        (Verdict::Unreadable { at: a, .. }, Verdict::Unreadable { at: b, .. }) => a == b,
+        _ => std::mem::discriminant(a) == std::mem::discriminant(b),
+    }
+}

@@ -46,38 +46,26 @@ pub struct SourceTopic {
 }
 
 /// Whether the source's cleaner works on a topic.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SourceCompaction {
     #[default]
     Off,
-    /// With the topic's own settings for it, and its `delete.retention.ms`.
-    On { settings: Vec<(String, String)>, delete_retention_ms: i64 },
+    /// With the `delete.retention.ms` that holds there.
+    On { delete_retention_ms: i64 },
 }
 
 /// Whether the mirror's cleaner works, or will (M21).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compaction {
     Off,
-    /// Once the mirror is past everything that may have a null key: these settings are set then.
-    Later {
-        settings: Vec<(String, String)>,
-    },
+    /// Once the mirror is past everything that may have a null key.
+    Later,
     On,
 }
 
-/// What a topic may say about its cleaning: it goes with `cleanup.policy` (Kafka: `TopicConfig`).
-pub const COMPACTION_SETTINGS: &[&str] = &[
-    "delete.retention.ms",
-    "max.compaction.lag.ms",
-    "min.cleanable.dirty.ratio",
-    "min.compaction.lag.ms",
-    "segment.bytes",
-    "segment.ms",
-];
-
 /// `delete` beside it, because a broker refuses DeleteRecords on a topic that is only compacted (POLICY_VIOLATION, 44),
 /// and the mirror follows the source's log start with it. Retention is off while standby: nothing expires.
-const COMPACTED_POLICY: &str = "compact,delete";
+pub const COMPACTED_POLICY: &str = "compact,delete";
 
 /// Whether a standby topic carries what it should. A compacted one may be there already, or still be on its way.
 pub fn is_set(name: &str, wanted: &str, overrides: &BTreeMap<String, String>) -> bool {
@@ -85,14 +73,13 @@ pub fn is_set(name: &str, wanted: &str, overrides: &BTreeMap<String, String>) ->
     found == Some(wanted) || (name == "cleanup.policy" && found == Some(COMPACTED_POLICY))
 }
 
-/// What becomes of the mirror's cleaning. `dest`: the topic as it stands there.
-pub fn compaction(source: &SourceTopic, dest: Option<&DestTopic>) -> Compaction {
-    let SourceCompaction::On { settings, .. } = &source.compaction else { return Compaction::Off };
-    let policy = ("cleanup.policy".to_owned(), COMPACTED_POLICY.to_owned());
-    if dest.is_some_and(|dest| dest.overrides.get(&policy.0) == Some(&policy.1)) {
-        return Compaction::On;
+/// What becomes of the mirror's cleaning. `policy`: its `cleanup.policy`; `None`: it is yet to be created.
+pub fn compaction(source: SourceCompaction, policy: Option<&str>) -> Compaction {
+    match (source, policy) {
+        (SourceCompaction::Off, _) => Compaction::Off,
+        (SourceCompaction::On { .. }, Some(COMPACTED_POLICY)) => Compaction::On,
+        (SourceCompaction::On { .. }, _) => Compaction::Later,
     }
-    Compaction::Later { settings: std::iter::once(policy).chain(settings.iter().cloned()).collect() }
 }
 
 /// The topic of that name on the destination.
@@ -125,6 +112,8 @@ pub enum TopicPlan {
     Adopt {
         grow_to: Option<usize>,
         settings: Vec<(String, String)>,
+        /// What the source or the user owns: set, or (`None`) removed.
+        followed: Vec<(String, Option<String>)>,
     },
     Refuse(Refusal),
 }
@@ -149,14 +138,18 @@ pub enum Refusal {
     },
 }
 
-/// Plans one topic. Pure: nothing is changed by planning.
+/// Plans one topic. Pure: nothing is changed by planning. `settings`: what a standby carries (M20); `followed`: what else is
+/// to be set or (`None`) removed, of what the source and the user own.
 pub fn plan_topic(
     source: &SourceTopic,
     dest: Option<&DestTopic>,
     settings: &[(String, String)],
+    followed: &[(String, Option<String>)],
 ) -> TopicPlan {
     let Some(dest) = dest else {
-        return TopicPlan::Create { partitions: source.partitions, settings: settings.to_vec() };
+        let followed = followed.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
+        let settings = settings.iter().cloned().chain(followed).collect();
+        return TopicPlan::Create { partitions: source.partitions, settings };
     };
     if let DataOwner::Foreign { partition, offset, producer_id } = dest.data {
         return TopicPlan::Refuse(Refusal::ForeignData { partition, offset, producer_id });
@@ -177,10 +170,10 @@ pub fn plan_topic(
         let refusal = Refusal::FewerPartitions { source: source.partitions, dest: dest.partitions };
         return TopicPlan::Refuse(refusal);
     }
-    if grow_to.is_none() && missing.is_empty() {
+    if grow_to.is_none() && missing.is_empty() && followed.is_empty() {
         return TopicPlan::Ready;
     }
-    TopicPlan::Adopt { grow_to, settings: missing }
+    TopicPlan::Adopt { grow_to, settings: missing, followed: followed.to_vec() }
 }
 
 impl Refusal {
@@ -238,7 +231,8 @@ mod tests {
 
     #[test]
     fn a_missing_topic_is_created_with_the_sources_partition_count() {
-        let TopicPlan::Create { partitions, settings } = plan_topic(&source(8), None, &settings()) else {
+        let TopicPlan::Create { partitions, settings } = plan_topic(&source(8), None, &settings(), &[])
+        else {
             panic!("should create")
         };
         assert_eq!(partitions, 8);
@@ -248,30 +242,30 @@ mod tests {
     #[test]
     fn an_empty_topic_of_the_right_size_is_adopted_and_a_standby_left_alone() {
         let plain = DestTopic { partitions: 8, overrides: BTreeMap::new(), data: DataOwner::Nobody };
-        let TopicPlan::Adopt { grow_to: None, settings: missing } =
-            plan_topic(&source(8), Some(&plain), &settings())
+        let TopicPlan::Adopt { grow_to: None, settings: missing, .. } =
+            plan_topic(&source(8), Some(&plain), &settings(), &[])
         else {
             panic!("should adopt")
         };
         assert_eq!(missing, settings());
         let ours = standby(8, DataOwner::ThisLink);
-        assert_eq!(plan_topic(&source(8), Some(&ours), &settings()), TopicPlan::Ready);
+        assert_eq!(plan_topic(&source(8), Some(&ours), &settings(), &[]), TopicPlan::Ready);
     }
 
     #[test]
     fn only_a_mirror_grows() {
         let ours = standby(4, DataOwner::Nobody);
         assert_eq!(
-            plan_topic(&source(6), Some(&ours), &settings()),
-            TopicPlan::Adopt { grow_to: Some(6), settings: vec![] }
+            plan_topic(&source(6), Some(&ours), &settings(), &[]),
+            TopicPlan::Adopt { grow_to: Some(6), settings: vec![], followed: vec![] }
         );
         let plain = DestTopic { partitions: 4, overrides: BTreeMap::new(), data: DataOwner::Nobody };
         assert_eq!(
-            plan_topic(&source(6), Some(&plain), &settings()),
+            plan_topic(&source(6), Some(&plain), &settings(), &[]),
             TopicPlan::Refuse(Refusal::FewerPartitions { source: 6, dest: 4 })
         );
         assert_eq!(
-            plan_topic(&source(2), Some(&ours), &settings()),
+            plan_topic(&source(2), Some(&ours), &settings(), &[]),
             TopicPlan::Refuse(Refusal::MorePartitions { source: 2, dest: 4 })
         );
     }
@@ -279,7 +273,7 @@ mod tests {
     #[test]
     fn foreign_data_is_refused_whatever_else_fits() {
         let foreign = DataOwner::Foreign { partition: 3, offset: 17, producer_id: -1 };
-        let TopicPlan::Refuse(refusal) = plan_topic(&source(8), Some(&standby(8, foreign)), &settings())
+        let TopicPlan::Refuse(refusal) = plan_topic(&source(8), Some(&standby(8, foreign)), &settings(), &[])
         else {
             panic!("should refuse")
         };
@@ -289,28 +283,41 @@ mod tests {
     /// M21: null keys may still come, and a compacted topic refuses them.
     #[test]
     fn a_compacted_topic_is_mirrored_uncompacted_until_it_has_caught_up() {
-        let own = vec![("segment.ms".to_owned(), "1000".to_owned())];
-        let compacted = SourceTopic {
-            compaction: SourceCompaction::On { settings: own.clone(), delete_retention_ms: 86_400_000 },
-            ..source(8)
-        };
-        let TopicPlan::Create { settings: created, .. } = plan_topic(&compacted, None, &settings()) else {
+        let on = SourceCompaction::On { delete_retention_ms: 86_400_000 };
+        let compacted = SourceTopic { compaction: on, ..source(8) };
+        let own = [("segment.ms".to_owned(), Some("1000".to_owned()))];
+        let TopicPlan::Create { settings: created, .. } = plan_topic(&compacted, None, &settings(), &own)
+        else {
             panic!("should create")
         };
         assert!(created.contains(&("cleanup.policy".to_owned(), "delete".to_owned())));
-        let Compaction::Later { settings: later } = compaction(&compacted, None) else { panic!("later") };
-        let policy = ("cleanup.policy".to_owned(), "compact,delete".to_owned());
-        assert_eq!(later, [vec![policy.clone()], own].concat());
+        assert!(created.contains(&("segment.ms".to_owned(), "1000".to_owned())));
+        assert_eq!(compaction(on, None), Compaction::Later);
+        assert_eq!(compaction(on, Some("delete")), Compaction::Later);
         let mut there = standby(8, DataOwner::ThisLink);
-        there.overrides.insert(policy.0, policy.1);
-        assert_eq!(plan_topic(&compacted, Some(&there), &settings()), TopicPlan::Ready);
-        assert_eq!(compaction(&compacted, Some(&there)), Compaction::On);
-        assert_eq!(compaction(&source(8), Some(&there)), Compaction::Off);
-        let TopicPlan::Adopt { settings: missing, .. } = plan_topic(&source(8), Some(&there), &settings())
+        there.overrides.insert("cleanup.policy".to_owned(), COMPACTED_POLICY.to_owned());
+        assert_eq!(plan_topic(&compacted, Some(&there), &settings(), &[]), TopicPlan::Ready);
+        assert_eq!(compaction(on, Some(COMPACTED_POLICY)), Compaction::On);
+        assert_eq!(compaction(SourceCompaction::Off, Some(COMPACTED_POLICY)), Compaction::Off);
+        let TopicPlan::Adopt { settings: missing, .. } =
+            plan_topic(&source(8), Some(&there), &settings(), &[])
         else {
             panic!("the source no longer compacts it")
         };
         assert_eq!(missing, [("cleanup.policy".to_owned(), "delete".to_owned())]);
+    }
+
+    #[test]
+    fn a_standby_whose_source_changed_its_settings_meanwhile_is_adopted_anew() {
+        let ours = standby(8, DataOwner::ThisLink);
+        let followed = [("segment.ms".to_owned(), Some("1000".to_owned()))];
+        let TopicPlan::Adopt { grow_to: None, settings: missing, followed: set } =
+            plan_topic(&source(8), Some(&ours), &settings(), &followed)
+        else {
+            panic!("should adopt")
+        };
+        assert!(missing.is_empty());
+        assert_eq!(set, followed);
     }
 
     #[test]

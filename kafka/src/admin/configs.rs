@@ -1,5 +1,8 @@
-//! DescribeConfigs and IncrementalAlterConfigs: settings of topics and brokers, read and changed one by one (M20, M25).
+//! DescribeConfigs and IncrementalAlterConfigs: settings of topics and brokers, read and changed one by one or, for
+//! many topics, in one request (M20, M25).
 //! Sensitive values never come back: the broker leaves them out.
+
+use std::collections::HashMap;
 
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
@@ -8,7 +11,7 @@ use kafka_protocol::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRe
 use lockstep_core::ids::NodeId;
 
 use super::patience::Patience;
-use super::words;
+use super::{PerName, words};
 use crate::cluster::Cluster;
 use crate::code::ErrorCode;
 use crate::connection::Connection;
@@ -134,6 +137,44 @@ async fn describe(
     Ok(described)
 }
 
+/// Settings of many topics in one request, each topic in the order asked. `names`: these settings alone, as far as the
+/// cluster's topics have them; `None`: all. Asked of any broker.
+///
+/// # Errors
+/// Per topic its code and the broker's words; else whatever a connection can meet.
+pub async fn describe_topic_configs(
+    cluster: &Cluster,
+    topics: &[&str],
+    names: Option<&[String]>,
+) -> Result<PerName<Vec<ConfigEntry>>, Error> {
+    let api = Api::DescribeConfigs;
+    let connection = cluster.any().await?;
+    let version = connection.version(api)?;
+    let keys = names.map(|names| names.iter().map(|name| wire_text(name)).collect::<Vec<_>>());
+    let resources = topics.iter().map(|topic| {
+        DescribeConfigsResource::default()
+            .with_resource_type(TOPIC)
+            .with_resource_name(wire_text(topic))
+            .with_configuration_keys(keys.clone())
+    });
+    let request = DescribeConfigsRequest::default().with_resources(resources.collect());
+    let answer = connection.call(api, version, &request, connection.request_timeout()).await?;
+    let mut found: HashMap<String, _> =
+        answer.results.into_iter().map(|result| (result.resource_name.to_string(), result)).collect();
+    let mut described = Vec::with_capacity(topics.len());
+    for topic in topics {
+        let result = found
+            .remove(*topic)
+            .ok_or_else(|| connection.protocol(api, format!("the answer leaves out {topic}")))?;
+        let outcome = match ErrorCode::from_wire(result.error_code) {
+            None => Ok(result.configs.iter().map(entry).collect()),
+            Some(code) => Err((code, words(code, result.error_message.as_ref()))),
+        };
+        described.push(((*topic).to_owned(), outcome));
+    }
+    Ok(described)
+}
+
 fn entry(config: &DescribeConfigsResourceResult) -> ConfigEntry {
     ConfigEntry {
         name: config.name.to_string(),
@@ -154,17 +195,7 @@ pub async fn incremental_alter_configs(
     changes: &[(&str, Option<&str>)],
 ) -> Result<(), Error> {
     let api = Api::IncrementalAlterConfigs;
-    let configs = changes.iter().map(|(name, value)| {
-        AlterableConfig::default()
-            .with_name(wire_text(name))
-            .with_config_operation(if value.is_some() { SET } else { DELETE })
-            .with_value(value.map(wire_text))
-    });
-    let resource = AlterConfigsResource::default()
-        .with_resource_type(TOPIC)
-        .with_resource_name(wire_text(topic))
-        .with_configs(configs.collect());
-    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![altered(topic, changes)]);
     let mut patience = Patience::new(cluster);
     loop {
         let connection = cluster.controller().await?;
@@ -182,4 +213,58 @@ pub async fn incremental_alter_configs(
         }
         cluster.refresh().await?;
     }
+}
+
+/// Changes of one topic: a setting's name, and its value or (`None`) that it is to be unset.
+pub type TopicChanges<'a> = (&'a str, Vec<(&'a str, Option<&'a str>)>);
+
+/// The same for many topics in one request: each gets all of its changes or none, whatever becomes of the others.
+///
+/// # Errors
+/// Per topic its code and the broker's words; else whatever a connection can meet, after which some may have happened.
+pub async fn alter_topic_configs(
+    cluster: &Cluster,
+    changes: &[TopicChanges<'_>],
+) -> Result<PerName<()>, Error> {
+    let api = Api::IncrementalAlterConfigs;
+    let resources = changes.iter().map(|(topic, changes)| altered(topic, changes)).collect();
+    let request = IncrementalAlterConfigsRequest::default().with_resources(resources);
+    let mut patience = Patience::new(cluster);
+    loop {
+        let connection = cluster.controller().await?;
+        let version = connection.version(api)?;
+        let answer = connection.call(api, version, &request, connection.request_timeout()).await?;
+        let moved = ErrorCode::NOT_CONTROLLER;
+        let has_moved = answer.responses.iter().any(|r| ErrorCode::from_wire(r.error_code) == Some(moved));
+        if has_moved && patience.another_try().await {
+            cluster.refresh().await?;
+            continue;
+        }
+        let found: HashMap<&str, _> = answer.responses.iter().map(|r| (&*r.resource_name, r)).collect();
+        let mut altered = Vec::with_capacity(changes.len());
+        for (topic, _) in changes {
+            let result = found
+                .get(topic)
+                .ok_or_else(|| connection.protocol(api, format!("the answer leaves out {topic}")))?;
+            let outcome = match ErrorCode::from_wire(result.error_code) {
+                None => Ok(()),
+                Some(code) => Err((code, words(code, result.error_message.as_ref()))),
+            };
+            altered.push(((*topic).to_owned(), outcome));
+        }
+        return Ok(altered);
+    }
+}
+
+fn altered(topic: &str, changes: &[(&str, Option<&str>)]) -> AlterConfigsResource {
+    let configs = changes.iter().map(|(name, value)| {
+        AlterableConfig::default()
+            .with_name(wire_text(name))
+            .with_config_operation(if value.is_some() { SET } else { DELETE })
+            .with_value(value.map(wire_text))
+    });
+    AlterConfigsResource::default()
+        .with_resource_type(TOPIC)
+        .with_resource_name(wire_text(topic))
+        .with_configs(configs.collect())
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use lockstep_core::ids::{LeaderEpoch, TopicPartition};
 use lockstep_core::mirror::guard::PRODUCER_ID_EXPIRATION_MS_DEFAULT;
+use lockstep_core::plan::owners::{FIELDS, Owner};
 use lockstep_core::plan::topics::standby_settings;
 use lockstep_kafka::admin::{
-    ConfigEntry, ConfigSource, ConfigTarget, NewTopic, create_partitions, create_topics, describe_configs,
-    incremental_alter_configs,
+    ConfigEntry, ConfigSource, ConfigTarget, NewTopic, alter_topic_configs, create_partitions, create_topics,
+    describe_configs, describe_topic_configs, incremental_alter_configs,
 };
 use lockstep_kafka::{Cluster, ErrorCode};
 use lockstep_testkit::{pair, unique, wait_until_async};
@@ -146,4 +147,97 @@ async fn a_topic_grows_and_never_shrinks() {
         let refused = create_partitions(&log.cluster, &topic, total).await.unwrap_err();
         assert_eq!(refused.code(), Some(ErrorCode::INVALID_PARTITIONS), "{total}");
     }
+}
+
+/// M20: every setting that a topic of this Kafka has is in the table of owners, and all but those of other versions are
+/// there. Relied on by `core/src/plan/owners.rs`.
+#[tokio::test]
+async fn every_setting_of_a_topic_has_an_owner() {
+    /// Gone with 4.0.
+    const OLD: [&str; 3] =
+        ["message.downconversion.enable", "message.format.version", "message.timestamp.difference.max.ms"];
+    let log = Log::create(&pair().destination.bootstrap(), "owners").await;
+    let names: Vec<_> = described(&log.cluster, ConfigTarget::Topic(log.tp.topic.to_string()))
+        .await
+        .into_iter()
+        .map(|entry| entry.name)
+        .collect();
+    for name in &names {
+        assert!(FIELDS.iter().any(|field| field.name == name), "{name} has no owner");
+    }
+    for field in FIELDS.iter().filter(|field| !OLD.contains(&field.name)) {
+        assert!(names.iter().any(|name| name == field.name), "{} is no setting of a topic", field.name);
+    }
+}
+
+/// Named settings alone are answered, those that do not exist are left out, for many topics in one request, and one that
+/// does not exist has its own code. Relied on by `agent/src/link/keeper.rs`.
+#[tokio::test]
+async fn named_settings_of_many_topics_are_told_in_one_answer() {
+    let bootstrap = pair().destination.bootstrap();
+    let logs = [Log::create(&bootstrap, "many-a").await, Log::create(&bootstrap, "many-b").await];
+    let (cluster, gone) = (&logs[0].cluster, unique("many-none"));
+    let topics = [&*logs[1].tp.topic, &gone, &*logs[0].tp.topic];
+    let names = ["retention.ms", "no.such.setting", "segment.ms"].map(str::to_owned);
+    let told = describe_topic_configs(cluster, &topics, Some(&names)).await.unwrap();
+    assert_eq!(told.iter().map(|(topic, _)| topic.as_str()).collect::<Vec<_>>(), topics);
+    for told in [&told[0], &told[2]] {
+        let mut entries: Vec<_> =
+            told.1.as_ref().unwrap().iter().map(|entry| (&*entry.name, entry.source)).collect();
+        entries.sort_by_key(|(name, _)| *name);
+        assert_eq!(
+            entries,
+            [("retention.ms", ConfigSource::DynamicTopic), ("segment.ms", ConfigSource::Default)]
+        );
+    }
+    assert_eq!(told[1].1.as_ref().unwrap_err().0, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+}
+
+/// Of many topics in one request each gets all of its changes or none, whatever becomes of the others; unsetting what is
+/// not set is no fault. Relied on by `agent/src/link/keeper.rs`.
+#[tokio::test]
+async fn settings_of_many_topics_are_changed_in_one_request() {
+    let bootstrap = pair().destination.bootstrap();
+    let logs = [Log::create(&bootstrap, "alter-a").await, Log::create(&bootstrap, "alter-b").await];
+    let cluster = &logs[0].cluster;
+    let (good, bad) = (&*logs[0].tp.topic, &*logs[1].tp.topic);
+    let before = own_settings(cluster, bad).await;
+    let changes = [
+        (bad, vec![("segment.ms", Some("70000")), ("segment.bytes", Some("many"))]),
+        (good, vec![("segment.ms", Some("80000")), ("flush.ms", None)]),
+    ];
+    let answers = alter_topic_configs(cluster, &changes).await.unwrap();
+    assert_eq!(answers[0].1.as_ref().unwrap_err().0, ErrorCode::INVALID_CONFIG);
+    assert_eq!((answers[1].0.as_str(), &answers[1].1), (good, &Ok(())));
+    wait_until_async("the change to show", PATIENCE, async || {
+        (own_settings(cluster, good).await.get("segment.ms")? == "80000").then_some(())
+    })
+    .await;
+    assert_eq!(own_settings(cluster, bad).await, before, "none of its changes");
+    assert!(FIELDS.iter().any(|field| field.name == "segment.ms" && field.owner == Owner::Source));
+}
+
+/// M21: a topic refuses records without a key from the moment its policy shows (INVALID_RECORD, 87), and takes them
+/// again once it is `delete`. Relied on by `agent/src/pipeline/engine/compaction.rs`.
+#[tokio::test]
+async fn null_keys_are_refused_while_a_topic_is_compacted_and_no_longer() {
+    let log = Log::create(&pair().destination.bootstrap(), "null-keys").await;
+    let topic = log.tp.topic.to_string();
+    let set = async |policy: &str| {
+        incremental_alter_configs(&log.cluster, &topic, &[("cleanup.policy", Some(policy))]).await.unwrap();
+    };
+    let producer = stranger(0);
+    assert_eq!(log.append(&Batch::new(producer, 0, 2)).await, Ok(0));
+    set("compact,delete").await;
+    wait_until_async("a refusal", PATIENCE, async || {
+        let end = log.end().await;
+        let refused = log.append(&Batch::of_nobody(1)).await == Err(ErrorCode::INVALID_RECORD);
+        (refused && log.end().await == end).then_some(())
+    })
+    .await;
+    set("delete").await;
+    wait_until_async("a record without a key", PATIENCE, async || {
+        log.append(&Batch::of_nobody(1)).await.ok()
+    })
+    .await;
 }

@@ -9,16 +9,16 @@ use std::time::Duration;
 use lockstep_testkit::client::{
     Codec, Isolation, Member, Protocol, Record, Seed, Transactor, commit_offsets, read_all,
 };
-use lockstep_testkit::{rounds, unique, wait_until_true};
+use lockstep_testkit::{Lockstep, rounds, unique, wait_until_true};
 
-use super::{numbered, there};
-use crate::mirror::{Ends, PATIENCE};
+use super::{mirror_of, numbered, there};
+use crate::mirror::{Ends, PATIENCE, stop, wait_for};
 
 /// Writes `out N` for every input `N`, output and position in one transaction, until told to stop.
-fn work(ends: &Ends, input: &str, output: &str, group: &str, stop: &AtomicBool) {
+fn work(ends: &Ends, input: &str, output: &str, group: &str, over: &AtomicBool) {
     let member = Member::join(&ends.from, group, input, Protocol::Classic).unwrap();
     let transactor = Transactor::open(&ends.from, &unique("groups-app"), Codec::None).unwrap();
-    while !stop.load(Ordering::Acquire) {
+    while !over.load(Ordering::Acquire) {
         let got = member.read_for(Duration::from_millis(60)).unwrap();
         if got.is_empty() {
             continue;
@@ -54,13 +54,13 @@ fn m31_a_copied_group_never_runs_ahead_of_the_mirrored_output() {
     ends.create(&input, 1, &[]);
     ends.create(&output, 2, &[]);
     commit_offsets(&ends.from, &group, &[(&input, 0, 0)], "").unwrap();
-    let stop = AtomicBool::new(false);
+    let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| work(&ends, &input, &output, &group, &stop));
+        scope.spawn(|| work(&ends, &input, &output, &group, &over));
         scope.spawn(|| {
             let seeder = Seed::to(&ends.from).batch_records(20).open().unwrap();
             for round in 0.. {
-                if stop.load(Ordering::Acquire) {
+                if over.load(Ordering::Acquire) {
                     break;
                 }
                 seeder.write(&input, numbered(round * 20, 20)).unwrap();
@@ -71,8 +71,8 @@ fn m31_a_copied_group_never_runs_ahead_of_the_mirrored_output() {
         let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             for cut in 0..rounds(10, 100) {
                 let before = there(&ends, &group, &input).unwrap_or(0);
-                let mut mirror =
-                    ends.mirror_with(&format!("{name}-(in|out)"), &["--groups", &group, "--link", &name]);
+                let topics = format!("{name}-(in|out)");
+                let mut mirror = mirror_of(&ends, &topics, &name, &["--groups", &group]);
                 wait_until_true("the copied group to move", PATIENCE, || {
                     there(&ends, &group, &input).is_some_and(|at| at > before)
                 });
@@ -85,36 +85,49 @@ fn m31_a_copied_group_never_runs_ahead_of_the_mirrored_output() {
                 assert!(lost.is_empty(), "cut {cut}: at {at}, but there is no output of {lost:?}");
             }
         }));
-        stop.store(true, Ordering::Release);
+        over.store(true, Ordering::Release);
         if let Err(cause) = told {
             std::panic::resume_unwind(cause);
         }
     });
 }
 
-#[test]
-fn m31_a_stopped_partition_holds_groups_back_unless_told_otherwise() {
+/// A link of two topics, one of which has stopped; what becomes of an offset on the other.
+fn with_a_stopped_partition(barrier: &str) -> (Ends, Lockstep, String, String) {
     let (ends, name) = (Ends::shared(), unique("groups-held"));
-    let (kept, broken) = (format!("{name}-a"), format!("{name}-b"));
+    let (kept, broken, group) = (format!("{name}-a"), format!("{name}-b"), format!("{name}-g"));
     for topic in [&kept, &broken] {
         ends.create(topic, 1, &[]);
         Seed::to(&ends.from).write(topic, numbered(0, 50)).unwrap();
     }
-    let topics = format!("{name}-[ab]");
-    let both = ends.mirror_to_the_end(&topics, &["--link", &name]);
-    assert_eq!(both.exit, lockstep_testkit::Exit::Code(0), "{}{}", both.stdout, both.stderr);
+    let more = ["--groups", &group, "--group-barrier", barrier];
+    let mirror = mirror_of(&ends, &format!("{name}-[ab]"), &name, &more);
+    for topic in [&kept, &broken] {
+        ends.wait_until_equal(topic, 1);
+    }
     // A foreign record on the standby stops that partition for good (M18).
     Seed::to(&ends.to).write(&broken, numbered(0, 1)).unwrap();
     for topic in [&kept, &broken] {
         Seed::to(&ends.from).write(topic, numbered(50, 50)).unwrap();
     }
-    let group = format!("{name}-g");
+    wait_for(&mirror, "stopped", |said| said["partition"]["topic"] == *broken);
     commit_offsets(&ends.from, &group, &[(&kept, 0, 70)], "").unwrap();
-    let held = ends.mirror_to_the_end(&topics, &["--link", &name, "--groups", &group]);
-    assert_eq!(held.exit, lockstep_testkit::Exit::Code(5), "{}", held.stdout);
+    (ends, mirror, group, kept)
+}
+
+#[test]
+fn m31_a_stopped_partition_holds_the_link_s_groups_back() {
+    let (ends, mirror, group, kept) = with_a_stopped_partition("link");
+    let held = wait_for(&mirror, "progress", |said| said["groups"]["waits_for"].is_string());
+    assert!(held["groups"]["waits_for"].as_str().unwrap().contains("stopped"), "{held}");
+    ends.wait_until_equal(&kept, 1);
     assert_eq!(there(&ends, &group, &kept), None);
-    let own =
-        ends.mirror_to_the_end(&topics, &["--link", &name, "--groups", &group, "--group-barrier", "none"]);
-    assert_eq!(own.exit, lockstep_testkit::Exit::Code(5), "the partition has stopped: {}", own.stdout);
-    assert_eq!(there(&ends, &group, &kept), Some(70));
+    stop(mirror, 5);
+}
+
+#[test]
+fn m31_without_the_barrier_only_its_own_partition_counts() {
+    let (ends, mirror, group, kept) = with_a_stopped_partition("none");
+    wait_until_true("the offset", PATIENCE, || there(&ends, &group, &kept) == Some(70));
+    stop(mirror, 5);
 }

@@ -31,6 +31,14 @@ fn carry(ends: &Ends, topic: &str, groups: &str) -> Finished {
     finished
 }
 
+/// A mirror of several topics.
+fn mirror_of(ends: &Ends, topics: &str, link: &str, more: &[&str]) -> Lockstep {
+    let mut arguments = vec!["mirror", "--from", &ends.from, "--to", &ends.to, "--topics", topics];
+    arguments.extend(["--link", link, "-o", "json", "--interval", "500ms"]);
+    arguments.extend(more);
+    Lockstep::spawn(&arguments).unwrap()
+}
+
 /// What `lockstep groups` says of one group.
 fn shown(ends: &Ends, topic: &str, group: &str) -> Value {
     let arguments = ["groups", "--from", &ends.from, "--to", &ends.to, "--topics", topic, "--groups", group];

@@ -96,3 +96,71 @@ fn progress_is_said_while_traffic_never_pauses() {
     stop(mirror, 0);
     assert!(enough, "12,000 records were written and no line told of them");
 }
+
+/// Story: a recreated topic with more partitions looked like one that has grown, and its new partitions were copied
+/// beside the old ones.
+#[test]
+fn m9_a_recreated_larger_topic_does_not_make_the_copy_of_the_old_one_grow() {
+    let ends = Ends::shared();
+    let topic = unique("recreated-larger");
+    ends.create(&topic, 1, &[]);
+    Seed::to(&ends.from).write(&topic, records(50, 1)).unwrap();
+    let mirror = ends.mirror(&topic);
+    ends.wait_until_equal(&topic, 1);
+    let source = Admin::of(&ends.from).unwrap();
+    source.delete(&topic).unwrap();
+    wait_until_true("the topic to be gone", PATIENCE, || source.leaders(&topic).unwrap().is_empty());
+    ends.create(&topic, 3, &[]);
+    Seed::to(&ends.from).write(&topic, records(90, 3)).unwrap();
+    let stopped = super::wait_for(&mirror, "stopped", |said| said["partition"]["topic"] == topic.as_str());
+    let verdict = stopped["partition"]["verdict"].as_str().unwrap();
+    assert!(["diverged", "orphaned"].contains(&verdict), "{stopped}");
+    stop(mirror, 5);
+    assert_eq!(Admin::of(&ends.to).unwrap().leaders(&topic).unwrap().len(), 1);
+    assert_eq!(ends.held(&topic, 0), 50);
+}
+
+#[test]
+fn a_topic_that_grew_while_it_was_blocked_is_mirrored_whole() {
+    let ends = Ends::shared();
+    let prefix = unique("blocked-grows");
+    let (good, late) = (format!("{prefix}.good"), format!("{prefix}.late"));
+    ends.create(&good, 1, &[]);
+    let mirror = {
+        let pattern = format!("{prefix}\\..*");
+        let mut arguments = vec!["mirror", "--from", &ends.from, "--to", &ends.to, "--topics", &pattern];
+        arguments.extend(["--link", &prefix, "-o", "json", "--interval", "500ms"]);
+        lockstep_testkit::Lockstep::spawn(&arguments).unwrap()
+    };
+    let dest = Admin::of(&ends.to).unwrap();
+    dest.create(&late, 1, &[]).unwrap();
+    Seed::to(&ends.to).write(&late, records(5, 1)).unwrap();
+    ends.create(&late, 1, &[]);
+    super::wait_for(&mirror, "blocked", |v| v["topic"] == late.as_str());
+    Admin::of(&ends.from).unwrap().grow(&late, 3).unwrap();
+    Seed::to(&ends.from).write(&late, records(90, 3)).unwrap();
+    dest.delete(&late).unwrap();
+    ends.wait_until_equal(&late, 3);
+    stop(mirror, 0);
+    assert_identical(&ends.from, &ends.to, &late, 3);
+}
+
+/// Story: the mirror of a compacted topic that grew before it was compacted stayed uncompacted for good.
+#[test]
+fn m21_a_compacted_topic_that_grows_early_is_compacted_all_the_same() {
+    let ends = Ends::shared();
+    let topic = unique("grows-compacted");
+    ends.create(&topic, 1, &[("cleanup.policy", "compact"), ("min.compaction.lag.ms", "86400000")]);
+    let keyed = |count: i32, partitions: i32| {
+        (0..count).map(move |n| Record::new(format!("{n}")).key(format!("{n}")).partition(n % partitions))
+    };
+    Seed::to(&ends.from).write(&topic, keyed(100, 1)).unwrap();
+    let mirror = ends.mirror(&topic);
+    wait_until_true("the first records", PATIENCE, || ends.held(&topic, 0) > 0);
+    Admin::of(&ends.from).unwrap().grow(&topic, 3).unwrap();
+    Seed::to(&ends.from).write(&topic, keyed(300, 3)).unwrap();
+    ends.wait_until_equal(&topic, 3);
+    super::settings::wait_until_set(&ends.to, &topic, "cleanup.policy", Some("compact,delete"));
+    stop(mirror, 0);
+    assert_identical(&ends.from, &ends.to, &topic, 3);
+}

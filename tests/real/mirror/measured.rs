@@ -27,7 +27,10 @@ fn what_has_stopped_and_what_never_began_goes_on_counting() {
     let (good, bad) = (format!("{name}-good"), format!("{name}-bad"));
     ends.create(&good, 1, &[]);
     Seed::to(&ends.from).write(&good, records(20)).unwrap();
-    let mirror = ends.mirror_with(&name, &["--topics", &format!("{name}-.*")]);
+    let pattern = format!("{name}-.*");
+    let mut arguments = vec!["mirror", "--from", &ends.from, "--to", &ends.to, "--topics", &pattern];
+    arguments.extend(["--link", &name, "-o", "json", "--interval", "500ms"]);
+    let mirror = Lockstep::spawn(&arguments).unwrap();
     until(&mirror, "a green link", |p| p["posture"] == "WITHIN_RPO" && p["caught_up"] == true);
 
     // It holds records of its own on the destination: blocked, and all of the source's count.

@@ -13,6 +13,7 @@
 //! | `identity` | the link's one producer, kept alive and recovered |
 //! | `keeping` | what follows the source's deletions and what does not |
 //! | `growth` | topics and partitions that come later |
+//! | `settings` | settings of standby topics while a mirror runs, and compaction that begins or ends (M20, M21) |
 //! | `input` | wrong input: a clear message, exit 1, nothing changed |
 //! | `measured` | what would be lost is counted wherever it stands |
 //! | `network` | lines that are cut, slow, lossy, narrow, half closed |
@@ -37,6 +38,7 @@ mod renames;
 mod revoked;
 mod rivals;
 mod rules;
+mod settings;
 mod shapes;
 mod verdicts;
 

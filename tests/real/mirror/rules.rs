@@ -21,11 +21,11 @@ use lockstep_testkit::{pair, unique};
 
 use super::{Ends, stop};
 
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-async fn cluster(bootstrap: &str) -> Cluster {
+pub(crate) async fn cluster(bootstrap: &str) -> Cluster {
     let settings = Settings::new(bootstrap).unwrap();
     Cluster::connect(Arc::new(Tcp::default()), settings).await.unwrap()
 }

@@ -49,7 +49,11 @@ impl Engine {
                 }
             }
             Event::Hanging(found) => self.on_hanging(found),
-            Event::Compacted { topic, done } => self.on_compacted(&topic, done),
+            Event::PolicyAltered { topic, altered } => self.on_policy_altered(&topic, altered, now),
+            Event::Compaction { topic, state, delete_retention_ms } => {
+                self.on_compaction(&topic, state, delete_retention_ms, now);
+            }
+            Event::Drift(drift) => self.drift = drift,
             Event::Opened { facts } => {
                 self.open_rounds = self.open_rounds.saturating_sub(1);
                 for (tp, facts) in facts {
@@ -164,13 +168,16 @@ impl Engine {
         if let Some(desk) = self.sink_desks.get_mut(&node) {
             desk.under_way = desk.under_way.saturating_sub(1);
         }
-        for AppendOutcome { partition, ticket, answer, metadata_stale } in answers {
+        for AppendOutcome { partition, ticket, answer, metadata_stale, refused } in answers {
             if metadata_stale {
                 self.setup.dest_stale.notify_one();
             }
             match &answer {
                 AppendAnswer::Acknowledged { .. } => self.note_success(&partition, Deed::Write),
                 AppendAnswer::Failed(trouble) => self.note_trouble(&partition, Deed::Write, trouble),
+            }
+            if refused == Some(ErrorCode::INVALID_RECORD) {
+                self.on_null_key_refused(&partition.topic);
             }
             self.feed(&partition, Input::Appended { ticket, answer }, now);
         }

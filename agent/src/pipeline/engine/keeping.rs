@@ -4,22 +4,17 @@
 
 use std::sync::Arc;
 
-use lockstep_core::ids::{SourceOffset, TopicPartition};
+use lockstep_core::ids::TopicPartition;
 use lockstep_core::mirror::partition::Phase;
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::mirror::{Millis, Now};
-use lockstep_core::plan::topics::Compaction;
-use lockstep_kafka::admin::incremental_alter_configs;
 
 use super::Engine;
 use crate::pipeline::event::Event;
 use crate::pipeline::open_transactions::{OpenTransaction, open_transactions};
 use crate::pipeline::retention::{Behind, Followed, follow_log_starts};
-use crate::pipeline::slot::Slot;
 
 const RETENTION_INTERVAL_MS: u64 = 5_000;
-
-const COMPACTION_INTERVAL_MS: u64 = 2_000;
 
 /// A last stable offset that has stood still below the end for so long is worth a question.
 const HANGING_AFTER_MS: u64 = 5_000;
@@ -66,8 +61,12 @@ impl Engine {
 
     pub(super) fn on_followed(&mut self, followed: Vec<Followed>) {
         self.following = false;
-        for Followed { tp, dest_start, held_back } in followed {
+        for Followed { tp, dest_start, held_back, refused } in followed {
             let Some(slot) = self.slots.get_mut(&tp) else { continue };
+            if let Some(why) = refused.as_ref().filter(|_| slot.delete_refused != refused) {
+                tracing::warn!(partition = %tp, "{why}");
+            }
+            slot.delete_refused = refused;
             if slot.dest_start != Some(dest_start) {
                 tracing::info!(partition = %tp, start = dest_start.0, "log start follows the source's");
             }
@@ -122,51 +121,6 @@ impl Engine {
             }
             slot.hanging = open;
         }
-    }
-
-    /// M21: the mirror of a compacted topic becomes compacted once all of its partitions are past whatever may have a
-    /// null key: a compacted topic refuses it, and the source has done so since it became one.
-    pub(super) fn dispatch_compaction(&mut self, now: Millis) {
-        if now < self.compaction_at {
-            return;
-        }
-        self.compaction_at = now.plus(COMPACTION_INTERVAL_MS);
-        for (topic, watch) in &mut self.topics {
-            let Compaction::Later { settings } = &watch.compaction else { continue };
-            let slots =
-                || (0..watch.partitions).map(|n| self.slots.get(&TopicPartition::new(Arc::clone(topic), n)));
-            let Some(goals) = &watch.past_null_keys else {
-                let ends = slots().map(|slot| Some(slot?.machine.source_ends()?.high_watermark));
-                watch.past_null_keys = ends.collect();
-                continue;
-            };
-            let is_past = |(slot, goal): (Option<&Slot>, &SourceOffset)| {
-                slot.and_then(|slot| slot.machine.durable()).is_some_and(|durable| durable >= goal.mirrored())
-            };
-            if goals.len() != slots().count() || !slots().zip(goals).all(is_past) {
-                continue;
-            }
-            let (dest, topic, settings) = (self.setup.dest.clone(), Arc::clone(topic), settings.clone());
-            let (events, there) = (self.events_in.clone(), Arc::clone(&watch.dest_topic));
-            // Not a second time while this is under way.
-            watch.past_null_keys = None;
-            self.tasks.spawn(async move {
-                let changes: Vec<_> = settings.iter().map(|(n, v)| (n.as_str(), Some(v.as_str()))).collect();
-                let done = incremental_alter_configs(&dest, &there, &changes).await;
-                if let Err(error) = &done {
-                    tracing::warn!(%topic, %error, "the mirror cannot be made a compacted topic yet");
-                }
-                // A closed channel: the engine has ended and no longer wants to know.
-                let _ = events.send(Event::Compacted { topic, done: done.is_ok() }).await;
-                "compaction"
-            });
-        }
-    }
-
-    pub(super) fn on_compacted(&mut self, topic: &Arc<str>, done: bool) {
-        let Some(watch) = self.topics.get_mut(topic).filter(|_| done) else { return };
-        watch.compaction = Compaction::On;
-        tracing::info!(%topic, "past every null key: compacted on the destination too, as at the source");
     }
 
     /// `--propagate all`: a topic that is gone or another one at the source goes on the destination too, once all

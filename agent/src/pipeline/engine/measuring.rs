@@ -74,6 +74,7 @@ impl Engine {
                 gauge.exposure.held(now.mono, start.mirrored());
             }
         }
+        self.note_null_key_bounds(&answer.source_ends, self.probe_sent);
         for (tp, end) in answer.source_ends {
             if let Some(slot) = self.slots.get_mut(&tp) {
                 slot.gauge.source_end(now.mono, end);
@@ -240,6 +241,7 @@ impl Engine {
             partitions,
             blocked_topics: self.blocked.iter().map(|(t, w)| (t.clone(), w.clone())).collect(),
             unheld: unheld.collect(),
+            drift: Arc::clone(&self.drift),
             denied: self.blocked_by.values().cloned().collect(),
             latency: self.latency,
             failures: self.failures,

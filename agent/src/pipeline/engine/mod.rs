@@ -3,6 +3,7 @@
 //! its own queues, bounded by the memory budget. Stops in three beats: no more fetches, every append answered,
 //! give up at the deadline and say so.
 
+mod compaction;
 mod dispatch;
 mod events;
 mod keeping;
@@ -19,9 +20,10 @@ use lockstep_core::mirror::copying::{Content, Filling};
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::guard::Guard;
 use lockstep_core::mirror::partition::{Action, Input, Settings};
-use lockstep_core::mirror::queue::Holes;
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::mirror::{Millis, Now, WallMillis};
+use lockstep_core::plan::configs::Drift;
+use lockstep_core::plan::topics::Compaction;
 use lockstep_kafka::{Cluster, Metadata};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -37,6 +39,7 @@ use super::markers::{Filler, MarkerJob, MarkerRight, Markers, WantedRun};
 use super::report::LinkReport;
 use super::routes::Routes;
 use super::slot::Slot;
+pub use compaction::Altered;
 use topology::TopicWatch;
 
 /// How often the link looks at the clock when nothing else happens.
@@ -130,6 +133,7 @@ pub struct Engine {
     retired: mpsc::Sender<Arc<str>>,
     silent: Vec<String>,
     blocked: BTreeMap<String, String>,
+    drift: Arc<[Drift]>,
     /// What a cluster refuses for blocked topics.
     blocked_by: BTreeMap<String, Arc<Denied>>,
     /// Partitions of blocked topics: nothing of them is held.
@@ -181,6 +185,7 @@ impl Engine {
             retired,
             silent: Vec::new(),
             blocked: BTreeMap::new(),
+            drift: Arc::default(),
             blocked_by: BTreeMap::new(),
             unheld: BTreeMap::new(),
             latency: Latency::default(),
@@ -357,15 +362,11 @@ impl Engine {
         }
     }
 
-    /// `compacted`: whether the source's cleaner works on this topic.
-    fn settings(&self, compacted: bool) -> Settings {
+    fn settings(&self, compaction: Compaction) -> Settings {
         Settings {
             identity: self.setup.identity,
             guard: self.setup.guard,
-            filling: Filling {
-                holes: if compacted { Holes::Repeats } else { Holes::Markers },
-                budget: self.setup.alignment,
-            },
+            filling: Filling { holes: compaction::holes(compaction), budget: self.setup.alignment },
             // One slow partition must not take the whole budget: an eighth, but room for two usual batches.
             buffered_bytes_max: (self.setup.budget.capacity_bytes() / 8).max(2 * PARTITION_BYTES_MAX),
         }

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use lockstep_core::dr::runway::SourceRetention;
-use lockstep_core::ids::{SourceOffset, TopicId, TopicPartition};
+use lockstep_core::ids::{TopicId, TopicPartition};
 use lockstep_core::mirror::opening::Ownership;
 use lockstep_core::mirror::partition::{Input, Partition};
 use lockstep_core::mirror::{Millis, Now};
-use lockstep_core::plan::topics::Compaction;
 use lockstep_kafka::Metadata;
 
 use super::Engine;
+use super::compaction::Cleaning;
 use crate::pipeline::event::ReadyTopic;
 use crate::pipeline::names::DestPartition;
 use crate::pipeline::slot::Slot;
@@ -26,9 +26,7 @@ pub(super) struct TopicWatch {
     /// What the destination calls it.
     pub(super) dest_topic: Arc<str>,
     source_id: TopicId,
-    pub(super) compaction: Compaction,
-    /// Where the source ended once its topic was known to be compacted: null keys are older (M21).
-    pub(super) past_null_keys: Option<Vec<SourceOffset>>,
+    pub(super) cleaning: Cleaning,
     /// Since when it has been missing, or another topic under the same name.
     odd_since: Option<(Millis, Option<TopicId>)>,
     /// When the source, asked by name, did not know it: a list leaves out what we may not see.
@@ -48,11 +46,7 @@ impl Engine {
             let tp = TopicPartition::new(Arc::clone(&ready.topic), partition);
             let ownership =
                 if partition >= ready.created_from { Ownership::JustCreated } else { Ownership::Unknown };
-            let machine = Partition::new(
-                self.settings(ready.compaction != Compaction::Off),
-                ready.source_id,
-                ownership,
-            );
+            let machine = Partition::new(self.settings(ready.compaction), ready.source_id, ownership);
             let there = DestPartition::new(Arc::clone(&ready.dest_topic), partition);
             self.routes.follow_source(&source, std::iter::once(&tp));
             self.routes.follow_dest(&dest, std::iter::once((&tp, &there)));
@@ -63,14 +57,16 @@ impl Engine {
             partitions: 0,
             dest_topic: Arc::clone(&ready.dest_topic),
             source_id: ready.source_id,
-            compaction: ready.compaction.clone(),
-            past_null_keys: None,
+            cleaning: Cleaning::new(ready.compaction, now.mono),
             odd_since: None,
             gone_at: None,
             retention: None,
             retention_asked: None,
         });
-        watch.partitions = watch.partitions.max(ready.partitions);
+        if watch.partitions < ready.partitions {
+            watch.partitions = ready.partitions;
+            watch.cleaning.look_again(now.mono);
+        }
     }
 
     pub(super) fn on_source_metadata(&mut self, metadata: &Arc<Metadata>, now: Now) {

@@ -275,13 +275,14 @@ impl Groups {
 
     async fn publish(&mut self) {
         self.report_at = Instant::now() + REPORT_INTERVAL;
+        let partitions: BTreeSet<_> =
+            self.source.groups.values().flat_map(|known| known.offsets.keys().cloned()).collect();
+        let positions = self.ask(partitions.into_iter().collect()).await;
+        self.copies.starts(|tp| range(positions.get(tp)?));
         let copies = &self.copies;
         if let Some(present) = &mut self.present {
             present.retain(|place| !copies.is_settled(place));
         }
-        let partitions: BTreeSet<_> =
-            self.source.groups.values().flat_map(|known| known.offsets.keys().cloned()).collect();
-        let positions = self.ask(partitions.into_iter().collect()).await;
         let groups = self.source.groups.iter().map(|(group, known)| {
             let copy = self.copies.get(group);
             let offsets = offsets(known, copy, &positions);

@@ -1,6 +1,7 @@
 //! The source's side of the groups: which there are, what they have committed, and where the source's logs end then.
 //! Promises: the ends are read after the offsets (M31), of every partition that the link takes, whether it is mirrored yet
-//! or not; a reading without all of them is not used. A group counts as gone when two complete looks do not show it.
+//! or not; a reading without all of them is not used. An offset counts as gone only when its coordinator itself says so
+//! several times, while its topic can be seen: a broker that is away or a right that is missing removes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use super::coordinators::{Coordinators, Unanswered};
 use crate::pipeline::routes::by_leader;
 
 /// Looks in a row that have to miss what is taken for gone.
-const MISSED_LOOKS: u8 = 2;
+const MISSED_LOOKS: u8 = 3;
 
 /// A group of the source.
 #[derive(Debug)]
@@ -62,16 +63,21 @@ impl SourceGroups {
     /// The groups could not be listed.
     pub(super) async fn look(&mut self) -> Result<Look, Error> {
         let mut look = Look::default();
-        self.list(&mut look).await?;
+        self.list().await?;
         let copied: Vec<_> = self
             .groups
             .iter()
-            .filter(|(_, known)| known.missed == 0 && known.kind.not_copied().is_none())
+            .filter(|(_, known)| known.kind.not_copied().is_none())
             .map(|(group, _)| Arc::clone(group))
             .collect();
-        let metadata = self.coordinators.cluster.metadata();
-        let settings = self.coordinators.cluster.settings().clone();
-        for (group, answer) in self.coordinators.offsets(&copied).await {
+        let answers = self.coordinators.offsets(&copied).await;
+        let cluster = &self.coordinators.cluster;
+        // A broker leaves out topics that we may not see any more: what is missing is held against new metadata.
+        let suspect =
+            self.groups.values().flat_map(|known| known.offsets.values()).any(|seen| seen.missed > 0);
+        let metadata = if suspect { cluster.refresh().await? } else { cluster.metadata() };
+        let settings = cluster.settings().clone();
+        for (group, answer) in answers {
             let Some(known) = self.groups.get_mut(&group) else { continue };
             known.refused = None;
             match answer {
@@ -96,7 +102,8 @@ impl SourceGroups {
                             }
                         }
                     }
-                    known.compare(&group, found, &refused, &mut look);
+                    let unseen = |tp: &TopicPartition| refused.contains(tp) || !taken(tp);
+                    known.compare(&group, found, unseen, &mut look);
                 }
                 Err(Unanswered::Retry(why)) => {
                     look.troubles.insert(format!("source: {why}"));
@@ -114,7 +121,7 @@ impl SourceGroups {
         Ok(look)
     }
 
-    async fn list(&mut self, look: &mut Look) -> Result<(), Error> {
+    async fn list(&mut self) -> Result<(), Error> {
         let listed = list_groups(&self.coordinators.cluster).await?;
         for known in self.groups.values_mut() {
             known.missed = known.missed.saturating_add(1);
@@ -129,17 +136,8 @@ impl SourceGroups {
                 }
             }
         }
-        let gone: Vec<_> = self
-            .groups
-            .iter()
-            .filter(|(_, k)| k.missed >= MISSED_LOOKS)
-            .map(|(g, _)| Arc::clone(g))
-            .collect();
-        for group in gone {
-            for tp in self.groups.remove(&group).into_iter().flat_map(|known| known.offsets.into_keys()) {
-                look.gone.push(GroupPartition { group: Arc::clone(&group), tp });
-            }
-        }
+        // One whose offsets are gone, or that never had any.
+        self.groups.retain(|_, known| known.missed < MISSED_LOOKS || !known.offsets.is_empty());
         self.coordinators.keep(|group| self.groups.contains_key(group));
         Ok(())
     }
@@ -189,17 +187,17 @@ impl SourceGroups {
 }
 
 impl Known {
-    /// `refused`: partitions that were not answered; they are there.
+    /// `unseen`: partitions of which nothing can be said now; they count as there.
     fn compare(
         &mut self,
         group: &Arc<str>,
         found: BTreeMap<TopicPartition, SourceCommit>,
-        refused: &BTreeSet<TopicPartition>,
+        unseen: impl Fn(&TopicPartition) -> bool,
         look: &mut Look,
     ) {
         let place = |tp: &TopicPartition| GroupPartition { group: Arc::clone(group), tp: tp.clone() };
         self.offsets.retain(|tp, seen| {
-            seen.missed = if found.contains_key(tp) || refused.contains(tp) { 0 } else { seen.missed + 1 };
+            seen.missed = if found.contains_key(tp) || unseen(tp) { 0 } else { seen.missed + 1 };
             let gone = seen.missed >= MISSED_LOOKS;
             if gone {
                 look.gone.push(place(tp));

@@ -240,9 +240,11 @@ impl StandbyGroups {
         whole: bool,
     ) -> Result<(), Error> {
         let (nodes, _) = self.coordinators.by_node(std::slice::from_ref(group)).await;
-        let Some(node) = nodes.keys().next() else { return Err(Error::NoController) };
-        let connection = self.coordinators.cluster.connection(*node).await?;
         let refused = |api, code| Err(Error::Refused { api, code, detail: None, about: group.to_string() });
+        let Some(node) = nodes.keys().next() else {
+            return refused(Api::FindCoordinator, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+        };
+        let connection = self.coordinators.cluster.connection(*node).await?;
         if whole {
             return match delete_groups(&connection, &[group]).await?.into_iter().next() {
                 Some((_, Err((code, _)))) if code != ErrorCode::GROUP_ID_NOT_FOUND => {

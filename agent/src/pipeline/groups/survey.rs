@@ -100,7 +100,7 @@ fn state(
 }
 
 /// One offset of each partition that has a leader and exists.
-async fn marks(
+pub(crate) async fn marks(
     cluster: &Cluster,
     partitions: impl Iterator<Item = &TopicPartition>,
     at: At,
