@@ -11,10 +11,12 @@
 //! | transactional producers | `flow` |
 //! | one-way with offset sync, with frequent syncs | `groups` |
 //! | translation behind the replication flow; checkpoints of empty partitions and topics | `groups` |
+//! | topic settings synchronised; defaults of source and of target | `settings` |
 //! | TLS | `secure::mechanisms`, every mechanism |
 
 mod flow;
 mod groups;
+mod settings;
 
 use lockstep_testkit::client::{Record, Seed, consumer};
 use lockstep_testkit::{Lockstep, unique};

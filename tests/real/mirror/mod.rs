@@ -37,8 +37,8 @@ mod network;
 mod renames;
 mod revoked;
 mod rivals;
-mod rules;
-mod settings;
+pub(crate) mod rules;
+pub(crate) mod settings;
 mod shapes;
 mod verdicts;
 
