@@ -82,11 +82,13 @@ impl MissingPermission {
     /// What to put behind the words of a refusal, on the same line; empty for codes about something else.
     #[must_use]
     pub fn aside(settings: &Settings, api: Api, code: ErrorCode, name: &str) -> String {
-        Self::new(settings, api, code, name).map_or_else(String::new, |missing| {
-            let words = missing.to_string().replace("\n  ", "; ");
-            let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-            format!(" ({}: {words})", Code::PermissionMissing)
-        })
+        Self::new(settings, api, code, name).map_or_else(String::new, |missing| missing.as_aside())
+    }
+
+    /// The same for a right that is known to be missing.
+    #[must_use]
+    pub fn as_aside(&self) -> String {
+        format!(" ({}: needs {}; grant {})", Code::PermissionMissing, self.needs(), self.grant())
     }
 }
 

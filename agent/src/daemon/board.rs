@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use lockstep_core::dr::posture::{Role, WriteProtection};
-use lockstep_core::mirror::Millis;
+use lockstep_core::mirror::{Millis, WallMillis};
 use lockstep_core::spec::agent::LinkSpec;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -163,8 +163,9 @@ impl LinkDesk {
         let (state, why, denied) = match &*self.state.borrow() {
             LinkState::Running(report) => {
                 let report = Arc::clone(&report.borrow());
+                about.drift = Some(report.open_drift().count() as u64);
                 about.groups = self.spec.groups.is_some().then(|| report.groups.summary());
-                return (link_status(&about, &report), Some(report));
+                return (link_status(&about, &report, wall_millis()), Some(report));
             }
             LinkState::Starting => (status::LinkState::Starting, "is starting".to_owned(), None),
             LinkState::Stopping => (status::LinkState::Stopping, "is stopping".to_owned(), None),
@@ -177,6 +178,11 @@ impl LinkDesk {
         };
         (not_running(&about, state, &why, denied.into_iter().collect()), None)
     }
+}
+
+fn wall_millis() -> WallMillis {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    WallMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn seconds(at: SystemTime) -> f64 {

@@ -53,7 +53,8 @@ impl StartError {
     #[must_use]
     pub fn page(&self) -> Option<Code> {
         match self {
-            Self::Cluster { source, .. } | Self::Topic(TopicError::Kafka(source)) => source.page(),
+            Self::Cluster { source, .. }
+            | Self::Topic(TopicError::Kafka(source) | TopicError::Source(source)) => source.page(),
             Self::Topic(TopicError::Refused { code, .. }) if code.is_missing_permission() => {
                 Some(Code::PermissionMissing)
             }
@@ -67,22 +68,18 @@ impl StartError {
         match self {
             Self::Cluster { side: "source", source: error } => by_error(Side::Source, source, error),
             Self::Cluster { source: error, .. } => by_error(Side::Dest, dest, error),
-            Self::Topic(error) => error.denied(dest),
+            Self::Topic(error) => error.denied(source, dest),
             _ => None,
         }
     }
 
-    /// The ACL that is missing, if that is the cause. Topics are planned and changed on the destination.
+    /// The ACL that is missing, if that is the cause, and the cluster where it is.
     #[must_use]
     pub fn missing_permission(&self, source: &Settings, dest: &Settings) -> Option<MissingPermission> {
         match self {
             Self::Cluster { side: "source", source: error } => MissingPermission::of(source, error),
-            Self::Cluster { source: error, .. } | Self::Topic(TopicError::Kafka(error)) => {
-                MissingPermission::of(dest, error)
-            }
-            Self::Topic(TopicError::Refused { what, topic, code, .. }) => {
-                MissingPermission::new(dest, TopicError::api(what), *code, topic)
-            }
+            Self::Cluster { source: error, .. } => MissingPermission::of(dest, error),
+            Self::Topic(error) => error.missing_permission(source, dest),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ use lockstep_kafka::admin::{At, ConfigTarget, describe_configs, list_offsets};
 use lockstep_kafka::{Class, Cluster, ErrorCode};
 
 use super::described::{names, own};
-use super::fault::TopicError;
+use super::fault::{READING_ENDS, TopicError};
 use crate::pipeline::peek::last_batch;
 
 /// A topic as the destination has it.
@@ -118,6 +118,10 @@ fn one_offset(
         Some((_, Ok(offset))) => Ok(offset),
         Some((_, Err(code))) if code.class() == Class::Retry => {
             Err(TopicError::Moving { topic, why: code.to_string() })
+        }
+        Some((_, Err(code))) if code.is_missing_permission() => {
+            let detail = "not allowed".to_owned();
+            Err(TopicError::Refused { what: READING_ENDS, topic, code, detail })
         }
         Some((_, Err(code))) => Err(TopicError::Unreadable { topic, why: code.to_string() }),
         None => Err(TopicError::Unreadable { topic, why: "no answer".to_owned() }),

@@ -157,7 +157,7 @@ impl Topics {
             return Ok(self.refuse_name(source, source_id, NameRefusal::Circle { link }));
         }
         let dest_topic = self.dest_topic(&source.name);
-        let told = read_source(&self.source, &source.name).await?;
+        let told = read_source(&self.source, &source.name).await.map_err(TopicError::at_source)?;
         let compacts = told.as_ref().map_or(SourceCompaction::Off, |told| told.compaction);
         let source = SourceTopic { compaction: compacts, ..source };
         let standing = read_topic(&self.dest, &dest_topic).await?;
@@ -354,8 +354,9 @@ impl Topics {
                     }
                     Err(error) => {
                         blocked.insert(Arc::clone(&name), tokio::time::Instant::now() + BLOCKED_INTERVAL);
-                        let denied = error.denied(self.dest.settings());
-                        Event::TopicBlocked { topic: name.to_string(), why: error.to_string(), denied }
+                        let denied = error.denied(self.source.settings(), self.dest.settings());
+                        let why = error.with_grant(self.source.settings(), self.dest.settings());
+                        Event::TopicBlocked { topic: name.to_string(), why, denied }
                     }
                 };
                 if events.send(event).await.is_err() {

@@ -7,7 +7,8 @@ use lockstep_core::dr::denied::Side;
 use lockstep_core::plan::permissions::{Allowed, Need, Operation, Reach, Resource, missing, needs, unknown};
 use lockstep_core::spec::agent::{LinkSpec, literal};
 use lockstep_kafka::admin::{
-    learn_group_read, learn_groups_describe, learn_masks, learn_transactional_id, list_groups,
+    learn_create_and_alter_configs, learn_describe_configs, learn_group_read, learn_groups_describe,
+    learn_masks, learn_on_absent, learn_transactional_id, list_groups,
 };
 use lockstep_kafka::{Cluster, Error, MissingPermission};
 
@@ -137,6 +138,8 @@ async fn learn_all(at: Side, cluster: &Cluster, reach: &Reach, allowed: &mut All
     match at {
         Side::Source => {
             learn_masks(&connection, &reach.source_topics, allowed).await?;
+            let hidden = without(&reach.source_topics, Operation::DescribeConfigs, allowed);
+            learn_describe_configs(cluster, &hidden, allowed).await?;
             if !groups.is_empty() {
                 learn_groups_describe(&connection, &groups, allowed).await?;
             }
@@ -144,8 +147,13 @@ async fn learn_all(at: Side, cluster: &Cluster, reach: &Reach, allowed: &mut All
         Side::Dest => {
             let topics: Vec<String> = reach.dest_topics.iter().map(|(name, _)| name.clone()).collect();
             learn_masks(&connection, &topics, allowed).await?;
+            let hidden = without(&topics, Operation::DescribeConfigs, allowed);
+            learn_describe_configs(cluster, &hidden, allowed).await?;
+            learn_create_and_alter_configs(cluster, &hidden, allowed).await?;
             let id = transactional_id(&reach.link);
             learn_transactional_id(&connection, &id, allowed).await?;
+            let absent = without(&topics, Operation::Read, allowed);
+            learn_on_absent(cluster, &absent, &id, allowed).await?;
             let markers = allowed.allows(&Resource::Cluster, Operation::Alter) == Some(true);
             if !markers {
                 learn_transactional_id(&connection, &format!("{id}.filler"), allowed).await?;
@@ -157,4 +165,10 @@ async fn learn_all(at: Side, cluster: &Cluster, reach: &Reach, allowed: &mut All
         }
     }
     Ok(())
+}
+
+/// Topics about which an operation is not known: those that hide or are not there have no mask.
+fn without(topics: &[String], operation: Operation, allowed: &Allowed) -> Vec<String> {
+    let unknown = |name: &&String| allowed.allows(&Resource::Topic((*name).clone()), operation).is_none();
+    topics.iter().filter(unknown).cloned().collect()
 }

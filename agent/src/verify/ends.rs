@@ -8,7 +8,7 @@ use std::time::Duration;
 use lockstep_core::ids::{LeaderEpoch, NodeId, TopicPartition};
 use lockstep_core::verify::{Bounds, Side};
 use lockstep_kafka::admin::{At, list_offsets};
-use lockstep_kafka::{Class, Cluster, ErrorCode};
+use lockstep_kafka::{Api, Class, Cluster, ErrorCode, MissingPermission};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -168,9 +168,12 @@ async fn ask(
     };
     match answers {
         Ok(answers) => {
-            let refused =
-                |code: ErrorCode| Refusal::new(code.class(), format!("its ends cannot be read: {code}"));
-            answers.into_iter().map(|(tp, answer)| (tp, answer.map_err(refused))).collect()
+            let refused = |tp: &TopicPartition, code: ErrorCode| {
+                let missing = MissingPermission::aside(cluster.settings(), Api::ListOffsets, code, &tp.topic);
+                Refusal::new(code.class(), format!("its ends cannot be read: {code}{missing}"))
+            };
+            let answers = answers.into_iter();
+            answers.map(|(tp, answer)| (tp.clone(), answer.map_err(|code| refused(&tp, code)))).collect()
         }
         Err(error) => all(Refusal::new(error.class(), error.to_string())),
     }

@@ -11,7 +11,8 @@ use lockstep_core::transactions::AbortedTransaction;
 use lockstep_core::verify::{Portion, Side};
 use lockstep_kafka::admin::At;
 use lockstep_kafka::{
-    Class, Connection, ErrorCode, FetchLimits, FetchTarget, FetchedPartition, Isolation, fetch_once,
+    Api, Class, Connection, ErrorCode, FetchLimits, FetchTarget, FetchedPartition, Isolation,
+    MissingPermission, fetch_once,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -195,7 +196,9 @@ impl Reader {
             return self.look_for_start().await;
         }
         if code.class() != Class::Retry {
-            return Err(Setback::GiveUp(code.to_string()));
+            let settings = self.connections.cluster.settings();
+            let missing = MissingPermission::aside(settings, Api::Fetch, code, &self.tp.topic);
+            return Err(Setback::GiveUp(format!("{code}{missing}")));
         }
         if code.refreshes_metadata() {
             self.refresh().await;

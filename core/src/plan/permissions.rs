@@ -320,6 +320,29 @@ mod tests {
     }
 
     #[test]
+    fn the_table_for_operators_is_this_one() {
+        let page = include_str!("../../../docs/OPERATIONS.md");
+        for Right { side, on, operation, weight, why } in RIGHTS {
+            let side = if *side == Side::Source { "source" } else { "destination" };
+            let on = match on {
+                On::Cluster => "the cluster",
+                On::Topics => "each topic",
+                On::NewTopics => "each topic that is not there yet, or the cluster",
+                On::LinkId => "transactional id `lockstep.<link>`",
+                On::FillerId => "transactional id `lockstep.<link>.filler`",
+                On::LinkGroup => "group `lockstep.<link>`",
+                On::Groups => "each group that is copied",
+            };
+            let weight = if *weight == Weight::Needed { "needed" } else { "better" };
+            let row = format!("| {side} | {on} | {} | {weight} | {why} |\n", operation.name());
+            assert!(page.contains(&row), "docs/OPERATIONS.md, Rights, lacks {row}");
+        }
+        let rows =
+            page.lines().filter(|line| line.starts_with("| source |") || line.starts_with("| destination |"));
+        assert_eq!(rows.count(), RIGHTS.len(), "a row without a right");
+    }
+
+    #[test]
     fn what_the_cluster_allows_serves_for_its_topics() {
         let mut dest = knows(all() & !(1 << Operation::Create as u8));
         let needs = needs(&reach());

@@ -2,13 +2,18 @@
 //! cannot have an effect for the rest. Any broker can be asked: it looks at rights before it looks for a coordinator,
 //! so that no internal topic comes into being. Which right a request needs: `KafkaApis` of Apache Kafka.
 
+use std::time::Duration;
+
+use kafka_protocol::messages::incremental_alter_configs_request::AlterConfigsResource;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    DescribeTransactionsRequest, EndTxnRequest, GroupId, HeartbeatRequest, MetadataRequest, ProducerId,
+    DescribeTransactionsRequest, EndTxnRequest, GroupId, HeartbeatRequest, IncrementalAlterConfigsRequest,
+    MetadataRequest, ProducerId,
 };
 use lockstep_core::plan::permissions::{Allowed, Operation, Resource};
 
-use super::{Unstable, offset_fetch};
+use super::{ConfigTarget, NewTopic, Unstable, create_topics, describe_configs, offset_fetch};
+use crate::cluster::Cluster;
 use crate::code::ErrorCode;
 use crate::connection::Connection;
 use crate::error::Error;
@@ -20,7 +25,11 @@ const WITH_MASKS: Versions = Versions::new(8, 10);
 /// A mask that was not given.
 const NO_MASK: i32 = i32::MIN;
 /// Nobody's: a producer id that is never given out, so that ending its transaction ends nothing.
-const NOBODY: i64 = i64::MAX;
+pub(super) const NOBODY: i64 = i64::MAX;
+/// A topic's number among the kinds of resources that have settings (`ConfigResource.Type`).
+const TOPIC: i8 = 2;
+/// For a controller that only validates.
+const VALIDATION: Duration = Duration::from_secs(15);
 /// Topics in one request.
 const TOPICS_MAX: usize = 1_000;
 
@@ -55,9 +64,79 @@ pub async fn learn_masks(
                 allowed.learn_mask(&resource, topic.topic_authorized_operations.cast_unsigned());
             }
             if ErrorCode::from_wire(topic.error_code) == Some(ErrorCode::TOPIC_AUTHORIZATION_FAILED) {
-                allowed.learn(resource, Operation::Describe, false);
+                // A hidden topic has no mask. Whoever may do one of these may see it too (`AclAuthorizer`, Kafka's rule).
+                use Operation::{Alter, Delete, Describe, Read, Write};
+                for operation in [Alter, Delete, Describe, Read, Write] {
+                    allowed.learn(resource.clone(), operation, false);
+                }
             }
         }
+    }
+    Ok(())
+}
+
+/// Learns DESCRIBE_CONFIGS on topics that hide, which have no mask.
+///
+/// # Errors
+/// Whatever a connection can meet.
+pub async fn learn_describe_configs(
+    cluster: &Cluster,
+    topics: &[String],
+    allowed: &mut Allowed,
+) -> Result<(), Error> {
+    if topics.is_empty() {
+        return Ok(());
+    }
+    let targets: Vec<_> = topics.iter().cloned().map(ConfigTarget::Topic).collect();
+    for (target, answer) in describe_configs(cluster, &targets).await? {
+        let ConfigTarget::Topic(name) = target else { continue };
+        let denied = matches!(answer, Err((ErrorCode::TOPIC_AUTHORIZATION_FAILED, _)));
+        allowed.learn(Resource::Topic(name), Operation::DescribeConfigs, !denied);
+    }
+    Ok(())
+}
+
+/// Learns CREATE and ALTER_CONFIGS on topics that hide: by requests that only validate. Needs Kafka 2.4.
+///
+/// # Errors
+/// Whatever a connection can meet.
+pub async fn learn_create_and_alter_configs(
+    cluster: &Cluster,
+    topics: &[String],
+    allowed: &mut Allowed,
+) -> Result<(), Error> {
+    if topics.is_empty() {
+        return Ok(());
+    }
+    let denied = |code: ErrorCode| code == ErrorCode::TOPIC_AUTHORIZATION_FAILED;
+    let new: Vec<_> = topics
+        .iter()
+        .map(|name| NewTopic {
+            name: name.clone(),
+            partitions: 1,
+            replication_factor: -1,
+            configs: Vec::new(),
+        })
+        .collect();
+    for (name, answer) in create_topics(cluster, &new, VALIDATION, true).await? {
+        let refused = answer.is_err_and(|(code, _)| denied(code));
+        allowed.learn(Resource::Topic(name), Operation::Create, !refused);
+    }
+
+    let api = Api::IncrementalAlterConfigs;
+    let resource = |name: &String| {
+        AlterConfigsResource::default().with_resource_type(TOPIC).with_resource_name(wire_text(name))
+    };
+    let request = IncrementalAlterConfigsRequest::default()
+        .with_resources(topics.iter().map(resource).collect())
+        .with_validate_only(true);
+    let connection = cluster.any().await?;
+    let version = connection.version(api)?;
+    let answer = connection.call(api, version, &request, connection.request_timeout()).await?;
+    for result in answer.responses {
+        let refused = ErrorCode::from_wire(result.error_code).is_some_and(denied);
+        let name = result.resource_name.to_string();
+        allowed.learn(Resource::Topic(name), Operation::AlterConfigs, !refused);
     }
     Ok(())
 }

@@ -60,7 +60,7 @@ fn status_and_metrics_say_how_every_link_stands() {
     };
     let table = shown(&[]);
     assert_eq!(table.exit, Exit::Code(0), "{}", table.stderr);
-    assert!(table.stdout.starts_with("LINK ") && table.stdout.contains("mi > pr"), "{}", table.stdout);
+    assert!(table.stdout.starts_with("LINK ") && table.stdout.contains("mi -> pr"), "{}", table.stdout);
     let json: Value = serde_json::from_str(&shown(&["good", "-o", "json"]).stdout).unwrap();
     assert_eq!(json["links"].as_array().unwrap().len(), 1);
     let unknown = shown(&["nobody"]);

@@ -15,8 +15,8 @@ log: { format: xml, level: loud, file: x }    # 3
 defaults: { rpo: 0s, propagate: some }        # 2
 clusters:
   mi: { bootstrap: [\"no-port\", \"a:0\"] }   # 2
-  pr: { bootstrap: \"pr:9092\", security: { protocol: sasl_plaintext, sasl: { password: planted-secret } } } # 2
-  wi: {}                                      # 1
+  pr: { bootstrap: \"pr:9092\", security: { protocol: sasl_plaintext, sasl: { mechanism: PLAIN, password: planted-secret } } } # 2
+  wi: { bootstraps: \"w:1\" }                   # 2
 links:
   a:                                          # 1: no `from`
     to: praha                                 # 1
@@ -28,7 +28,7 @@ links:
     rpo: 99d                                  # 1
     priority: { hihg: x }                     # 1
     paused: perhaps                           # 1
-  b: { from: mi, to: mi, topics: x }          # 1
+  b: { from: mi, to: mi, topics: x, topic: y } # 2
 ";
 
 /// The lines of the faults, as the comments of the file count them.

@@ -98,6 +98,8 @@ fn all_missing_rights_are_listed_at_once_and_granting_them_is_enough() {
         (finished.exit == Exit::Code(0)).then(|| serde_json::from_str::<Value>(&finished.stdout).unwrap())
     });
     assert_eq!((Scene::missing(&after), &after["ok"]), (Vec::new(), &Value::Bool(true)));
+    let into = after["links"].as_array().unwrap().iter().find(|link| link["name"] == format!("into.{topic}"));
+    assert_eq!(into.unwrap()["unknown"], Value::Array(Vec::new()), "{after:#}");
     scene.mirrors_with_these_rights();
 }
 

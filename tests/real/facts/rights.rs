@@ -9,9 +9,9 @@ use lockstep_core::ids::{LeaderEpoch, TopicPartition};
 use lockstep_core::plan::permissions::{Allowed, Operation, Resource};
 use lockstep_kafka::ErrorCode;
 use lockstep_kafka::admin::{
-    At, EpochQuestion, Filled, FillerTransactions, describe_transactions, init_producer_id, learn_group_read,
-    learn_groups_describe, learn_masks, learn_transactional_id, list_groups, list_offsets,
-    offset_for_leader_epoch,
+    At, EpochQuestion, Filled, FillerTransactions, describe_transactions, init_producer_id,
+    learn_create_and_alter_configs, learn_describe_configs, learn_group_read, learn_groups_describe,
+    learn_masks, learn_on_absent, learn_transactional_id, list_groups, list_offsets, offset_for_leader_epoch,
 };
 use lockstep_testkit::broker::CLIENTS;
 use lockstep_testkit::{Kafka, unique, wait_until_async};
@@ -116,7 +116,12 @@ async fn asking_what_is_allowed_does_nothing() {
     let ask = async || {
         let connection = cluster.any().await.unwrap();
         let mut allowed = Allowed::default();
-        learn_masks(&connection, &[topic.to_owned()], &mut allowed).await.unwrap();
+        let topics = [topic.to_owned()];
+        learn_describe_configs(&cluster, &topics, &mut allowed).await.unwrap();
+        learn_create_and_alter_configs(&cluster, &topics, &mut allowed).await.unwrap();
+        learn_masks(&connection, &topics, &mut allowed).await.unwrap();
+        // A topic that may be seen and is not there has no mask.
+        learn_on_absent(&cluster, &topics, id, &mut allowed).await.unwrap();
         learn_transactional_id(&connection, id, &mut allowed).await.unwrap();
         learn_group_read(&connection, group, &mut allowed).await.unwrap();
         learn_groups_describe(&connection, &["rights-other"], &mut allowed).await.unwrap();
@@ -124,8 +129,11 @@ async fn asking_what_is_allowed_does_nothing() {
     };
     let questions = [
         (Resource::Topic(topic.to_owned()), Operation::Read),
-        (Resource::Topic(topic.to_owned()), Operation::Describe),
+        (Resource::Topic(topic.to_owned()), Operation::Alter),
+        (Resource::Topic(topic.to_owned()), Operation::Delete),
         (Resource::Topic(topic.to_owned()), Operation::Create),
+        (Resource::Topic(topic.to_owned()), Operation::DescribeConfigs),
+        (Resource::Topic(topic.to_owned()), Operation::AlterConfigs),
         (Resource::Cluster, Operation::Alter),
         (Resource::TransactionalId(id.to_owned()), Operation::Describe),
         (Resource::TransactionalId(id.to_owned()), Operation::Write),
@@ -135,21 +143,41 @@ async fn asking_what_is_allowed_does_nothing() {
     let answers = |allowed: &Allowed| {
         questions.iter().map(|(resource, operation)| allowed.allows(resource, *operation)).collect::<Vec<_>>()
     };
-    assert_eq!(answers(&ask().await), [Some(false); 8], "of nothing that exists");
+    assert_eq!(answers(&ask().await), [Some(false); 11], "of nothing that exists");
     for internal in ["__transaction_state", "__consumer_offsets", topic] {
         assert!(!kafka.log_folder(1, internal, 0).unwrap().exists(), "{internal} came into being");
     }
 
-    let topic_rights = ["--operation", "Read", "--operation", "Create", "--topic", topic];
+    let topic_rights = [
+        "--operation",
+        "Read",
+        "--operation",
+        "Create",
+        "--operation",
+        "AlterConfigs",
+        "--operation",
+        "Alter",
+        "--operation",
+        "Delete",
+        "--topic",
+        topic,
+    ];
     allow(&kafka, &topic_rights);
     allow(&kafka, &["--operation", "ClusterAction", "--cluster"]);
     allow(&kafka, &["--operation", "Write", "--transactional-id", id]);
     allow(&kafka, &["--operation", "Read", "--group", group]);
     allow(&kafka, &["--operation", "Describe", "--group", "rights-other"]);
     wait_until_async("every right", PATIENCE, async || {
-        (answers(&ask().await) == [Some(true); 8]).then_some(())
+        (answers(&ask().await) == [Some(true); 11]).then_some(())
     })
     .await;
+
+    let write = |allowed: &Allowed| allowed.allows(&Resource::Topic(topic.to_owned()), Operation::Write);
+    assert_eq!(write(&ask().await), Some(false), "known since the id may be used");
+    assert!(
+        !kafka.log_folder(1, topic, 0).unwrap().exists()
+            && !kafka.log_folder(1, "__transaction_state", 0).unwrap().exists()
+    );
 
     // An id in use keeps its producer.
     let owner = init_producer_id(&cluster, id, None, TIMEOUT).await.unwrap();
