@@ -1,6 +1,6 @@
 //! At most six brokers at once on this machine, whoever started them: six lock files in the cache folder.
 //! A cluster takes all it needs or none, so that two that wait never hold what the other waits for; and whoever waits
-//! stands before a turnstile, so that small clusters do not pass a large one by for ever.
+//! stands before a turnstile for a while, so that small clusters do not pass a large one by for ever.
 //! The system frees the locks of a process that dies.
 
 use std::fs::{self, File};
@@ -15,6 +15,9 @@ pub(crate) const LIMIT: usize = 6;
 /// Longer than any test holds a cluster of its own.
 const PATIENCE: Duration = Duration::from_secs(900);
 const PAUSE: Duration = Duration::from_millis(100);
+/// Before the turnstile: then others may pass. Who holds a pair and wants one more could wait for whoever wants all six,
+/// and is waited for.
+const TURN: Duration = Duration::from_secs(100);
 const SAY_SO_AFTER: Duration = Duration::from_secs(5);
 
 /// The right to run so many brokers; given back on drop.
@@ -26,10 +29,10 @@ pub(crate) struct Slots {
 impl Slots {
     /// Waits, within bounds, until `count` slots are free at once.
     pub(crate) fn acquire(count: usize) -> Result<Self, Error> {
-        Self::acquire_in(&jars::cache()?.join("slots"), count, PATIENCE)
+        Self::acquire_in(&jars::cache()?.join("slots"), count, PATIENCE, TURN)
     }
 
-    fn acquire_in(folder: &Path, count: usize, patience: Duration) -> Result<Self, Error> {
+    fn acquire_in(folder: &Path, count: usize, patience: Duration, turn: Duration) -> Result<Self, Error> {
         if count > LIMIT {
             return Err(Error::TooManyBrokers { wanted: count, limit: LIMIT });
         }
@@ -37,11 +40,21 @@ impl Slots {
         let start = Instant::now();
         let mut said = false;
         let turnstile = open(&folder.join("turnstile"))?;
-        let mut my_turn = false;
+        let mut my_turn: Option<Instant> = None;
         loop {
-            my_turn = my_turn || turnstile.try_lock().is_ok();
-            if my_turn && let Some(slots) = Self::try_acquire(folder, count)? {
+            if my_turn.is_none() && turnstile.try_lock().is_ok() {
+                my_turn = Some(Instant::now());
+            }
+            if my_turn.is_some()
+                && let Some(slots) = Self::try_acquire(folder, count)?
+            {
                 return Ok(slots);
+            }
+            if my_turn.is_some_and(|since| since.elapsed() > turn) {
+                my_turn = None;
+                turnstile.unlock().map_err(Error::io(format!("leave {}", folder.display())))?;
+                // Long enough for anybody who waits to look.
+                thread::sleep(2 * PAUSE);
             }
             let waited = start.elapsed();
             if waited >= patience {
@@ -95,14 +108,14 @@ mod tests {
     fn the_seventh_waits_and_gives_up_in_words() {
         let folder = folder();
         let brief = Duration::from_millis(250);
-        let mut four = Slots::acquire_in(&folder, 4, brief).unwrap();
-        let refused = Slots::acquire_in(&folder, 3, brief).unwrap_err().to_string();
+        let mut four = Slots::acquire_in(&folder, 4, brief, TURN).unwrap();
+        let refused = Slots::acquire_in(&folder, 3, brief, TURN).unwrap_err().to_string();
         assert!(refused.contains("no 3 free broker slots of 6"), "{refused}");
         let one = four.split_off(1);
         drop(one);
-        let three = Slots::acquire_in(&folder, 3, brief).unwrap();
+        let three = Slots::acquire_in(&folder, 3, brief, TURN).unwrap();
         assert_eq!((four.held.len(), three.held.len()), (3, 3));
-        assert!(matches!(Slots::acquire_in(&folder, 7, brief), Err(Error::TooManyBrokers { .. })));
+        assert!(matches!(Slots::acquire_in(&folder, 7, brief, TURN), Err(Error::TooManyBrokers { .. })));
         fs::remove_dir_all(folder).unwrap();
     }
 
@@ -110,18 +123,39 @@ mod tests {
     fn who_waits_for_many_is_not_passed_by_who_wants_one() {
         let folder = folder();
         let (brief, long) = (Duration::from_millis(250), Duration::from_secs(30));
-        let five = Slots::acquire_in(&folder, 5, brief).unwrap();
+        let five = Slots::acquire_in(&folder, 5, brief, TURN).unwrap();
         let waiting = thread::spawn({
             let folder = folder.clone();
-            move || Slots::acquire_in(&folder, 4, long).unwrap()
+            move || Slots::acquire_in(&folder, 4, long, TURN).unwrap()
         });
         crate::wait_until_true("the large one to wait", long, || {
             // Somebody stands in the turnstile.
             open(&folder.join("turnstile")).unwrap().try_lock().is_err()
         });
-        assert!(Slots::acquire_in(&folder, 1, brief).is_err(), "one is free, but somebody waits before it");
+        assert!(
+            Slots::acquire_in(&folder, 1, brief, TURN).is_err(),
+            "one is free, but somebody waits before it"
+        );
         drop(five);
         assert_eq!(waiting.join().unwrap().held.len(), 4);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn who_holds_some_and_wants_one_more_is_not_stuck_behind_who_wants_all() {
+        let folder = folder();
+        let long = Duration::from_secs(30);
+        let pair = Slots::acquire_in(&folder, 2, long, TURN).unwrap();
+        let waiting = thread::spawn({
+            let folder = folder.clone();
+            move || Slots::acquire_in(&folder, 6, long, Duration::from_millis(300)).unwrap()
+        });
+        crate::wait_until_true("the one for all six to wait", long, || {
+            open(&folder.join("turnstile")).unwrap().try_lock().is_err()
+        });
+        let third = Slots::acquire_in(&folder, 1, long, TURN).unwrap();
+        drop((pair, third));
+        assert_eq!(waiting.join().unwrap().held.len(), 6);
         fs::remove_dir_all(folder).unwrap();
     }
 }

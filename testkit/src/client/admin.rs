@@ -7,6 +7,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicRe
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::block_on::block_on;
@@ -103,6 +104,17 @@ impl Admin {
             .collect();
         found.sort_unstable();
         Ok(found)
+    }
+
+    /// Partitions, internal ones included, that lack a replica in sync, as `topic:partition`. Empty: the cluster is whole.
+    pub fn lagging(&self) -> Result<Vec<String>, Error> {
+        let what = format!("metadata of all topics at {}", self.bootstrap);
+        let metadata = self.looking.fetch_metadata(None, REQUEST).map_err(Error::client(what))?;
+        let of_topic = |topic: &MetadataTopic| -> Vec<String> {
+            let short = topic.partitions().iter().filter(|each| each.isr().len() < each.replicas().len());
+            short.map(|each| format!("{}:{}", topic.name(), each.id())).collect()
+        };
+        Ok(metadata.topics().iter().flat_map(of_topic).collect())
     }
 
     fn wait_for_leaders(&self, topic: &str, partitions: i32) -> Result<(), Error> {

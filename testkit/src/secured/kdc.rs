@@ -71,6 +71,20 @@ impl Kdc {
         Ok(self.environment_with(user, &config))
     }
 
+    /// As [`Kdc::environment`], with tickets that are good for so long, in seconds.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn environment_with_brief_tickets(
+        &self,
+        user: &str,
+        life_seconds: u32,
+    ) -> Result<Vec<(String, String)>, Error> {
+        let life = format!("  ticket_lifetime = {life_seconds}s\n");
+        let config = self.write(&format!("brief-{life_seconds}.conf"), &self.client_lines(&life))?;
+        Ok(self.environment_with(user, &config))
+    }
+
     fn environment_with(&self, user: &str, config: &Path) -> Vec<(String, String)> {
         let cache = self.folder.join(format!("cache-{:08x}", fastrand::u32(..)));
         [

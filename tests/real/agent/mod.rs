@@ -42,6 +42,11 @@ impl File {
         ))
     }
 
+    /// As it is.
+    pub(crate) fn of(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// A link from `mi` to `pr`; `more`: further keys, as in `, paused: true`.
     pub(crate) fn link(self, name: &str, topics: &str, more: &str) -> Self {
         self.line(&format!("  {name}: {{ from: mi, to: pr, topics: '{topics}'{more} }}"))

@@ -39,10 +39,12 @@ mod pace;
 mod renames;
 mod revoked;
 mod rivals;
-mod rules;
-mod settings;
+pub(crate) mod rules;
+pub(crate) mod settings;
 mod shapes;
 mod verdicts;
+
+pub(crate) use exact::{assert_exact, assert_verified};
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@ use super::shapes::now_ms;
 use super::{Ends, PATIENCE, said, stop, wait_for};
 
 /// What is set on the topic itself; nothing where there is none yet.
-fn own(bootstrap: &str, topic: &str) -> BTreeMap<String, String> {
+pub(crate) fn own(bootstrap: &str, topic: &str) -> BTreeMap<String, String> {
     let target = [ConfigTarget::Topic(topic.to_owned())];
     let described = run(async { describe_configs(&cluster(bootstrap).await, &target).await.unwrap() });
     let entries = described.into_iter().next().unwrap().1.unwrap_or_default();
@@ -23,19 +23,19 @@ fn own(bootstrap: &str, topic: &str) -> BTreeMap<String, String> {
     own.map(|entry| (entry.name, entry.value.unwrap())).collect()
 }
 
-fn unset(bootstrap: &str, topic: &str, name: &str) {
+pub(crate) fn unset(bootstrap: &str, topic: &str, name: &str) {
     run(async {
         incremental_alter_configs(&cluster(bootstrap).await, topic, &[(name, None)]).await.unwrap();
     });
 }
 
-pub(super) fn wait_until_set(bootstrap: &str, topic: &str, name: &str, value: Option<&str>) {
+pub(crate) fn wait_until_set(bootstrap: &str, topic: &str, name: &str, value: Option<&str>) {
     wait_until_true(&format!("{name} to be {value:?}"), PATIENCE, || {
         own(bootstrap, topic).get(name).map(String::as_str) == value
     });
 }
 
-fn wait_for_drift(mirror: &Lockstep, setting: &str, act: &str) -> serde_json::Value {
+pub(crate) fn wait_for_drift(mirror: &Lockstep, setting: &str, act: &str) -> serde_json::Value {
     wait_for(mirror, "drift", |said| said["setting"] == setting && said["act"] == act)
 }
 

@@ -1,4 +1,5 @@
-//! Every mechanism, on both sides: mirrored, verified, and looked at by librdkafka through the plain listeners.
+//! Every mechanism, on both sides: mirrored with a group, verified, the group shown, and looked at by librdkafka
+//! through the plain listeners.
 
 use std::process::Command;
 use std::sync::atomic::Ordering;
@@ -100,7 +101,7 @@ fn oauthbearer_with_tokens_from_an_endpoint() {
     );
     on_both_sides("endpoint", |realm| oauth(realm, &how));
     let asked = endpoint.asked.load(Ordering::SeqCst);
-    assert_eq!(asked, 4, "one token per cluster and process, whatever the number of connections");
+    assert_eq!(asked, 6, "one token per cluster and process, whatever the number of connections");
 }
 
 #[test]

@@ -2,24 +2,26 @@
 //!
 //! | file | what must hold |
 //! |---|---|
-//! | `mechanisms` | every mechanism mirrors and verifies |
+//! | `mechanisms` | every mechanism mirrors, verifies and copies groups |
 //! | `refused` | everything that can be wrong has its own code and page, and shows no secret |
 //! | `rights` | a missing ACL is named with the command that grants it |
 //! | `sessions` | sessions end and tokens expire under load, the KDC is away: nothing lost, nothing twice |
 //! | `rotation` | certificates change while a mirror runs |
+//! | `secrets` | no secret appears in anything that is said, wherever it was named |
 
 mod endpoint;
 mod mechanisms;
 mod refused;
 mod rights;
 mod rotation;
+mod secrets;
 mod sessions;
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use lockstep_testkit::client::{Admin, Record, Seed, assert_identical};
+use lockstep_testkit::client::{Admin, Record, Seed, assert_identical, commit_offsets, committed};
 use lockstep_testkit::lockstep::Finished;
 use lockstep_testkit::secured::{CLIENT, Issued, LIMITED};
 use lockstep_testkit::{Exit, Kafka, Listener, Lockstep, Realm, SecuredPair, secured_pair, unique};
@@ -173,10 +175,14 @@ impl Scene {
 
     fn spawn(&self, verb: &str, more: &[&str], env: &[(String, String)]) -> Lockstep {
         let arguments = self.arguments(verb, more);
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        self.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), env)
+    }
+
+    /// Anything in the environment that both ways need.
+    fn run(&self, arguments: &[&str], env: &[(String, String)]) -> Lockstep {
         let env = self.from.env.iter().chain(&self.to.env).chain(env);
         let env: Vec<_> = env.map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        Lockstep::spawn_with(&arguments, &env).unwrap()
+        Lockstep::spawn_with(arguments, &env).unwrap()
     }
 
     /// Mirrors until caught up, whatever comes of it.
@@ -184,17 +190,21 @@ impl Scene {
         end(self.spawn("mirror", &["--link", &self.topic, "--until-caught-up"], env))
     }
 
-    fn verify(&self) -> Finished {
-        end(self.spawn("verify", &[], &[]))
-    }
-
-    /// Both, and an independent look.
+    /// Every column of the matrix, and an independent look.
     fn must_work(&self) {
         self.write(300);
+        let group = format!("{}-group", self.topic);
+        let source = self.pair.source.bootstrap();
+        commit_offsets(&source, &group, &[(&self.topic, 0, 17), (&self.topic, 2, 100)], "").unwrap();
         let everything = [("LOCKSTEP_LOG".to_owned(), "trace".to_owned())];
-        for finished in [self.mirror_all(&everything), self.verify()] {
-            assert_eq!(finished.exit, Exit::Code(0), "{}{}", finished.stdout, finished.stderr);
+        let mirror = ["--link", &self.topic, "--until-caught-up", "--groups", &group];
+        let groups = ["--groups", &group];
+        for (column, more) in [("mirror", &mirror[..]), ("verify", &groups), ("groups", &groups)] {
+            let finished = end(self.spawn(column, more, &everything));
+            assert_eq!(finished.exit, Exit::Code(0), "{column}: {}{}", finished.stdout, finished.stderr);
         }
+        let there = committed(&self.pair.destination.bootstrap(), &group, &self.topic, 3).unwrap();
+        assert_eq!(there, [Some(17), None, Some(100)]);
         assert_eq!(self.identical(), 300);
     }
 

@@ -2,28 +2,27 @@
 //! and no connection lost either.
 
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use lockstep_testkit::client::Admin;
 use lockstep_testkit::secured::{CLIENT, SESSION_MS};
-use lockstep_testkit::{Lockstep, Realm, secured_pair, wait_until_true};
+use lockstep_testkit::{Lockstep, Realm, rounds, secured_pair, wait_until_true};
 
 use super::{KDC, Scene, Way, kerberos, oauth, password, secret, shown};
-use crate::mirror::{PATIENCE, stop};
+use crate::mirror::{PATIENCE, stop, wait_for};
 
-/// Writes for so long, calling `meanwhile` after half of it; how many records.
-fn flow(scene: &Scene, time: Duration, meanwhile: impl FnOnce()) -> i32 {
+/// The last ticket, and the sessions made with it, end well within the KDC's absence.
+const TICKET_SECONDS: u32 = 6;
+
+/// Writes for so long; how many records.
+fn flow(scene: &Scene, time: Duration) -> i32 {
     let began = Instant::now();
-    let mut meanwhile = Some(meanwhile);
     let mut written = 0;
     while began.elapsed() < time {
         scene.write(300);
         written += 300;
-        if began.elapsed() > time / 2
-            && let Some(meanwhile) = meanwhile.take()
-        {
-            meanwhile();
-        }
     }
     written
 }
@@ -48,6 +47,11 @@ fn logged(scene: &Scene) -> Lockstep {
     scene.spawn("mirror", &["--link", &scene.topic, "--interval", "500ms"], &[log])
 }
 
+/// Waits until a mirror says that it cannot reach a cluster, for this reason.
+fn silent(mirror: &Lockstep, code: &str) {
+    wait_for(mirror, "silent", |said| said["reason"].as_str().is_some_and(|reason| reason.contains(code)));
+}
+
 /// What a log tells of connections that ended otherwise than by us.
 fn lost(log: &str) -> Vec<&str> {
     assert!(log.contains("connection ended"), "ends are logged, else this proves nothing");
@@ -61,7 +65,7 @@ fn sessions_are_renewed_under_load_without_losing_a_connection() {
     scene.write(3);
     let mirror = logged(&scene);
     let sessions = 3 * Duration::from_millis(SESSION_MS.into());
-    let written = flow(&scene, sessions, || ()) + 3;
+    let written = flow(&scene, sessions) + 3;
     let said = all_there(&scene, mirror, written);
     assert!(said.matches("session renewed").count() >= 4, "{said}");
     assert_eq!(lost(&said), [""; 0]);
@@ -70,42 +74,94 @@ fn sessions_are_renewed_under_load_without_losing_a_connection() {
 #[test]
 fn a_token_file_is_renewed_before_the_token_expires() {
     let realm = &secured_pair().realm.clone();
-    let short = Duration::from_secs(5);
-    let file = secret(realm, &realm.tokens.issue(CLIENT.0, short));
+    let short = || realm.tokens.issue(CLIENT.0, Duration::from_secs(6));
+    let file = secret(realm, &short());
     let how = format!("token: {{ file: {} }}", shown(&file));
     let scene = Scene::new("expiring", |realm| (oauth(realm, &how), oauth(realm, &how)));
     scene.write(3);
-    let mirror = logged(&scene);
-    // Somebody renews the file, as whatever keeps tokens fresh does.
-    let written = flow(&scene, Duration::from_secs(3), || {
-        std::fs::write(&file, realm.tokens.issue(CLIENT.0, Duration::from_secs(8))).unwrap();
+    let done = AtomicBool::new(false);
+    let said = thread::scope(|scope| {
+        // Somebody renews the file, as whatever keeps tokens fresh does: whole, and long before the last one ends.
+        scope.spawn(|| {
+            let next = file.with_extension("next");
+            while !done.load(Ordering::Acquire) {
+                std::fs::write(&next, short()).and_then(|()| std::fs::rename(&next, &file)).unwrap();
+                thread::sleep(Duration::from_millis(500));
+            }
+        });
+        let _done = Ended(&done);
+        let mirror = logged(&scene);
+        let written = flow(&scene, Duration::from_secs(8));
+        all_there(&scene, mirror, written + 3)
     });
-    let later = flow(&scene, Duration::from_secs(4), || {
-        std::fs::write(&file, realm.tokens.issue(CLIENT.0, Duration::from_secs(600))).unwrap();
-    });
-    let said = all_there(&scene, mirror, written + later + 3);
     assert!(said.contains("session renewed"), "{said}");
     assert_eq!(lost(&said), [""; 0]);
 }
 
+/// Told when dropped, also by a panic: the scope waits for whoever listens.
+struct Ended<'a>(&'a AtomicBool);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Nobody renews the file in time.
+#[test]
+fn a_token_that_expires_is_said_and_the_next_one_heals() {
+    let realm = &secured_pair().realm.clone();
+    let file = secret(realm, &realm.tokens.issue(CLIENT.0, Duration::from_secs(5)));
+    let how = format!("token: {{ file: {} }}", shown(&file));
+    let scene = Scene::new("expired", |realm| (oauth(realm, &how), oauth(realm, &how)));
+    scene.write(3);
+    let mut mirror = logged(&scene);
+    let written = 3 + flow(&scene, Duration::from_secs(1));
+    silent(&mirror, "(L-124)");
+    scene.write(300);
+    assert!(mirror.is_running().unwrap(), "{}", mirror.stderr());
+    std::fs::write(&file, realm.tokens.issue(CLIENT.0, Duration::from_secs(600))).unwrap();
+    let said = all_there(&scene, mirror, written + 300);
+    assert!(!said.contains("eyJ"), "no token is shown: {said}");
+}
+
+/// Tickets that outlive the KDC's absence: nothing is noticed. Tickets that do not: said, and it heals by itself.
 #[test]
 fn a_kdc_may_be_away_for_ten_seconds() {
     let pair = secured_pair();
     let Some(kdc) = pair.realm.kdc() else { return };
     let _alone = KDC.write().unwrap_or_else(PoisonError::into_inner);
-    let scene = Scene::new("kdc", |realm| (kerberos(realm).unwrap(), Way::plain()));
-    scene.write(3);
-    let mirror = logged(&scene);
-    let topic = &scene.topic;
-    wait_until_true("the mirror to run", PATIENCE, || {
-        Admin::of(&scene.pair.destination.bootstrap()).unwrap().leaders(topic).unwrap().len() == 3
+    let away = Duration::from_secs(rounds(10, 60).into());
+    let way = |realm: &Realm| kerberos(realm).unwrap();
+    let scene = Scene::new("kdc", |realm| (way(realm), way(realm)));
+    let brief = Scene::new("kdc-brief", |realm| {
+        let env = kdc.environment_with_brief_tickets(CLIENT.0, TICKET_SECONDS).unwrap();
+        (way(realm), Way { env, ..way(realm) })
     });
+    scene.write(3);
+    brief.write(3);
+    let mirrors = [&scene, &brief].map(logged);
+    for scene in [&scene, &brief] {
+        let dest = Admin::of(&scene.pair.destination.bootstrap()).unwrap();
+        let made = || dest.leaders(&scene.topic).unwrap().len() == 3;
+        wait_until_true("the mirror to run", PATIENCE, made);
+    }
     let stopped = Instant::now();
     kdc.stop().unwrap();
-    let mut written = 3 + flow(&scene, Duration::from_secs(10), || ());
+    let mut beside = 3;
+    let mut written = 3 + flow(&scene, away / 2);
+    brief.write(300);
+    beside += 300;
+    written += flow(&scene, away / 2);
+    silent(&mirrors[1], "(L-127)");
     kdc.resume().unwrap();
-    assert!(stopped.elapsed() >= Duration::from_secs(10));
-    written += flow(&scene, Duration::from_secs(1), || ());
+    assert!(stopped.elapsed() >= away);
+    written += flow(&scene, Duration::from_secs(1));
+    brief.write(300);
+    beside += 300;
+    let [mirror, missed] = mirrors;
     let said = all_there(&scene, mirror, written);
     assert!(said.contains("session renewed"), "twice in that time: {said}");
+    assert_eq!(lost(&said), [""; 0], "its tickets were good all the time");
+    all_there(&brief, missed, beside);
 }

@@ -49,7 +49,7 @@ const AT_ONCE: usize = 8;
 /// What read_committed consumers see on the source is what consumers of both isolation levels see on the mirror:
 /// rolled-back records are none there. Log starts and ends are equal too.
 #[track_caller]
-pub(super) fn assert_exact(ends: &Ends, topic: &str, partitions: i32) -> Compared {
+pub(crate) fn assert_exact(ends: &Ends, topic: &str, partitions: i32) -> Compared {
     let of = |partition, isolation| {
         let sides = [(ends.from.as_str(), Isolation::ReadCommitted), (ends.to.as_str(), isolation)];
         match compare_as(sides, topic, partition) {
@@ -81,7 +81,7 @@ pub(super) fn assert_exact(ends: &Ends, topic: &str, partitions: i32) -> Compare
 
 /// What `lockstep verify` says, too.
 #[track_caller]
-fn assert_verified(ends: &Ends, topic: &str) {
+pub(crate) fn assert_verified(ends: &Ends, topic: &str) {
     let finished = verify(ends, topic, &[]);
     assert_eq!(finished.exit, Exit::Code(0), "{}{}", finished.stdout, finished.stderr);
 }
