@@ -245,7 +245,8 @@ fn no_wrong_secret_either() {
     const WRONG: &str = "planted-wrong-3d7-word";
     let realm = &secured_pair().realm.clone();
     let endpoint = endpoint::start(realm, BASIC, HOUR);
-    let ways: [(&str, &dyn Fn(&Realm, Place) -> Way); 4] = [
+    type Wrong<'a> = (&'static str, &'a dyn Fn(&Realm, Place) -> Way);
+    let ways: [Wrong<'_>; 4] = [
         ("wrong-password", &|realm, place| password_in(realm, place, "SCRAM-SHA-256", WRONG)),
         ("wrong-token", &|realm, place| token_in(realm, place, WRONG)),
         ("wrong-client", &|realm, place| endpoint_in(realm, place, &endpoint.url, WRONG)),
