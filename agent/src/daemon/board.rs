@@ -14,7 +14,9 @@ use tokio::time::Instant;
 use super::life::LinkState;
 use crate::metrics::{Metrics, PartitionSeries};
 use crate::pipeline::report::LinkReport;
-use crate::status::{self, About, AgentStatus, ConfigStatus, LinkStatus, link_status, not_running};
+use crate::status::{
+    self, About, AgentStatus, ConfigStatus, GroupsStatus, LinkStatus, link_status, not_running,
+};
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -121,6 +123,14 @@ impl Board {
             },
             links: inner.links.iter().map(|(name, desk)| desk.status(name).0).collect(),
         }
+    }
+
+    /// The groups of a link that runs.
+    pub(super) fn groups(&self, link: &str) -> Option<GroupsStatus> {
+        let state = self.lock().links.get(link)?.state.clone();
+        let LinkState::Running(report) = &*state.borrow() else { return None };
+        let groups = Arc::clone(&report.borrow().groups);
+        Some(GroupsStatus::of(&groups.groups))
     }
 
     /// Counts on: what is counted by time needs a look every now and then.

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -49,6 +49,7 @@ impl Http {
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
             .route("/status", get(status))
+            .route("/groups/{link}", get(groups))
             .route("/metrics", get(metrics))
             .with_state(board);
         let until = async move {
@@ -69,7 +70,7 @@ impl Http {
 }
 
 async fn index() -> &'static str {
-    "lockstep agent\n/metrics  Prometheus\n/healthz  200: the daemon turns\n/readyz   200: every wanted link runs\n/status   JSON\n"
+    "lockstep agent\n/metrics  Prometheus\n/healthz  200: the daemon turns\n/readyz   200: every wanted link runs\n/status   JSON\n/groups/LINK  JSON\n"
 }
 
 /// Whether the process is alive. It does not ask how the links are: restarting would not help them.
@@ -101,6 +102,17 @@ async fn readyz(State(board): State<Board>) -> Response {
 
 async fn status(State(board): State<Board>) -> Response {
     match serde_json::to_string(&board.status()) {
+        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn groups(State(board): State<Board>, Path(link): Path<String>) -> Response {
+    let Some(found) = board.groups(&link) else {
+        return (StatusCode::NOT_FOUND, format!("no link {link:?} here, or it does not run\n"))
+            .into_response();
+    };
+    match serde_json::to_string(&found) {
         Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use lockstep_core::plan::owners::TopicSettingsPolicy;
 use lockstep_core::spec::agent::{AgentSpec, ClusterSpec, LinkSpec, Wanted};
 use lockstep_kafka::Dial;
 use tokio::sync::{mpsc, watch};
@@ -19,7 +18,7 @@ use super::http::Http;
 use super::life::{Life, LinkState};
 use super::systemd;
 use super::tasks::{End, Task, Tasks};
-use super::watch_file::WatchFile;
+use super::watch_file::watch_file;
 use crate::config;
 use crate::link::{LinkSettings, Unfit};
 use crate::pipeline::budget::Budget;
@@ -86,7 +85,8 @@ pub async fn run(
         Ok(http) => http,
         Err(why) => return Ended::Failed(why),
     };
-    let mut file = WatchFile::new(path.clone()).await;
+    let (changed_in, mut changed) = mpsc::channel(1);
+    tasks.spawn(Task::File, watch_file(path.clone(), changed_in));
     let mut supervisor = Supervisor {
         path,
         budget: Budget::new(spec.memory_bytes_max),
@@ -108,7 +108,7 @@ pub async fn run(
                 Some(Order::Reload) => supervisor.reload().await,
                 Some(Order::Stop) | None => return supervisor.stop(&mut orders).await,
             },
-            () = file.changed() => supervisor.reload().await,
+            Some(()) = changed.recv() => supervisor.reload().await,
             (task, end) = supervisor.tasks.ended() => {
                 if let Some(ended) = supervisor.on_end(task, end) {
                     return ended;
@@ -216,7 +216,7 @@ impl Supervisor {
             rename: link.rename.clone(),
             pace: link.pace.clone(),
             // The file has no key for it yet: the table alone counts.
-            topic_settings: TopicSettingsPolicy::default(),
+            topic_settings: link.topic_settings.clone(),
             groups: link.groups.clone(),
             unfit: Unfit::BlockTopic,
             drain: self.spec.drain,
@@ -246,6 +246,7 @@ impl Supervisor {
             Task::Http(number) if number == self.http.number() => {
                 return Some(Ended::Failed(format!("the HTTP listener ended: {end:?}")));
             }
+            Task::File => return Some(Ended::Failed(format!("nobody looks at the file any more: {end:?}"))),
             // The one before a reload.
             Task::Http(_) => return None,
         };

@@ -12,10 +12,13 @@ use tracing::{Instrument, Span};
 /// | task | told to stop | ends by itself | panics |
 /// |---|---|---|---|
 /// | link | drains, within the deadline | never | started again after a pause; the other links go on |
+/// | file | ends at once | the process ends loudly | the process ends loudly |
 /// | http | ends at once | the process ends loudly, unless a reload has opened another | the process ends loudly |
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Task {
     Link(String),
+    /// Looks at the configuration file.
+    File,
     /// The listener with this number: a reload may open another one.
     Http(u32),
 }
@@ -24,6 +27,7 @@ impl Task {
     fn span(&self) -> Span {
         match self {
             Self::Link(name) => tracing::info_span!("link", name),
+            Self::File => tracing::info_span!("file"),
             Self::Http(_) => tracing::info_span!("http"),
         }
     }

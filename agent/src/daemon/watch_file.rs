@@ -1,50 +1,35 @@
 //! Notices that a file has another content, by looking: once a second at its time and size, and only then into it.
-//! A file that is just being replaced, or gone, is as it was until it is there again.
+//! A file that is just being replaced, or gone, is as it was until it is there again. A task of its own: as one branch
+//! among others it would be dropped in the middle of a look, again and again.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::sync::mpsc;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-pub(super) struct WatchFile {
-    path: PathBuf,
-    /// Kept from look to look: whoever waits for several things drops our future again and again.
-    next: Interval,
-    seen: Option<(SystemTime, u64)>,
-    content: Option<Vec<u8>>,
-}
-
-impl WatchFile {
-    pub(super) async fn new(path: PathBuf) -> Self {
-        let content = tokio::fs::read(&path).await.ok();
-        let mut next = interval(INTERVAL);
-        next.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut watch = Self { path, next, seen: None, content };
-        watch.seen = watch.stamp().await;
-        watch
-    }
-
-    /// Waits until the content is another one.
-    pub(super) async fn changed(&mut self) {
-        loop {
-            self.next.tick().await;
-            let stamp = self.stamp().await;
-            if stamp.is_none() || stamp == self.seen {
-                continue;
-            }
-            let Ok(content) = tokio::fs::read(&self.path).await else { continue };
-            self.seen = stamp;
-            if self.content.as_ref() != Some(&content) {
-                self.content = Some(content);
-                return;
-            }
+/// Says through `changed` that the content is another one than before, from now on, until nobody listens.
+pub(super) async fn watch_file(path: PathBuf, changed: mpsc::Sender<()>) {
+    let mut content = tokio::fs::read(&path).await.ok();
+    let mut seen = stamp(&path).await;
+    while !changed.is_closed() {
+        tokio::time::sleep(INTERVAL).await;
+        let now = stamp(&path).await;
+        if now.is_none() || now == seen {
+            continue;
+        }
+        let Ok(new) = tokio::fs::read(&path).await else { continue };
+        seen = now;
+        if content.as_ref() != Some(&new) {
+            content = Some(new);
+            // Closed: the daemon is stopping.
+            let _ = changed.send(()).await;
         }
     }
+}
 
-    async fn stamp(&self) -> Option<(SystemTime, u64)> {
-        let data = tokio::fs::metadata(&self.path).await.ok()?;
-        Some((data.modified().ok()?, data.len()))
-    }
+async fn stamp(path: &PathBuf) -> Option<(SystemTime, u64)> {
+    let data = tokio::fs::metadata(path).await.ok()?;
+    Some((data.modified().ok()?, data.len()))
 }

@@ -8,6 +8,7 @@
 
 mod convert;
 mod facts;
+mod groups;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use convert::{link_status, not_running};
 pub use facts::facts;
+pub use groups::{GroupStatus, GroupsStatus, OffsetStatus};
 
 use lockstep_core::dr::posture::{Role, WriteProtection};
 

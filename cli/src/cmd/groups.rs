@@ -1,13 +1,14 @@
 //! `lockstep groups`: where consumer groups stand on both clusters, and where they would resume on the standby.
-//! Asks both clusters once and changes nothing. Exit 0: every copied group is in step; 4: some are not; 1: an error.
+//! Asks both clusters once, or the agent that carries the link, and changes nothing. Exit 0: every copied group is in step; 4: some are not; 1: an error.
 
 use std::sync::Arc;
 
-use lockstep_agent::pipeline::groups::report::GroupState;
 use lockstep_agent::pipeline::groups::survey::{Asked, survey};
+use lockstep_agent::status::GroupsStatus;
 use lockstep_core::spec::select::{GroupSelection, Patterns};
 use lockstep_kafka::{Cluster, Error, Settings, Tcp};
 
+use super::ask::ask;
 use super::between::{Between, Checked};
 use super::fail;
 use super::failure::Failure;
@@ -19,43 +20,64 @@ use crate::show::groups;
 /// Show where consumer groups stand on both clusters, and where they would resume on the standby.
 ///
 /// For each group of the source: how far it is there, what stands on the standby, how many records it would find
-/// unread, how many it would read again (0 in lockstep), and why it is skipped. Asks both clusters once; no mirror has to
-/// run. Exit code 0: every group is in step or skipped; 4: some are behind; 1: could not tell.
+/// unread, how many it would read again (0 in lockstep), and why it is skipped. Asks both clusters once, and no mirror has
+/// to run; with --local it asks the agent that carries the link. Exit code 0: every group is in step or skipped; 4: some
+/// are behind; 1: could not tell.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  \
-lockstep groups --from a:9092 --to b:9092 --topics 'claims\\..*' --groups 'claims-.*' -o json | jq '.groups[]'")]
+#[command(after_help = "Examples:\n  \
+lockstep groups claims --local\n  \
+lockstep groups --from a:9092 --to b:9092 --topics 'claims\\..*' --groups 'claims-.*' -o json | jq '.groups[]'", mut_args(|arg| arg.required(false)))]
 pub(crate) struct Args {
+    /// A link of the agent, with --local
+    #[arg(requires = "local", conflicts_with = "Between")]
+    link: Option<String>,
     #[command(flatten)]
-    between: Between,
+    between: Option<Between>,
     #[command(flatten)]
     grouping: Grouping,
+    /// Ask an agent how the groups of its link stand
+    #[arg(long, requires = "link", conflicts_with_all = ["Between", "groups"])]
+    local: bool,
+    /// Where the agent listens: `listen` in its file
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9464")]
+    agent: String,
     /// How results are written
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
 
 pub(crate) async fn run(args: Args) -> Exit {
-    let checked = args.between.check().and_then(|c| Ok((c, args.grouping.check()?)));
-    let (checked, selection) = match checked {
-        Ok(checked) => checked,
-        Err(error) => return fail(error),
+    let found = match (&args.link, &args.between) {
+        (Some(link), _) => of_agent(&args.agent, link).await,
+        (None, Some(between)) => of_clusters(between, &args.grouping).await,
+        (None, None) => {
+            Err("name two clusters (--from, --to, --topics), or a link of an agent with --local".into())
+        }
     };
-    let groups = match selection.map_or_else(all, Ok) {
-        Ok(groups) => groups,
-        Err(error) => return fail(error),
-    };
-    let Checked { source, dest, selection, rename } = checked;
-    let asked = Asked { topics: selection, groups, rename };
-    let ask = async {
-        let (source, dest) = (connect("source", source).await?, connect("destination", dest).await?);
-        survey(&source, &dest, &asked).await.map_err(|error| Failure::with(error.page(), &error))
-    };
-    let groups = match ask.await {
+    let groups = match found {
         Ok(groups) => groups,
         Err(failure) => return fail(failure),
     };
-    groups::show(&groups, args.output);
-    if groups.iter().any(|group| group.state == GroupState::Behind) { Exit::NotReady } else { Exit::Ok }
+    match groups::show(&groups, args.output) {
+        Err(error) => fail(error),
+        Ok(()) if groups.is_any_behind() => Exit::NotReady,
+        Ok(()) => Exit::Ok,
+    }
+}
+
+async fn of_agent(agent: &str, link: &str) -> Result<GroupsStatus, Failure> {
+    let body = ask(agent, &format!("/groups/{link}")).await?;
+    let unknown = |error| format!("what listens at {agent} is no agent of this version: {error}");
+    Ok(serde_json::from_str(&body).map_err(unknown)?)
+}
+
+async fn of_clusters(between: &Between, grouping: &Grouping) -> Result<GroupsStatus, Failure> {
+    let Checked { source, dest, selection, rename } = between.check()?;
+    let groups = grouping.check()?.map_or_else(all, Ok)?;
+    let asked = Asked { topics: selection, groups, rename };
+    let (source, dest) = (connect("source", source).await?, connect("destination", dest).await?);
+    let found = survey(&source, &dest, &asked).await.map_err(|error| Failure::with(error.page(), &error))?;
+    Ok(GroupsStatus::of(&found))
 }
 
 fn all() -> Result<GroupSelection, String> {

@@ -1,24 +1,23 @@
 //! What is said of consumer groups: one line for each, and the reason where one is skipped; with `-o json` one object.
 //! Figures that are not known are `-` in tables and null in JSON, never zero.
 
-use lockstep_agent::pipeline::groups::report::{GroupReport, GroupState, GroupsReport, OffsetReport};
+use lockstep_agent::pipeline::groups::report::{GroupReport, GroupState, GroupsReport};
+use lockstep_agent::status::{GroupStatus, GroupsStatus};
 use serde_json::{Value, json};
 
 use super::{Output, units};
 
 /// The whole list.
-pub(crate) fn show(groups: &[GroupReport], output: Output) {
+pub(crate) fn show(groups: &GroupsStatus, output: Output) -> Result<(), String> {
     match output {
-        Output::Json => {
-            let groups: Vec<_> = groups.iter().map(group_json).collect();
-            println!("{}", json!({ "kind": "groups", "groups": groups }));
-        }
-        Output::Table => lines(groups).iter().for_each(|line| println!("{line}")),
+        Output::Json => println!("{}", serde_json::to_string(groups).map_err(|error| error.to_string())?),
+        Output::Table => lines(&groups.groups).iter().for_each(|line| println!("{line}")),
     }
+    Ok(())
 }
 
 /// One line per group under a heading, columns aligned.
-pub(crate) fn lines(groups: &[GroupReport]) -> Vec<String> {
+pub(crate) fn lines(groups: &[GroupStatus]) -> Vec<String> {
     if groups.is_empty() {
         return vec![
             "no group of the source matches, or none may be seen (DESCRIBE on the groups)".to_owned(),
@@ -42,55 +41,24 @@ pub(crate) fn lines(groups: &[GroupReport]) -> Vec<String> {
     rows.iter().map(line).collect()
 }
 
-fn row(group: &GroupReport) -> ([String; 6], String) {
+fn row(group: &GroupStatus) -> ([String; 6], String) {
     let known = |known: bool, number: u64| if known { units::count(number) } else { "-".to_owned() };
     let some = !group.offsets.is_empty();
     let standing = some && group.missing() == 0;
     let cells = [
-        group.group.to_string(),
-        group.state.name().to_owned(),
+        group.group.clone(),
+        group.state.clone(),
         units::count(group.offsets.len() as u64),
-        known(some, group.lag_records()),
-        known(standing, group.unread_records()),
-        known(standing, group.repeats_records()),
+        known(some, group.lag_records),
+        known(standing, group.unread_records),
+        known(standing, group.repeats_records),
     ];
-    let why = match &group.state {
-        GroupState::Skipped(why) => why.clone(),
-        _ if group.missing() > 0 => format!("{} not on the standby yet", group.missing()),
-        _ => String::new(),
+    let why = match &group.reason {
+        Some(why) => why.clone(),
+        None if group.missing() > 0 => format!("{} not on the standby yet", group.missing()),
+        None => String::new(),
     };
     (cells, why)
-}
-
-pub(crate) fn group_json(group: &GroupReport) -> Value {
-    let reason = match &group.state {
-        GroupState::Skipped(why) => Some(why),
-        _ => None,
-    };
-    let offsets: Vec<_> = group.offsets.iter().map(offset_json).collect();
-    json!({
-        "group": &*group.group,
-        "type": group.kind.to_string(),
-        "state": group.state.name(),
-        "reason": reason,
-        "lag_records": group.lag_records(),
-        "unread_records": group.unread_records(),
-        "repeats_records": group.repeats_records(),
-        "offsets": offsets,
-    })
-}
-
-fn offset_json(offset: &OffsetReport) -> Value {
-    json!({
-        "topic": &*offset.tp.topic,
-        "partition": offset.tp.partition,
-        "source_offset": offset.source.0,
-        "standby_offset": offset.standby.map(|offset| offset.0),
-        "resumes_at_offset": offset.resumes_at.map(|offset| offset.0),
-        "lag_records": offset.lag_records(),
-        "unread_records": offset.unread_records(),
-        "repeats_records": offset.repeats,
-    })
 }
 
 /// `12 groups in step, 1 behind, 2 skipped`; empty where there are none.
@@ -154,11 +122,12 @@ pub(crate) fn news(report: &GroupsReport) -> Vec<News> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lockstep_agent::pipeline::groups::report::OffsetReport;
     use lockstep_core::groups::copies::Standing;
     use lockstep_core::groups::kind::GroupKind;
     use lockstep_core::ids::{DestOffset, SourceOffset, TopicPartition};
 
-    fn group(name: &str, standby: Option<i64>, state: GroupState) -> GroupReport {
+    fn group(name: &str, standby: Option<i64>, state: GroupState) -> GroupStatus {
         let offset = OffsetReport {
             tp: TopicPartition::new("t", 0),
             source: SourceOffset(1_000),
@@ -169,7 +138,9 @@ mod tests {
             repeats: standby.map(|at| (1_000 - at).unsigned_abs()),
             standing: Standing::InStep,
         };
-        GroupReport { group: name.into(), kind: GroupKind::Consumer, state, offsets: vec![offset] }
+        let report =
+            GroupReport { group: name.into(), kind: GroupKind::Consumer, state, offsets: vec![offset] };
+        GroupStatus::of(&report)
     }
 
     #[test]
@@ -188,6 +159,8 @@ mod tests {
                 "e      skipped        1  2,500   2,600      100  it has members on the standby",
             ]
         );
-        assert_eq!(group_json(&groups[1])["offsets"][0]["repeats_records"], Value::Null);
+        let json = serde_json::to_value(&groups[1]).unwrap();
+        assert_eq!(json["offsets"][0]["repeats_records"], Value::Null);
+        assert_eq!((&json["type"], &json["state"]), (&json!("consumer"), &json!("behind")));
     }
 }

@@ -105,7 +105,7 @@ fn partitions_that_are_in_no_sum_are_counted_beside_it() {
 #[test]
 fn wide_lists_every_reason() {
     let text = render(&agent(vec![link("claims")]), Format::Wide, Arrow::Ascii).unwrap();
-    assert!(text.contains("claims  STATE not running  limit 5.0 s  runway unknown (no answer)"), "{text}");
+    assert!(text.contains("claims  STATE waiting  limit 5.0 s  runway unknown (no answer)"), "{text}");
     assert!(
         text.contains("  UNPROTECTED  NOT_RUNNING: does not run: the source cannot be reached"),
         "{text}"

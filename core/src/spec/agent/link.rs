@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use super::faults::{Faults, join};
 use super::raw::{
-    RawDefaults, RawGroupPolicy, RawGroups, RawLink, RawLists, RawPriority, RawRename, RawTopics,
+    RawDefaults, RawGroupPolicy, RawGroups, RawLink, RawLists, RawPriority, RawRename, RawTopicSettings,
+    RawTopics,
 };
 use super::{LinkSpec, Wanted};
 use crate::groups::policy::{Barrier, GroupPolicy, Removal};
 use crate::mirror::cost::AlignmentBudget;
 use crate::mirror::retention::Propagation;
+use crate::plan::owners::{Owner, TopicSettingsPolicy};
+use crate::spec::fault::Fault;
 use crate::spec::names::{listed, meant, name};
 use crate::spec::pace::{Pace, Priorities};
 use crate::spec::quantity;
@@ -29,6 +32,7 @@ const KEYS: &[&str] = &[
     "alignment_budget",
     "throttle",
     "priority",
+    "topic_settings",
     "rpo",
     "paused",
 ];
@@ -151,6 +155,7 @@ fn link(
     };
     let own = defaults.but(faults, key, &given);
     let priorities = priorities(faults, &at("priority"), raw.priority.as_ref());
+    let topic_settings = topic_settings(faults, &at("topic_settings"), raw.topic_settings.as_ref());
     let paused = faults.shape(&at("paused"), raw.paused.as_ref(), FLAG).copied();
     Some(LinkSpec {
         from: from?,
@@ -160,6 +165,7 @@ fn link(
         rename: rename?,
         propagation: own.propagation,
         alignment: own.alignment,
+        topic_settings: topic_settings?,
         pace: Pace { bytes_per_second_max: own.throttle, priorities },
         rpo: own.rpo,
         wanted: if paused.unwrap_or(false) { Wanted::Paused } else { Wanted::Running },
@@ -271,6 +277,46 @@ fn priorities(faults: &mut Faults, key: &str, given: Option<&Written<RawPriority
         high: optional(faults, &join(key, "high"), raw.high.as_ref()).unwrap_or_default(),
         low: optional(faults, &join(key, "low"), raw.low.as_ref()).unwrap_or_default(),
     }
+}
+
+fn topic_settings(
+    faults: &mut Faults,
+    key: &str,
+    given: Option<&Written<RawTopicSettings>>,
+) -> Option<TopicSettingsPolicy> {
+    let Some(raw) = faults.shape(key, given, SECTION) else {
+        return given.is_none().then(TopicSettingsPolicy::default);
+    };
+    faults.unknown(key, &raw.unknown, &["set", "owners"]);
+    let any = |text: &str| Ok(text.to_owned());
+    let set = named(faults, &join(key, "set"), raw.set.as_ref(), "a value such as 2", any);
+    let owner = |text: &str| match text {
+        "source" => Ok(Owner::Source),
+        "local" => Ok(Owner::Local),
+        _ => Err("is neither".to_owned()),
+    };
+    let owners = named(faults, &join(key, "owners"), raw.owners.as_ref(), "source or local", owner);
+    let policy = TopicSettingsPolicy::new(set, owners);
+    let place = |fault: Fault| Fault { key: fault.key.replacen("topic_settings", key, 1), ..fault };
+    policy.map_err(|more| faults.extend(more.into_iter().map(place).collect())).ok()
+}
+
+/// What is written for each name; names whose value cannot be meant are faults.
+fn named<T>(
+    faults: &mut Faults,
+    key: &str,
+    given: Option<&Written<BTreeMap<String, Written<Text>>>>,
+    expected: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> BTreeMap<String, T> {
+    let entries = faults.shape(key, given, SECTION).into_iter().flatten();
+    let mut found = BTreeMap::new();
+    for (name, text) in entries {
+        if let Some(value) = faults.parsed(&join(key, name), Some(text), expected, &parse) {
+            found.insert(name.clone(), value);
+        }
+    }
+    found
 }
 
 fn rpo(text: &str) -> Result<Duration, String> {

@@ -35,6 +35,7 @@ use super::select::TopicSelection;
 use crate::groups::policy::GroupPolicy;
 use crate::mirror::cost::AlignmentBudget;
 use crate::mirror::retention::Propagation;
+use crate::plan::owners::TopicSettingsPolicy;
 
 /// The JSON schema of `agent.yaml`, for editors. What it takes may still be wrong: a schema knows shapes, not meanings.
 #[must_use]
@@ -103,6 +104,8 @@ pub struct LinkSpec {
     pub propagation: Propagation,
     pub alignment: AlignmentBudget,
     pub pace: Pace,
+    /// Whose word counts for which setting of a topic on the destination.
+    pub topic_settings: TopicSettingsPolicy,
     /// How much may be lost at a failover, in time.
     pub rpo: Duration,
     pub wanted: Wanted,

@@ -107,6 +107,8 @@ pub(super) struct RawLink {
     pub(super) throttle: Option<Written<Text>>,
     /// Which topics go first when not all can be copied at once. None is ever starved.
     pub(super) priority: Option<Written<RawPriority>>,
+    /// Whose word counts for which setting of the topics on the destination, against docs/OPERATIONS.md (Topic settings).
+    pub(super) topic_settings: Option<Written<RawTopicSettings>>,
     /// How much may be lost at a failover, in time.
     pub(super) rpo: Option<Written<Text>>,
     /// true: the link is known and checked, but copies nothing.
@@ -181,6 +183,19 @@ pub(super) struct RawRenamePattern {
     pub(super) from: Option<Written<Text>>,
     /// The new name; $1 … are the groups of `from`. Needed.
     pub(super) to: Option<Written<Text>>,
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub(super) unknown: Unknown,
+}
+
+/// Settings of topics by their names in Kafka. What a mirror depends on cannot be set.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct RawTopicSettings {
+    /// Values for every topic of the link on the destination.
+    pub(super) set: Option<Written<BTreeMap<String, Written<Text>>>>,
+    /// source: follows the source's topic; local: is the destination's own affair.
+    pub(super) owners: Option<Written<BTreeMap<String, Written<Text>>>>,
     #[serde(flatten)]
     #[schemars(skip)]
     pub(super) unknown: Unknown,

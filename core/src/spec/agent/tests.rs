@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::groups::policy::{Barrier, Removal};
+use crate::plan::owners::Owner;
 use crate::spec::pace::Priority;
 
 /// Two clusters and what the test adds.
@@ -250,4 +251,32 @@ fn circles_are_refused_and_ways_that_end_are_not() {
     };
     assert!(fault(three("x-1")).contains("ab (a to b), bc (b to c), ca (c to a)"));
     check(three("y")).unwrap();
+}
+
+#[test]
+fn settings_of_topics_are_set_or_given_away_but_not_those_a_mirror_depends_on() {
+    let with_settings = |settings: Value| {
+        links(json!({ "a": { "from": "mi", "to": "pr", "topics": "x", "topic_settings": settings } }))
+    };
+    let spec = check(with_settings(json!({
+        "set": { "min.insync.replicas": 2 },
+        "owners": { "segment.ms": "local" },
+    })));
+    let policy = &spec.unwrap().links["a"].topic_settings;
+    assert_eq!(policy.owner("min.insync.replicas"), Owner::Config);
+    assert_eq!(policy.owner("segment.ms"), Owner::Local);
+
+    let faults = check(with_settings(json!({
+        "set": { "retention.ms": "1000" },
+        "owners": { "segment.ms": "me" },
+        "more": 1,
+    })));
+    let faults = faults.unwrap_err();
+    for start in [
+        "links.a.topic_settings.more: is no key of ours",
+        "links.a.topic_settings.owners.segment.ms: \"me\": is neither; write source or local",
+        "links.a.topic_settings.retention.ms: a mirror depends on it",
+    ] {
+        assert!(faults.iter().any(|fault| fault.starts_with(start)), "{start} in {faults:#?}");
+    }
 }
