@@ -22,7 +22,9 @@ fn write(topic: &str, records: i32) {
 /// How often the log says that this link began to run.
 fn starts(agent: &Agent, link: &str) -> usize {
     let said = agent.process.stderr();
-    said.lines().filter(|line| line.contains("life: running: ") && line.contains(&format!("name=\"{link}\""))).count()
+    said.lines()
+        .filter(|line| line.contains("life: running: ") && line.contains(&format!("name=\"{link}\"")))
+        .count()
 }
 
 #[test]
