@@ -11,6 +11,7 @@ use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::guard::{Guard, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::plan::topics::TopicPlan;
+use lockstep_core::spec::pace::Pace;
 use lockstep_kafka::admin::{ConfigTarget, describe_configs};
 use lockstep_kafka::{Cluster, Dial, Error, MissingPermission, Settings};
 use thiserror::Error as ThisError;
@@ -112,6 +113,7 @@ pub struct Prepared {
     pub(super) alignment: AlignmentBudget,
     pub(super) unfit: Unfit,
     pub(super) drain: Duration,
+    pub(super) pace: Pace,
     pub(super) budget: Budget,
     pub(super) groups: Option<GroupPolicy>,
 }
@@ -180,7 +182,9 @@ pub async fn prepare(ends: Ends, settings: LinkSettings) -> Result<Prepared, Sta
     }
     let memory = Memory::read(&dest).await;
     let memory = memory.map_err(|source| StartError::Cluster { side: "destination", source })?;
-    let LinkSettings { propagation, alignment, unfit, drain, budget, groups, .. } = settings;
+    let LinkSettings { propagation, alignment, unfit, drain, pace, budget, groups, .. } = settings;
+    // Every link has its share of the process's memory.
+    let budget = budget.holder();
     Ok(Prepared {
         name,
         ends,
@@ -192,6 +196,7 @@ pub async fn prepare(ends: Ends, settings: LinkSettings) -> Result<Prepared, Sta
         alignment,
         unfit,
         drain,
+        pace,
         budget,
         groups,
     })

@@ -67,6 +67,8 @@ impl Prepared {
             identity: identity.producer(),
             guard: self.memory.guard,
             budget: self.budget,
+            priorities: self.pace.priorities,
+            bytes_per_second_max: self.pace.bytes_per_second_max,
             propagation: self.propagation,
             alignment: self.alignment,
             right: MarkerRight::on(&watched_dest.cluster),

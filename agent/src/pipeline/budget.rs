@@ -2,88 +2,221 @@
 //! Reserved before a fetch is sent, corrected to what came, released when the last batch of the answer has its
 //! receipt. A single batch larger than what was reserved puts the budget into debt: nothing new starts until
 //! that is worked off, and nothing is ever dropped for it.
+//! Who waits is served in turn: what is live before what catches up, and of those the link that holds least.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 
-/// Shared by every link of the process. Cheap to clone.
+use super::lane::Lane;
+
+/// This part of the capacity is never given to what catches up: a record that has just come finds room at once.
+const LIVE_PART: usize = 8;
+
+/// A holder's share in the memory of the process. A clone is the same holder, [`Budget::holder`] makes another.
 #[derive(Clone, Debug)]
 pub struct Budget {
     shared: Arc<Shared>,
+    holder: Arc<Holder>,
 }
 
 #[derive(Debug)]
 struct Shared {
     capacity: usize,
-    used: AtomicUsize,
-    freed: Notify,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    used: usize,
+    /// Of it, by what catches up.
+    backlog: usize,
+    /// What each holder holds.
+    holders: BTreeMap<u64, usize>,
+    /// In the order in which they came.
+    waiting: Vec<Waiter>,
+    next_holder: u64,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    claim: Claim,
+    granted: oneshot::Sender<Permit>,
+}
+
+/// Who wants, or holds, how much for what.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    holder: u64,
+    lane: Lane,
+    bytes: usize,
+}
+
+/// Forgotten when its last handle goes; what its permits hold stays counted.
+#[derive(Debug)]
+struct Holder {
+    id: u64,
+    shared: Arc<Shared>,
 }
 
 /// The right to hold so many bytes; given back when dropped.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped frees its bytes at once"]
 pub struct Permit {
-    bytes: usize,
+    claim: Claim,
     shared: Arc<Shared>,
 }
 
 impl Budget {
     pub fn new(capacity_bytes: usize) -> Self {
-        let shared = Shared { capacity: capacity_bytes, used: AtomicUsize::new(0), freed: Notify::new() };
-        Self { shared: Arc::new(shared) }
+        let shared = Arc::new(Shared { capacity: capacity_bytes, state: Mutex::default() });
+        Self::of(shared)
+    }
+
+    /// Another holder of the same memory: each link has one.
+    #[must_use]
+    pub fn holder(&self) -> Self {
+        Self::of(Arc::clone(&self.shared))
+    }
+
+    fn of(shared: Arc<Shared>) -> Self {
+        let mut state = shared.state();
+        let id = state.next_holder;
+        state.next_holder += 1;
+        state.holders.insert(id, 0);
+        drop(state);
+        Self { holder: Arc::new(Holder { id, shared: Arc::clone(&shared) }), shared }
     }
 
     pub fn capacity_bytes(&self) -> usize {
         self.shared.capacity
     }
 
+    /// By all holders together.
     pub fn used_bytes(&self) -> usize {
-        self.shared.used.load(Ordering::Relaxed)
+        self.shared.state().used
     }
 
-    /// Waits until `bytes` fit. More than the whole capacity is granted when nothing else is held.
+    /// Holders that there are now, at least 1.
+    pub fn holders(&self) -> usize {
+        self.shared.state().holders.len().max(1)
+    }
+
+    /// Waits until `bytes` fit, as what is live does. More than the whole capacity is granted when nothing else is held.
     pub async fn reserve(&self, bytes: usize) -> Permit {
+        self.reserve_for(Lane::Live, bytes).await
+    }
+
+    /// Waits until it is this holder's turn in this lane, and `bytes` fit. Dropping the future gives the place up.
+    pub async fn reserve_for(&self, lane: Lane, bytes: usize) -> Permit {
+        let claim = Claim { holder: self.holder.id, lane, bytes };
         loop {
-            let freed = self.shared.freed.notified();
-            if let Some(permit) = self.try_reserve(bytes) {
+            let (granted, answer) = oneshot::channel();
+            self.shared.state().waiting.push(Waiter { claim, granted });
+            self.shared.serve();
+            // A waiter leaves the queue with its permit only.
+            if let Ok(permit) = answer.await {
                 return permit;
             }
-            freed.await;
+        }
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while holding it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Grants what fits, in turn.
+    fn serve(self: &Arc<Self>) {
+        loop {
+            let mut state = self.state();
+            let Some(next) = state.next(self.capacity) else { return };
+            let Waiter { claim, granted } = state.waiting.remove(next);
+            state.add(claim, claim.bytes);
+            drop(state);
+            // Nobody waits any more: the permit comes back at once, and the next one's turn with it.
+            drop(granted.send(Permit { claim, shared: Arc::clone(self) }));
+        }
+    }
+}
+
+impl State {
+    /// Whose turn it is, if that fits. Nobody overtakes whose turn it is: else what is large would never fit.
+    fn next(&self, capacity: usize) -> Option<usize> {
+        let held = |claim: &Claim| self.holders.get(&claim.holder).copied().unwrap_or(0);
+        let turn = |(at, waiter): &(usize, &Waiter)| (waiter.claim.lane, held(&waiter.claim), *at);
+        let (at, waiter) = self.waiting.iter().enumerate().min_by_key(turn)?;
+        let Claim { lane, bytes, .. } = waiter.claim;
+        let fits = self.used == 0 || self.used + bytes <= capacity;
+        let leaves_room = match lane {
+            Lane::Live => true,
+            Lane::Backlog => self.backlog == 0 || self.backlog + bytes <= capacity - capacity / LIVE_PART,
+        };
+        (fits && leaves_room).then_some(at)
+    }
+
+    fn add(&mut self, claim: Claim, bytes: usize) {
+        self.used += bytes;
+        if claim.lane == Lane::Backlog {
+            self.backlog += bytes;
+        }
+        if let Some(held) = self.holders.get_mut(&claim.holder) {
+            *held += bytes;
         }
     }
 
-    fn try_reserve(&self, bytes: usize) -> Option<Permit> {
-        let fits = |used: usize| (used == 0 || used + bytes <= self.shared.capacity).then_some(used + bytes);
-        self.shared.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
-        Some(Permit { bytes, shared: Arc::clone(&self.shared) })
+    fn take(&mut self, claim: Claim, bytes: usize) {
+        self.used -= bytes;
+        if claim.lane == Lane::Backlog {
+            self.backlog -= bytes;
+        }
+        if let Some(held) = self.holders.get_mut(&claim.holder) {
+            *held -= bytes;
+        }
     }
 }
 
 impl Permit {
     /// Corrects the permit to what is really held. Growing never waits: the bytes are already there.
     pub fn resize(&mut self, bytes: usize) {
-        if bytes > self.bytes {
-            self.shared.used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+        let before = std::mem::replace(&mut self.claim.bytes, bytes);
+        if bytes > before {
+            self.shared.state().add(self.claim, bytes - before);
         } else {
-            self.shared.used.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
-            self.shared.freed.notify_waiters();
+            self.shared.state().take(self.claim, before - bytes);
+            self.shared.serve();
         }
-        self.bytes = bytes;
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.shared.used.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.shared.freed.notify_waiters();
+        self.shared.state().take(self.claim, self.claim.bytes);
+        self.shared.serve();
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        self.shared.state().holders.remove(&self.id);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
+    use futures_util::{FutureExt, poll};
+
     use super::*;
+
+    /// At once, or not at all.
+    fn now(budget: &Budget, lane: Lane, bytes: usize) -> Option<Permit> {
+        budget.reserve_for(lane, bytes).now_or_never()
+    }
 
     #[tokio::test]
     async fn a_reservation_waits_until_it_fits() {
@@ -107,13 +240,70 @@ mod tests {
         let budget = Budget::new(100);
         let mut huge = budget.reserve(50).await;
         huge.resize(500);
-        assert!(budget.try_reserve(1).is_none());
+        assert!(now(&budget, Lane::Live, 1).is_none());
         huge.resize(10);
-        let other = budget.try_reserve(90);
+        let other = now(&budget, Lane::Live, 90);
         assert!(other.is_some());
         drop((huge, other));
         let alone = budget.reserve(1_000).await;
         assert_eq!(budget.used_bytes(), 1_000);
         drop(alone);
+    }
+
+    #[tokio::test]
+    async fn what_catches_up_leaves_room_for_what_is_live() {
+        let busy = Budget::new(80);
+        let idle = busy.holder();
+        let mut held = Vec::new();
+        while let Some(permit) = now(&busy, Lane::Backlog, 10) {
+            held.push(permit);
+        }
+        assert_eq!(busy.used_bytes(), 70);
+        assert!(now(&idle, Lane::Live, 10).is_some(), "another link's record finds room at once");
+        assert!(now(&busy, Lane::Live, 10).is_some(), "and so does its own");
+    }
+
+    #[tokio::test]
+    async fn who_holds_least_is_next_and_live_is_before_backlog() {
+        let first = Budget::new(80);
+        let (second, third) = (first.holder(), first.holder());
+        let all = first.reserve(60).await;
+        let some = second.reserve(20).await;
+        let mut of_first = Box::pin(first.reserve_for(Lane::Backlog, 20));
+        let mut of_second = Box::pin(second.reserve_for(Lane::Backlog, 20));
+        let mut of_third = Box::pin(third.reserve_for(Lane::Backlog, 20));
+        let mut live = Box::pin(first.reserve_for(Lane::Live, 20));
+        for waiting in [&mut of_first, &mut of_second, &mut of_third, &mut live] {
+            assert!(poll!(waiting).is_pending());
+        }
+        drop(some);
+        let Poll::Ready(live) = poll!(&mut live) else { panic!("what is live was not served first") };
+        assert!(poll!(&mut of_first).is_pending() && poll!(&mut of_third).is_pending());
+        drop(live);
+        // Both hold nothing now: who came first.
+        let Poll::Ready(of_second) = poll!(&mut of_second) else { panic!("not the one that holds least") };
+        assert!(poll!(&mut of_first).is_pending() && poll!(&mut of_third).is_pending());
+        drop(of_second);
+        let Poll::Ready(_third) = poll!(&mut of_third) else { panic!("not the one that holds least") };
+        assert!(poll!(&mut of_first).is_pending());
+        drop(all);
+        assert!(poll!(&mut of_first).is_ready());
+    }
+
+    #[tokio::test]
+    async fn who_no_longer_waits_is_passed_over() {
+        let budget = Budget::new(100);
+        let all = budget.reserve(100).await;
+        let mut gone = Box::pin(budget.reserve(10));
+        let mut waiting = Box::pin(budget.reserve(20));
+        assert!(poll!(&mut gone).is_pending() && poll!(&mut waiting).is_pending());
+        drop((gone, all));
+        let Poll::Ready(permit) = poll!(&mut waiting) else { panic!("the next one is still waiting") };
+        assert_eq!(budget.used_bytes(), 20);
+        drop(permit);
+        let other = budget.holder();
+        assert_eq!(budget.holders(), 2);
+        drop(other);
+        assert_eq!((budget.holders(), budget.used_bytes()), (1, 0));
     }
 }

@@ -1,5 +1,5 @@
-//! The engine's side of its tasks: one desk per source broker (a job at a time) and two per destination broker
-//! (appends, markers; each a queue and a few requests under way). Jobs are handed over only when there is room, so
+//! The engine's side of its tasks: desks per source broker and lane (a job at a time), and per destination broker
+//! (appends by lane, markers; each a queue and a few requests under way). Jobs are handed over only when there is room, so
 //! the engine never waits. Requests carry at most one batch per partition (M4), in the order in which they were
 //! decided.
 
@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 
 use super::budget::Budget;
 use super::event::Event;
+use super::lane::Lane;
 use super::markers::{JOBS_WAITING_MAX, MarkerJob, Markers, WantedRun};
 use super::names::Twin;
 use super::sink::{ProduceJob, REQUESTS_IN_FLIGHT_MAX, Sink};
@@ -21,10 +22,12 @@ use super::source::{FetchJob, Fetcher};
 /// A produce request grows to about this size; a single larger batch goes alone.
 const REQUEST_BYTES: usize = 4 << 20;
 
-/// One source broker.
+/// One source broker, one lane.
 #[derive(Debug)]
 pub(super) struct FetchDesk {
     jobs: mpsc::Sender<FetchJob>,
+    /// Jobs handed over until now: the last one's number.
+    pub(super) job: u64,
     pub(super) idle: bool,
     /// Something changed for a partition of this broker: look for work.
     pub(super) attention: bool,
@@ -32,7 +35,7 @@ pub(super) struct FetchDesk {
 
 impl FetchDesk {
     pub(super) fn open(
-        node: NodeId,
+        (node, lane): (NodeId, Lane),
         cluster: &Cluster,
         budget: &Budget,
         events: &mpsc::Sender<Event>,
@@ -41,6 +44,7 @@ impl FetchDesk {
         let (jobs, receiver) = mpsc::channel(1);
         let fetcher = Fetcher {
             node,
+            lane,
             cluster: cluster.clone(),
             budget: budget.clone(),
             jobs: receiver,
@@ -50,18 +54,19 @@ impl FetchDesk {
             fetcher.run().await;
             "fetcher"
         });
-        Self { jobs, idle: true, attention: true }
+        Self { jobs, job: 0, idle: true, attention: true }
     }
 
     pub(super) fn hand_over(&mut self, job: FetchJob) {
         // Idle means the channel is empty; a closed one is noticed as the task's end.
         if self.jobs.try_send(job).is_ok() {
             self.idle = false;
+            self.job += 1;
         }
     }
 }
 
-/// One destination broker.
+/// One destination broker, one lane.
 #[derive(Debug)]
 pub(super) struct SinkDesk {
     jobs: mpsc::Sender<ProduceJob>,
@@ -71,13 +76,13 @@ pub(super) struct SinkDesk {
 
 impl SinkDesk {
     pub(super) fn open(
-        node: NodeId,
+        (node, lane): (NodeId, Lane),
         cluster: &Cluster,
         events: &mpsc::Sender<Event>,
         tasks: &mut JoinSet<&'static str>,
     ) -> Self {
         let (jobs, receiver) = mpsc::channel(REQUESTS_IN_FLIGHT_MAX);
-        let sink = Sink { node, cluster: cluster.clone(), jobs: receiver, events: events.clone() };
+        let sink = Sink { node, lane, cluster: cluster.clone(), jobs: receiver, events: events.clone() };
         tasks.spawn(async move {
             sink.run().await;
             "sink"

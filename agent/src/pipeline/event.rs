@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 
 use super::budget::Permit;
 use super::engine::Altered;
+use super::lane::Lane;
 use super::open_transactions::OpenTransaction;
 use super::position::Position;
 use super::probe::ProbeAnswer;
@@ -31,11 +32,13 @@ pub enum Event {
     /// A fetcher is idle again, with an answer or the reason why there is none.
     Fetched {
         node: NodeId,
+        lane: Lane,
         outcome: Result<FetchOutcome, Trouble>,
     },
     /// Answers to one produce request; the sink has a free slot again.
     Produced {
         node: NodeId,
+        lane: Lane,
         answers: Vec<AppendOutcome>,
     },
     /// Answers to runs of markers: all of one request.
@@ -89,6 +92,8 @@ pub enum Event {
 #[derive(Debug)]
 pub struct FetchOutcome {
     pub partitions: Vec<FetchedPartition>,
+    /// Of the whole answer, as it came over the wire.
+    pub bytes: usize,
     /// Accounts for the whole answer's memory.
     pub permit: Arc<Permit>,
 }

@@ -14,6 +14,7 @@
 //! | [`source`] | one task per source broker: long-poll fetches in an incremental session |
 //! | `fitting` | asks the source for whole batches, so that what comes is used |
 //! | [`sink`] | one task per destination broker: pipelined appends |
+//! | [`lane`] | what is live never waits behind what catches up |
 //! | [`markers`] | one task per destination broker: offsets that no record takes (M12, M15) |
 //! | [`open_transactions`] | what holds a source's last stable offset back (M16) |
 //! | [`open`] | reads the facts a partition is opened with, in the one safe order (M8) |
@@ -39,6 +40,7 @@ pub mod event;
 mod fitting;
 mod gauge;
 pub mod groups;
+pub mod lane;
 pub mod latency;
 pub mod markers;
 pub mod names;

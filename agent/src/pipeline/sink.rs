@@ -1,4 +1,4 @@
-//! One task per destination broker: sends appends, one batch per partition per request, acks=all, pipelined in
+//! One task per destination broker and lane: sends appends, one batch per partition per request, acks=all, pipelined in
 //! the order given (M4). Promises: every append of a job gets exactly one answer. Never retries: a failed
 //! request fails its appends, and their partitions ask the destination where it stands (M5).
 
@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 
 use super::denied::{by_code, by_error};
 use super::event::{AppendOutcome, Event};
+use super::lane::Lane;
 use super::names::Twin;
 use super::source::backoff;
 
@@ -38,6 +39,7 @@ pub struct ProduceJob {
 
 pub struct Sink {
     pub node: NodeId,
+    pub lane: Lane,
     pub cluster: Cluster,
     pub jobs: mpsc::Receiver<ProduceJob>,
     pub events: mpsc::Sender<Event>,
@@ -72,7 +74,8 @@ impl Sink {
                     }
                 }
             };
-            if self.events.send(Event::Produced { node: self.node, answers }).await.is_err() {
+            if self.events.send(Event::Produced { node: self.node, lane: self.lane, answers }).await.is_err()
+            {
                 return;
             }
         }

@@ -11,9 +11,11 @@ use lockstep_core::mirror::cost::Cost;
 use lockstep_core::mirror::opening::{Displaced, Facts};
 use lockstep_core::mirror::partition::{Partition, Phase};
 use lockstep_core::mirror::{Millis, WallMillis};
+use lockstep_core::spec::pace::Priority;
 
 use super::budget::Permit;
 use super::gauge::Gauge;
+use super::lane::{Asked, Lane};
 use super::names::{DestPartition, Twin};
 use super::open_transactions::OpenTransaction;
 use super::position::{Going, Position};
@@ -45,8 +47,17 @@ pub(super) struct Slot {
     pub(super) dest: DestPartition,
     pub(super) machine: Partition<Arc<Permit>>,
     pub(super) gauge: Gauge,
-    /// The offset the fetch now under way asks for.
-    pub(super) fetch_sent: Option<SourceOffset>,
+    /// Which topics go first, and this one's place among them.
+    pub(super) priority: Priority,
+    /// Why it is fetched.
+    pub(super) lane: Lane,
+    /// The source's last stable offset when it was opened.
+    stable_at_opening: Option<SourceOffset>,
+    /// The last fetch that was sent for it.
+    pub(super) asked: Option<Asked>,
+    /// Appends whose answers are still to come, and the lane they all went: one may not overtake another.
+    appends_out: usize,
+    append_lane: Lane,
     /// No fetch before this moment: the source refused the last one.
     pub(super) fetch_not_before: Millis,
     /// What the source said to the last fetch, if it was an error.
@@ -87,13 +98,19 @@ impl Slot {
     pub(super) fn new(
         machine: Partition<Arc<Permit>>,
         dest: DestPartition,
+        priority: Priority,
         delete_retention_ms: Option<i64>,
     ) -> Self {
         Self {
             dest,
             machine,
             gauge: Gauge::default(),
-            fetch_sent: None,
+            priority,
+            lane: Lane::Live,
+            stable_at_opening: None,
+            asked: None,
+            appends_out: 0,
+            append_lane: Lane::Live,
             fetch_not_before: Millis(0),
             fetch_trouble: None,
             probed_at: None,
@@ -121,6 +138,26 @@ impl Slot {
         Twin { source: source.clone(), dest: self.dest.clone() }
     }
 
+    /// Whether the source has more that may be fetched; not while it copies nothing.
+    pub(super) fn is_behind(&self) -> bool {
+        let stable = self.machine.source_ends().map(|ends| ends.last_stable).max(self.stable_at_opening);
+        self.machine.fetched_to().zip(stable).is_some_and(|(to, stable)| to < stable)
+    }
+
+    /// The lane of an append that goes out now.
+    pub(super) fn appending(&mut self) -> Lane {
+        if self.appends_out == 0 {
+            self.append_lane = self.lane;
+        }
+        self.appends_out += 1;
+        self.append_lane
+    }
+
+    /// An append has its answer.
+    pub(super) fn appended(&mut self) {
+        self.appends_out = self.appends_out.saturating_sub(1);
+    }
+
     /// Found complete up to `end`. What came after the last receipt is ours too: its answer was lost.
     pub(super) fn opened(&mut self, end: DestOffset, now: Millis) {
         if let Some(counted) = self.counted_to {
@@ -133,6 +170,7 @@ impl Slot {
     /// Notes what an opening found.
     pub(super) fn looked(&mut self, facts: &Facts, now: WallMillis) {
         self.dest_start = Some(facts.dest_start);
+        self.stable_at_opening = Some(facts.source_stable);
         // What this mirror or an earlier one wrote last says how long nobody has been reading.
         let written = facts.producer.filter(|_| facts.dest_end > facts.dest_start);
         if let Some(producer) = written {

@@ -1,4 +1,4 @@
-//! One task per source broker: performs fetch jobs over a connection of its own, in an incremental session
+//! One task per source broker and lane: performs fetch jobs over a connection of its own, in an incremental session
 //! (KIP-227), reading committed records only (M16). Promises: memory is reserved before a request goes out;
 //! every job is answered by exactly one event. On failure: reconnects with jittered backoff, the session
 //! starts anew.
@@ -17,6 +17,7 @@ use super::budget::Budget;
 use super::denied::by_error;
 use super::event::{Event, FetchOutcome};
 use super::fitting::Fitting;
+use super::lane::Lane;
 
 /// What to fetch next: the whole wanted set of this broker; the session sends only what changed.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub struct FetchJob {
 
 pub struct Fetcher {
     pub node: NodeId,
+    pub lane: Lane,
     pub cluster: Cluster,
     pub budget: Budget,
     pub jobs: mpsc::Receiver<FetchJob>,
@@ -60,7 +62,7 @@ impl Fetcher {
                     Err(Trouble::soon(format!("source broker {}: {error}", self.node)).because(denied))
                 }
             };
-            if self.events.send(Event::Fetched { node: self.node, outcome }).await.is_err() {
+            if self.events.send(Event::Fetched { node: self.node, lane: self.lane, outcome }).await.is_err() {
                 return;
             }
         }
@@ -77,10 +79,12 @@ impl Fetcher {
             slot => slot.insert(self.cluster.dedicated(self.node).await?),
         };
         // The buffer that the connection keeps for its next answer lies within this, too.
-        let mut permit = self.budget.reserve(job.limits.bytes_max.unsigned_abs() as usize).await;
+        let mut permit =
+            self.budget.reserve_for(self.lane, job.limits.bytes_max.unsigned_abs() as usize).await;
         let answer = fetch(connection, session, &job.targets, job.limits).await?;
         permit.resize(answer.frame_bytes);
-        Ok(FetchOutcome { partitions: answer.partitions, permit: Arc::new(permit) })
+        let (partitions, bytes) = (answer.partitions, answer.frame_bytes);
+        Ok(FetchOutcome { partitions, bytes, permit: Arc::new(permit) })
     }
 }
 

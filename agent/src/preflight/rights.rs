@@ -7,8 +7,8 @@ use lockstep_core::dr::denied::Side;
 use lockstep_core::plan::permissions::{Allowed, Need, Operation, Reach, Resource, missing, needs, unknown};
 use lockstep_core::spec::agent::{LinkSpec, literal};
 use lockstep_kafka::admin::{
-    learn_create_and_alter_configs, learn_describe_configs, learn_group_read, learn_groups_describe,
-    learn_masks, learn_on_absent, learn_transactional_id, list_groups,
+    learn_cluster_configs, learn_create_and_alter_configs, learn_describe_configs, learn_group_read,
+    learn_groups_describe, learn_masks, learn_on_absent, learn_transactional_id, list_groups,
 };
 use lockstep_kafka::{Cluster, Error, MissingPermission};
 
@@ -150,6 +150,9 @@ async fn learn_all(at: Side, cluster: &Cluster, reach: &Reach, allowed: &mut All
             let hidden = without(&topics, Operation::DescribeConfigs, allowed);
             learn_describe_configs(cluster, &hidden, allowed).await?;
             learn_create_and_alter_configs(cluster, &hidden, allowed).await?;
+            if allowed.allows(&Resource::Cluster, Operation::DescribeConfigs).is_none() {
+                learn_cluster_configs(cluster, allowed).await?;
+            }
             let id = transactional_id(&reach.link);
             learn_transactional_id(&connection, &id, allowed).await?;
             let absent = without(&topics, Operation::Read, allowed);

@@ -45,6 +45,7 @@ pub(crate) fn figures(records: u64, milliseconds: u64, source_age_ms: u64) -> Fi
 pub(crate) fn partition(topic: &str, partition: i32, figures: Figures) -> PartitionReport {
     PartitionReport {
         tp: TopicPartition::new(topic, partition),
+        dest_topic: Arc::from(topic),
         phase: Phase::Copying,
         source_end: Some(SourceOffset(50)),
         source_last_stable: Some(SourceOffset(50)),
@@ -61,6 +62,7 @@ pub(crate) fn partition(topic: &str, partition: i32, figures: Figures) -> Partit
         lost: Vec::new(),
         hanging: None,
         tombstones_at_risk: false,
+        delete_refused: None,
         trouble: None,
     }
 }

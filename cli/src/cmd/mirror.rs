@@ -2,6 +2,7 @@
 //! Runs until told to stop, or until caught up. Ctrl-C drains what is in flight; a second one leaves at once.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +20,11 @@ use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::plan::owners::TopicSettingsPolicy;
 use lockstep_core::spec::names;
-use lockstep_core::spec::pace::Pace;
+use lockstep_core::spec::pace::{Pace, Priorities};
 use lockstep_core::spec::quantity;
 use lockstep_kafka::{Settings, Tcp};
 
-use super::between::{Between, Checked};
+use super::between::{Between, Checked, patterns};
 use super::failure::Failure;
 use super::grouping::Grouping;
 use super::signals::Signals;
@@ -70,6 +71,16 @@ pub(crate) struct Args {
     /// topics follow the source's, but for what a mirror needs and what is the destination's own (docs/OPERATIONS.md)
     #[arg(long = "topic-setting", value_name = "NAME=VALUE", value_parser = topic_setting)]
     topic_settings: Vec<(String, String)>,
+    /// Bytes fetched from the source per second at most, as they are on the wire [default: as fast as it goes]
+    #[arg(long, value_name = "SIZE", value_parser = throttle)]
+    throttle: Option<NonZeroU64>,
+    /// Topics that go first while not everything can be copied at once: a regular expression for the whole name, as at
+    /// the source. They get three turns of four; nothing is left out
+    #[arg(long, value_name = "REGEX")]
+    priority_high: Option<String>,
+    /// Topics that wait for all others
+    #[arg(long, value_name = "REGEX")]
+    priority_low: Option<String>,
     /// Leave when everything has been copied, with exit code 5 if some partition had to stop or records were lost
     #[arg(long)]
     until_caught_up: bool,
@@ -137,6 +148,22 @@ fn settings_policy(given: &[(String, String)]) -> Result<TopicSettingsPolicy, St
         .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))
 }
 
+impl Args {
+    fn pace(&self) -> Result<Pace, String> {
+        let priorities = Priorities {
+            high: patterns("--priority-high", self.priority_high.as_deref())?,
+            low: patterns("--priority-low", self.priority_low.as_deref())?,
+        };
+        Ok(Pace { bytes_per_second_max: self.throttle, priorities })
+    }
+}
+
+/// A size, with or without "/s".
+fn throttle(text: &str) -> Result<NonZeroU64, String> {
+    let size = parse_size(text.strip_suffix("/s").unwrap_or(text))?;
+    NonZeroU64::new(size as u64).ok_or_else(|| "0 would copy nothing: leave it out for no limit".to_owned())
+}
+
 pub(crate) async fn run(args: Args) -> Exit {
     let (checked, mut signals) = match args.between.check().and_then(|c| Ok((c, Signals::new()?))) {
         Ok(both) => both,
@@ -148,6 +175,10 @@ pub(crate) async fn run(args: Args) -> Exit {
             Err(error) => return fail(error),
         };
     let Checked { source, dest, selection, rename } = checked;
+    let pace = match args.pace() {
+        Ok(pace) => pace,
+        Err(error) => return fail(error),
+    };
     let sides = (source.clone(), dest.clone());
     let settings = LinkSettings {
         name: args.link.clone(),
@@ -155,7 +186,7 @@ pub(crate) async fn run(args: Args) -> Exit {
         propagation: args.propagate.into(),
         alignment: args.alignment_budget.unwrap_or_default(),
         rename,
-        pace: Pace::default(),
+        pace,
         topic_settings,
         groups,
         unfit: Unfit::RefuseLink,

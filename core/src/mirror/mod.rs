@@ -22,6 +22,8 @@
 //! | [`markers`] | offsets taken by control records (M12): the question and the answer |
 //! | [`identity`] | whose records a topic holds, and who the link was (M2) |
 //! | [`retention`] | how far a standby follows the source's log start (M20) |
+//! | [`throttle`] | a link's limit in bytes per second |
+//! | [`turns`] | whose turn it is among topics of different priority |
 //! | [`verdict`] | why a partition stands still for good |
 //!
 //! Nothing here retries an append. After any doubt the partition drains what is in flight, asks the
@@ -48,6 +50,8 @@ pub mod signals;
 mod sizes;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod throttle;
+pub mod turns;
 pub mod verdict;
 pub mod window;
 

@@ -131,6 +131,11 @@ impl<P: Clone> Partition<P> {
         }
     }
 
+    /// Where the next fetch goes on, whether or not there is room for it now; `None` while it copies nothing.
+    pub fn fetched_to(&self) -> Option<SourceOffset> {
+        if let State::Copying(c) = &self.state { Some(c.fetch_at) } else { None }
+    }
+
     pub fn phase(&self) -> Phase {
         match &self.state {
             State::Opening(_) => Phase::Opening,

@@ -54,8 +54,14 @@ pub async fn learn_masks(
             .with_include_cluster_authorized_operations(true)
             .with_include_topic_authorized_operations(true);
         let answer = connection.call(api, version, &request, connection.request_timeout()).await?;
-        if answer.cluster_authorized_operations != NO_MASK {
-            allowed.learn_mask(&Resource::Cluster, answer.cluster_authorized_operations.cast_unsigned());
+        match answer.cluster_authorized_operations {
+            NO_MASK => {}
+            // Whoever may not DESCRIBE the cluster is told nothing of it (`KafkaApis.handleTopicMetadataRequest`).
+            0 => {
+                allowed.learn(Resource::Cluster, Operation::Describe, false);
+                allowed.learn(Resource::Cluster, Operation::Alter, false);
+            }
+            mask => allowed.learn_mask(&Resource::Cluster, mask.cast_unsigned()),
         }
         for topic in answer.topics {
             let Some(name) = topic.name else { continue };
@@ -71,6 +77,19 @@ pub async fn learn_masks(
                 }
             }
         }
+    }
+    Ok(())
+}
+
+/// Learns DESCRIBE_CONFIGS on the cluster, for those who are given no mask of it.
+///
+/// # Errors
+/// Whatever a connection can meet.
+pub async fn learn_cluster_configs(cluster: &Cluster, allowed: &mut Allowed) -> Result<(), Error> {
+    let Some(node) = cluster.metadata().brokers.keys().next().copied() else { return Ok(()) };
+    for (_, answer) in describe_configs(cluster, &[ConfigTarget::Broker(node)]).await? {
+        let denied = matches!(answer, Err((ErrorCode::CLUSTER_AUTHORIZATION_FAILED, _)));
+        allowed.learn(Resource::Cluster, Operation::DescribeConfigs, !denied);
     }
     Ok(())
 }

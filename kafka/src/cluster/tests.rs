@@ -127,7 +127,7 @@ async fn callers_share_a_failed_attempt_and_the_next_one_waits_its_turn() {
     let mut metadata = (*cluster.metadata()).clone();
     let elsewhere = Broker { host: Arc::clone(&refuse.address.host), port: refuse.address.port, rack: None };
     metadata.brokers.insert(NodeId(2), elsewhere);
-    cluster.learn(&Arc::new(metadata));
+    cluster.learn(Arc::new(metadata));
     let all = futures_util::future::join_all((0..10).map(|_| cluster.connection(NodeId(2)))).await;
     assert!(all.iter().all(Result::is_err));
     // One attempt: v3, and v0 on a second dial because the first was hung up on.
@@ -158,7 +158,7 @@ async fn another_cluster_under_the_same_address_is_refused() {
     let mut metadata = (*cluster.metadata()).clone();
     let moved = Broker { host: Arc::clone(&other.address.host), port: other.address.port, rack: None };
     metadata.brokers.insert(NodeId(1), moved);
-    cluster.learn(&Arc::new(metadata));
+    cluster.learn(Arc::new(metadata));
     // The known broker is now another cluster's; the bootstrap address still leads home.
     let metadata = cluster.refresh().await.unwrap();
     assert_eq!(metadata.brokers[&NodeId(1)].address(), fake.address);

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use lockstep_core::ids::ProducerIdentity;
 use lockstep_kafka::admin::{
-    CoordinatorKind, TransactionPhase, describe_transactions, find_coordinator, init_producer_id,
+    CoordinatorKind, NewTopic, TransactionPhase, create_topics, describe_transactions, find_coordinator,
+    init_producer_id, list_transactional_ids, list_transactions,
 };
 use lockstep_kafka::{Cluster, Error, ErrorCode};
 use lockstep_testkit::{pair, unique, wait_until_async};
@@ -60,6 +61,31 @@ async fn an_identity_is_read_without_raising_its_epoch() {
     }
     let state = describe_transactions(&cluster, &id).await.unwrap().unwrap();
     assert_eq!((state.phase, state.timeout, state.started_ms), (TransactionPhase::Empty, TIMEOUT, None));
+}
+
+/// An id that is registered and never used is listed, by itself and under its producer. Relied on by
+/// `agent/src/link/origin.rs`, which leaves such an id as a mark of where a link comes from.
+#[tokio::test]
+async fn an_id_that_is_never_used_is_listed() {
+    let cluster = connect(&pair().destination.bootstrap()).await;
+    let id = unique("lockstep.mark.from.somewhere");
+    let created = init(&cluster, &id, None).await.unwrap();
+    assert!(list_transactional_ids(&cluster).await.unwrap().contains(&id));
+    assert_eq!(list_transactions(&cluster, created.id).await.unwrap(), [id]);
+}
+
+/// A broker takes names that differ in `.` and `_` only for one. Relied on by `core/src/plan/names.rs`.
+#[tokio::test]
+async fn names_that_differ_in_dots_and_underscores_collide() {
+    let cluster = connect(&pair().destination.bootstrap()).await;
+    let name = unique("collides");
+    let create = async |name: String| {
+        let topic = NewTopic { name, partitions: 1, replication_factor: -1, configs: Vec::new() };
+        create_topics(&cluster, &[topic], TIMEOUT, false).await.unwrap().pop().unwrap().1.map(drop)
+    };
+    create(format!("{name}.a_b")).await.unwrap();
+    let (code, words) = create(format!("{name}_a.b")).await.unwrap_err();
+    assert_eq!(code, ErrorCode::INVALID_TOPIC, "{words}");
 }
 
 /// M1: who expects the present identity raises the epoch by one; a repeat of the same call answers the same; who

@@ -10,8 +10,9 @@ use lockstep_core::plan::permissions::{Allowed, Operation, Resource};
 use lockstep_kafka::ErrorCode;
 use lockstep_kafka::admin::{
     At, EpochQuestion, Filled, FillerTransactions, describe_transactions, init_producer_id,
-    learn_create_and_alter_configs, learn_describe_configs, learn_group_read, learn_groups_describe,
-    learn_masks, learn_on_absent, learn_transactional_id, list_groups, list_offsets, offset_for_leader_epoch,
+    learn_cluster_configs, learn_create_and_alter_configs, learn_describe_configs, learn_group_read,
+    learn_groups_describe, learn_masks, learn_on_absent, learn_transactional_id, list_groups, list_offsets,
+    offset_for_leader_epoch,
 };
 use lockstep_testkit::broker::CLIENTS;
 use lockstep_testkit::{Kafka, unique, wait_until_async};
@@ -120,6 +121,9 @@ async fn asking_what_is_allowed_does_nothing() {
         learn_describe_configs(&cluster, &topics, &mut allowed).await.unwrap();
         learn_create_and_alter_configs(&cluster, &topics, &mut allowed).await.unwrap();
         learn_masks(&connection, &topics, &mut allowed).await.unwrap();
+        // Without DESCRIBE on the cluster there is no mask of it.
+        assert_eq!(allowed.allows(&Resource::Cluster, Operation::ClusterAction), None);
+        learn_cluster_configs(&cluster, &mut allowed).await.unwrap();
         // A topic that may be seen and is not there has no mask.
         learn_on_absent(&cluster, &topics, id, &mut allowed).await.unwrap();
         learn_transactional_id(&connection, id, &mut allowed).await.unwrap();
@@ -134,7 +138,7 @@ async fn asking_what_is_allowed_does_nothing() {
         (Resource::Topic(topic.to_owned()), Operation::Create),
         (Resource::Topic(topic.to_owned()), Operation::DescribeConfigs),
         (Resource::Topic(topic.to_owned()), Operation::AlterConfigs),
-        (Resource::Cluster, Operation::Alter),
+        (Resource::Cluster, Operation::DescribeConfigs),
         (Resource::TransactionalId(id.to_owned()), Operation::Describe),
         (Resource::TransactionalId(id.to_owned()), Operation::Write),
         (Resource::Group(group.to_owned()), Operation::Read),
@@ -163,7 +167,7 @@ async fn asking_what_is_allowed_does_nothing() {
         topic,
     ];
     allow(&kafka, &topic_rights);
-    allow(&kafka, &["--operation", "ClusterAction", "--cluster"]);
+    allow(&kafka, &["--operation", "DescribeConfigs", "--cluster"]);
     allow(&kafka, &["--operation", "Write", "--transactional-id", id]);
     allow(&kafka, &["--operation", "Read", "--group", group]);
     allow(&kafka, &["--operation", "Describe", "--group", "rights-other"]);

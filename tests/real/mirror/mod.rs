@@ -18,6 +18,7 @@
 //! | `measured` | what would be lost is counted wherever it stands |
 //! | `network` | lines that are cut, slow, lossy, narrow, half closed |
 //! | `hostile` | servers that lie in place of a broker |
+//! | `pace` | the throttle; small topics beside large ones that catch up |
 //! | `rules` | rules that no other file shows: identity, settings, transactions |
 //! | `exact` | everything that takes an offset: transactions, compaction, expired heads, old formats (a folder) |
 //! | `compared` | what `lockstep verify` says, and that it never says identical without proof |
@@ -34,6 +35,7 @@ mod keeping;
 mod kills;
 mod measured;
 mod network;
+mod pace;
 mod renames;
 mod revoked;
 mod rivals;

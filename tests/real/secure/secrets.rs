@@ -239,15 +239,14 @@ fn no_key_and_no_word_that_opens_it() {
     });
 }
 
-type Making<'a> = &'a dyn Fn(&Realm, Place) -> Way;
-
 /// Wrong ones are secrets too: somebody's other password.
 #[test]
 fn no_wrong_secret_either() {
     const WRONG: &str = "planted-wrong-3d7-word";
     let realm = &secured_pair().realm.clone();
     let endpoint = endpoint::start(realm, BASIC, HOUR);
-    let ways: [(&str, Making<'_>); 4] = [
+    type Wrong<'a> = (&'static str, &'a dyn Fn(&Realm, Place) -> Way);
+    let ways: [Wrong<'_>; 4] = [
         ("wrong-password", &|realm, place| password_in(realm, place, "SCRAM-SHA-256", WRONG)),
         ("wrong-token", &|realm, place| token_in(realm, place, WRONG)),
         ("wrong-client", &|realm, place| endpoint_in(realm, place, &endpoint.url, WRONG)),

@@ -15,6 +15,7 @@ use super::Engine;
 use crate::pipeline::budget::Permit;
 use crate::pipeline::denied::{Deed, by_code};
 use crate::pipeline::event::{AppendOutcome, Event, FetchOutcome, MarkerOutcome};
+use crate::pipeline::lane::Lane;
 use crate::pipeline::position::Position;
 use crate::pipeline::slot::Slot;
 
@@ -25,17 +26,16 @@ impl Engine {
     pub(super) fn on_event(&mut self, event: Event) {
         let now = self.now();
         match event {
-            Event::Fetched { node, outcome } => {
-                if let Some(desk) = self.fetch_desks.get_mut(&node) {
-                    desk.idle = true;
-                    desk.attention = true;
-                }
+            Event::Fetched { node, lane, outcome } => {
+                let Some(desk) = self.fetch_desks.get_mut(&(node, lane)) else { return };
+                (desk.idle, desk.attention) = (true, true);
+                let job = desk.job;
                 match outcome {
-                    Ok(outcome) => self.on_fetched(outcome, now),
-                    Err(trouble) => self.on_fetch_failed(node, &trouble),
+                    Ok(outcome) => self.on_fetched((node, lane), job, outcome, now),
+                    Err(trouble) => self.on_fetch_failed(node, lane, &trouble),
                 }
             }
-            Event::Produced { node, answers } => self.on_produced(node, answers, now),
+            Event::Produced { node, lane, answers } => self.on_produced((node, lane), answers, now),
             Event::Marked { answers } => {
                 for MarkerOutcome { partition, ticket, answer, metadata_stale } in answers {
                     if metadata_stale {
@@ -95,21 +95,34 @@ impl Engine {
         self.slots.get(tp).map_or(Position::NOT_MIRRORED, Slot::position)
     }
 
-    fn on_fetched(&mut self, outcome: FetchOutcome, now: Now) {
-        let FetchOutcome { partitions, permit } = outcome;
+    fn on_fetched(&mut self, desk: (NodeId, Lane), job: u64, outcome: FetchOutcome, now: Now) {
+        let FetchOutcome { partitions, bytes, permit } = outcome;
+        if let Some(throttle) = &mut self.throttle {
+            throttle.spend(bytes as u64, now.mono);
+        }
         for partition in partitions {
+            let Some(slot) = self.slots.get(&partition.tp) else { continue };
+            let Some(asked) = slot.asked.filter(|asked| asked.desk == desk && asked.job == job) else {
+                continue;
+            };
             match partition.error {
-                None => self.on_fetched_partition(partition, &permit, now),
-                Some(code) => self.on_fetch_refused(&partition, code, now),
+                None => self.on_fetched_partition(partition, asked.offset, &permit, now),
+                Some(code) => self.on_fetch_refused(&partition, asked.offset, code, now),
             }
         }
     }
 
-    fn on_fetched_partition(&mut self, fetched: FetchedPartition, permit: &Arc<Permit>, now: Now) {
+    fn on_fetched_partition(
+        &mut self,
+        fetched: FetchedPartition,
+        at: SourceOffset,
+        permit: &Arc<Permit>,
+        now: Now,
+    ) {
         let Some(slot) = self.slots.get_mut(&fetched.tp) else { return };
-        let Some(at) = slot.fetch_sent else { return };
         slot.fetch_trouble = None;
         slot.gauge.refusals.note(Deed::Fetch, None);
+        let bytes = fetched.records.len();
         let input = match fetched.diverging {
             Some(diverging) => {
                 Input::SourceDiverges { at, epoch: diverging.epoch, end: SourceOffset(diverging.end_offset) }
@@ -127,9 +140,27 @@ impl Engine {
             },
         };
         self.feed(&fetched.tp, input, now);
+        self.choose_lane(&fetched.tp, |lane, is_behind| lane.after(bytes, is_behind));
     }
 
-    fn on_fetch_refused(&mut self, fetched: &FetchedPartition, code: ErrorCode, now: Now) {
+    /// Moves a partition to the lane that `next` names. Its next fetch goes there.
+    pub(super) fn choose_lane(&mut self, tp: &TopicPartition, next: impl FnOnce(Lane, bool) -> Lane) {
+        let Some(slot) = self.slots.get_mut(tp) else { return };
+        let lane = next(slot.lane, slot.is_behind());
+        match lane {
+            Lane::Live => self.behind.remove(tp),
+            Lane::Backlog => self.behind.insert(tp.clone()),
+        };
+        if lane != slot.lane
+            && let Some(route) = self.routes.source(tp)
+            && let Some(desk) = self.fetch_desks.get_mut(&(route.node, lane))
+        {
+            desk.attention = true;
+        }
+        slot.lane = lane;
+    }
+
+    fn on_fetch_refused(&mut self, fetched: &FetchedPartition, at: SourceOffset, code: ErrorCode, now: Now) {
         let Some(slot) = self.slots.get_mut(&fetched.tp) else { return };
         slot.fetch_not_before = now.mono.plus(FETCH_PAUSE_MS);
         let missing =
@@ -140,11 +171,8 @@ impl Engine {
         let trouble = if code.class() == Class::Fatal { Trouble::slow(text) } else { Trouble::soon(text) };
         let trouble = trouble.because(denied);
         slot.fetch_trouble = Some(trouble.text.clone());
-        let at = slot.fetch_sent;
         self.note_trouble(&fetched.tp, Deed::Fetch, &trouble);
-        if code == ErrorCode::OFFSET_OUT_OF_RANGE
-            && let Some(at) = at
-        {
+        if code == ErrorCode::OFFSET_OUT_OF_RANGE {
             self.feed(&fetched.tp, Input::OutOfRange { at }, now);
         }
         if code.refreshes_metadata() {
@@ -152,11 +180,11 @@ impl Engine {
         }
     }
 
-    fn on_fetch_failed(&mut self, node: NodeId, trouble: &Trouble) {
+    fn on_fetch_failed(&mut self, node: NodeId, lane: Lane, trouble: &Trouble) {
         self.count_trouble(trouble);
         let partitions: Vec<_> = self.routes.led_by(node).cloned().collect();
         for tp in partitions {
-            if let Some(slot) = self.slots.get_mut(&tp) {
+            if let Some(slot) = self.slots.get_mut(&tp).filter(|slot| slot.lane == lane) {
                 slot.fetch_trouble = Some(trouble.text.clone());
                 slot.gauge.refusals.note(Deed::Fetch, trouble.denied.clone());
             }
@@ -164,8 +192,8 @@ impl Engine {
         self.setup.source_stale.notify_one();
     }
 
-    fn on_produced(&mut self, node: NodeId, answers: Vec<AppendOutcome>, now: Now) {
-        if let Some(desk) = self.sink_desks.get_mut(&node) {
+    fn on_produced(&mut self, desk: (NodeId, Lane), answers: Vec<AppendOutcome>, now: Now) {
+        if let Some(desk) = self.sink_desks.get_mut(&desk) {
             desk.under_way = desk.under_way.saturating_sub(1);
         }
         for AppendOutcome { partition, ticket, answer, metadata_stale, refused } in answers {
@@ -178,6 +206,9 @@ impl Engine {
             }
             if refused == Some(ErrorCode::INVALID_RECORD) {
                 self.on_null_key_refused(&partition.topic);
+            }
+            if let Some(slot) = self.slots.get_mut(&partition) {
+                slot.appended();
             }
             self.feed(&partition, Input::Appended { ticket, answer }, now);
         }

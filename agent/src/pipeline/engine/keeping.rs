@@ -138,6 +138,7 @@ impl Engine {
         }
         for tp in all {
             self.slots.remove(&tp);
+            self.behind.remove(&tp);
             self.routes.drop_source(&tp);
             self.due.retain(|(_, due): &(Millis, TopicPartition)| *due != tp);
         }

@@ -6,11 +6,13 @@
 mod compaction;
 mod dispatch;
 mod events;
+mod fetching;
 mod keeping;
 mod measuring;
 mod topology;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,9 +23,11 @@ use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::guard::Guard;
 use lockstep_core::mirror::partition::{Action, Input, Settings};
 use lockstep_core::mirror::retention::Propagation;
+use lockstep_core::mirror::throttle::Throttle;
 use lockstep_core::mirror::{Millis, Now, WallMillis};
 use lockstep_core::plan::configs::Drift;
 use lockstep_core::plan::topics::Compaction;
+use lockstep_core::spec::pace::Priorities;
 use lockstep_kafka::{Cluster, Metadata};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
@@ -34,6 +38,7 @@ use super::desks::{FetchDesk, MarkerDesk, SinkDesk};
 use super::event::Event;
 use super::gauge::Gauge;
 use super::groups::report::GroupsReport;
+use super::lane::Lane;
 use super::latency::{Failures, Latency};
 use super::markers::{Filler, MarkerJob, MarkerRight, Markers, WantedRun};
 use super::report::LinkReport;
@@ -61,6 +66,10 @@ pub struct Setup {
     pub identity: ProducerIdentity,
     pub guard: Guard,
     pub budget: Budget,
+    /// Which topics go first.
+    pub priorities: Priorities,
+    /// Bytes fetched per second at most.
+    pub bytes_per_second_max: Option<NonZeroU64>,
     pub propagation: Propagation,
     /// What may be spent on one hole without asking (M14).
     pub alignment: AlignmentBudget,
@@ -111,9 +120,16 @@ pub struct Engine {
     /// The metadata that the routes were taken from.
     source_seen: Option<Arc<Metadata>>,
     dest_seen: Option<Arc<Metadata>>,
-    fetch_desks: BTreeMap<NodeId, FetchDesk>,
-    sink_desks: BTreeMap<NodeId, SinkDesk>,
+    fetch_desks: BTreeMap<(NodeId, Lane), FetchDesk>,
+    sink_desks: BTreeMap<(NodeId, Lane), SinkDesk>,
     marker_desks: BTreeMap<NodeId, MarkerDesk>,
+    /// Partitions in the backlog's lane.
+    behind: BTreeSet<TopicPartition>,
+    throttle: Option<Throttle>,
+    /// Until then the throttle holds fetches back.
+    throttled_until: Option<Millis>,
+    /// It has held back what is live.
+    held_back: bool,
     /// Partitions to be opened, by the moment they are due.
     due: BTreeSet<(Millis, TopicPartition)>,
     open_rounds: usize,
@@ -159,6 +175,7 @@ impl Engine {
         report: watch::Sender<Arc<LinkReport>>,
         retired: mpsc::Sender<Arc<str>>,
     ) -> Self {
+        let throttle = setup.bytes_per_second_max.map(|limit| Throttle::new(limit, Millis(0)));
         Self {
             setup,
             started: Instant::now(),
@@ -171,6 +188,10 @@ impl Engine {
             fetch_desks: BTreeMap::new(),
             sink_desks: BTreeMap::new(),
             marker_desks: BTreeMap::new(),
+            behind: BTreeSet::new(),
+            throttle,
+            throttled_until: None,
+            held_back: false,
             due: BTreeSet::new(),
             open_rounds: 0,
             probing: false,
@@ -267,12 +288,10 @@ impl Engine {
     }
 
     fn next_wake(&self) -> Instant {
-        match self.due.first() {
-            Some((at, _)) if self.open_rounds < OPEN_ROUNDS_MAX => {
-                self.tick_at.min(self.started + Duration::from_millis(at.0 + 1))
-            }
-            _ => self.tick_at,
-        }
+        let due = self.due.first().filter(|_| self.open_rounds < OPEN_ROUNDS_MAX).map(|(at, _)| *at);
+        let moments = due.into_iter().chain(self.throttled_until.filter(|_| !self.stopping));
+        let moments = moments.map(|at| self.started + Duration::from_millis(at.0 + 1));
+        moments.min().map_or(self.tick_at, |first| first.min(self.tick_at))
     }
 
     fn on_tick(&mut self) {
@@ -309,10 +328,11 @@ impl Engine {
                 }
                 Action::Append(append) => {
                     let node = self.routes.dest(tp).unwrap_or(NodeId(-1));
+                    let desk = (node, slot.appending());
                     let (setup, events, tasks) = (&self.setup, &self.events_in, &mut self.tasks);
                     self.sink_desks
-                        .entry(node)
-                        .or_insert_with(|| SinkDesk::open(node, &setup.dest, events, tasks))
+                        .entry(desk)
+                        .or_insert_with(|| SinkDesk::open(desk, &setup.dest, events, tasks))
                         .enqueue(slot.twin(tp), append);
                 }
                 Action::Mark(run) => {
@@ -347,16 +367,25 @@ impl Engine {
                     }
                     slot.received(&receipt, now.mono);
                 }
-                Action::Opened { end } => slot.opened(end, now.mono),
+                Action::Opened { end } => {
+                    slot.opened(end, now.mono);
+                    slot.lane = Lane::opened(slot.is_behind());
+                    match slot.lane {
+                        Lane::Live => self.behind.remove(tp),
+                        Lane::Backlog => self.behind.insert(tp.clone()),
+                    };
+                }
                 Action::Stopped(verdict) => {
                     self.routes.drop_source(tp);
+                    self.behind.remove(tp);
                     tracing::error!(partition = %tp, remedy = verdict.remedy(), "{verdict}");
                 }
             }
         }
         self.actions = actions;
+        let lane = slot.lane;
         if let Some(route) = self.routes.source(tp)
-            && let Some(desk) = self.fetch_desks.get_mut(&route.node)
+            && let Some(desk) = self.fetch_desks.get_mut(&(route.node, lane))
         {
             desk.attention = true;
         }

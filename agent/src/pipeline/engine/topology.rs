@@ -42,6 +42,7 @@ impl Engine {
         self.unblock(&ready.topic);
         let known = self.topics.get(&ready.topic).map_or(0, |t| t.partitions);
         let (source, dest) = (self.setup.source.metadata(), self.setup.dest.metadata());
+        let priority = self.setup.priorities.of(&ready.topic);
         for partition in known..ready.partitions {
             let tp = TopicPartition::new(Arc::clone(&ready.topic), partition);
             let ownership =
@@ -50,7 +51,7 @@ impl Engine {
             let there = DestPartition::new(Arc::clone(&ready.dest_topic), partition);
             self.routes.follow_source(&source, std::iter::once(&tp));
             self.routes.follow_dest(&dest, std::iter::once((&tp, &there)));
-            self.slots.insert(tp.clone(), Slot::new(machine, there, ready.delete_retention_ms));
+            self.slots.insert(tp.clone(), Slot::new(machine, there, priority, ready.delete_retention_ms));
             self.due.insert((now.mono, tp));
         }
         let watch = self.topics.entry(Arc::clone(&ready.topic)).or_insert(TopicWatch {

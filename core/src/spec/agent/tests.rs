@@ -14,14 +14,15 @@ fn with(more: Value) -> Value {
         "site": "praha",
         "clusters": { "mi": { "bootstrap": "mi:9092" }, "pr": { "bootstrap": ["pr-1:9092", "pr-2:9092"] } },
     });
-    for (key, value) in more.as_object().expect("keys") {
-        file[key] = value.clone();
+    let Value::Object(more) = more else { panic!("keys") };
+    for (key, value) in more {
+        file[key] = value;
     }
     file
 }
 
 fn links(links: Value) -> Value {
-    with(json!({ "links": links }))
+    with([("links".to_owned(), links)].into_iter().collect())
 }
 
 fn check(file: Value) -> Result<AgentSpec, Vec<String>> {
