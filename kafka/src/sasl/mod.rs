@@ -196,11 +196,31 @@ impl Exchange {
             }
             State::Oauth { expires, said } => {
                 let expired = expires.and_then(oauth::expired_since);
-                let said = said.as_ref().map_or_else(String::new, |said| format!(" ({said})"));
-                LoginFault::Token { detail: format!("{detail}{said}"), expired }
+                LoginFault::Token { detail: with_reason(detail, said.as_deref()), expired }
             }
             #[cfg(feature = "gssapi")]
             State::Gssapi(_) => LoginFault::Kerberos { detail },
         }
+    }
+}
+
+/// The broker's last words, and the reason it gave before, unless they are the same.
+fn with_reason(detail: String, said: Option<&str>) -> String {
+    match said {
+        Some(said) if said != detail => format!("{detail} ({said})"),
+        _ => detail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_reason;
+
+    #[test]
+    fn a_reason_is_said_once() {
+        let reason = "{\"status\":\"invalid_token\"}";
+        assert_eq!(with_reason(reason.to_owned(), Some(reason)), reason);
+        assert_eq!(with_reason("refused".to_owned(), Some(reason)), format!("refused ({reason})"));
+        assert_eq!(with_reason("refused".to_owned(), None), "refused");
     }
 }

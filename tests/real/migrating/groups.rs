@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use lockstep_testkit::client::{Member, Protocol, commit_offsets, committed};
+use lockstep_testkit::client::{Member, Protocol, Seed, commit_offsets, committed};
 use lockstep_testkit::{unique, wait_until_true};
 
-use super::{EACH, Family, PARTITIONS, write};
+use super::{EACH, Family, PARTITIONS, records, write};
 use crate::mirror::{PATIENCE, stop};
 
 /// Long enough for a consumer to be given what it should not get.
@@ -92,8 +92,9 @@ fn a_group_far_behind_the_mirror_resumes_exactly() {
     let (ends, topic, group) = (&family.ends, family.topic("1"), unique("mm2-group"));
     ends.create(&topic, PARTITIONS, &[]);
     let mirror = family.mirror(ends, "link", &["--groups", &group]);
+    let seeder = Seed::to(&ends.from).open().unwrap();
     for round in 0..100 {
-        write(&ends.from, &topic, &format!("round {round}"), PARTITIONS);
+        seeder.write(&topic, records(&format!("round {round}"), PARTITIONS)).unwrap();
     }
     ends.wait_until_equal(&topic, PARTITIONS);
     let all = i64::from(100 * EACH);
