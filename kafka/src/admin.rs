@@ -3,6 +3,7 @@
 //! item stays with that item. Questions a leader must answer take its connection; the others route themselves.
 //! Never retries what could have been done already, except where the API makes a repeat harmless.
 
+mod acls;
 mod configs;
 mod create_partitions;
 mod create_topics;
@@ -22,6 +23,7 @@ mod partitions;
 mod patience;
 mod write_txn_markers;
 
+pub use acls::{create_acls, delete_acls, describe_acls};
 pub use configs::{ConfigEntry, ConfigSource, ConfigTarget, describe_configs, incremental_alter_configs};
 pub use create_partitions::create_partitions;
 pub use create_topics::{NewTopic, create_topics};
@@ -37,7 +39,9 @@ pub use filler_transactions::{Filled, FillerTransactions};
 pub use find_coordinator::{CoordinatorKind, find_coordinator};
 pub use init_producer_id::init_producer_id;
 pub use list_offsets::{At, list_offsets};
-pub use list_transactions::list_transactions;
+pub use list_transactions::{
+    ListedTransaction, list_open_transactions, list_transactions, list_transactions_of,
+};
 pub use offset_for_leader_epoch::{
     EpochEnd, EpochQuestion, PendingEnds, offset_for_leader_epoch, submit_offset_for_leader_epoch,
 };

@@ -65,6 +65,7 @@ fn operation(api: Api, resource: &Resource) -> &'static str {
     match (api, resource) {
         (Api::CreateTopics, _) => "Create",
         (Api::DeleteTopics | Api::DeleteRecords, _) => "Delete",
+        (Api::CreateAcls | Api::DeleteAcls, _) => "Alter",
         (Api::CreatePartitions, _) | (Api::WriteTxnMarkers, Resource::Cluster) => "Alter",
         (Api::IncrementalAlterConfigs, _) => "AlterConfigs",
         (Api::DescribeConfigs, _) => "DescribeConfigs",
