@@ -9,8 +9,12 @@
 //! |---|---|
 //! | [`link`] | starts a link: what it may touch, who it writes as, which topics it takes |
 //! | [`pipeline`] | copies |
+//! | [`driver`] | changes sides: freeze, settle, promote, reverse, each a library call |
+//! | [`passport`] | what each cluster says of itself about a link (M27) |
 //! | [`verify`] | reads both sides and says whether they are the same |
 
+pub mod driver;
 pub mod link;
+pub mod passport;
 pub mod pipeline;
 pub mod verify;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::code::Code;
+use lockstep_core::dr::passport::{Standing, WrongWay, standing};
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::guard::{Guard, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
 use lockstep_core::mirror::retention::Propagation;
@@ -17,7 +18,9 @@ use super::LinkSettings;
 use super::fault::TopicError;
 use super::identity::{LinkIdentity, look_up};
 use super::topics::{Planned, Topics};
+use crate::passport::{self, PassportError};
 use crate::pipeline::budget::Budget;
+use crate::pipeline::tail::Inherited;
 
 /// Default of the broker's `transactional.id.expiration.ms` (Kafka: `TransactionStateManagerConfig`): seven days.
 const TRANSACTIONAL_ID_EXPIRATION_MS_DEFAULT: i64 = 604_800_000;
@@ -42,6 +45,10 @@ pub enum StartError {
     Refused { wanted: usize, refused: Vec<Planned> },
     #[error(transparent)]
     Topic(#[from] TopicError),
+    #[error(transparent)]
+    WrongWay(#[from] WrongWay),
+    #[error(transparent)]
+    Passport(#[from] PassportError),
 }
 
 impl StartError {
@@ -114,8 +121,14 @@ pub async fn prepare(dial: Arc<dyn Dial>, settings: LinkSettings) -> Result<Prep
         return Err(StartError::SameCluster { cluster_id: source.cluster_id() });
     }
     let name = settings.name.unwrap_or_else(|| source.cluster_id());
-    let mut topics =
-        Topics { source: source.clone(), dest: dest.clone(), selection: settings.selection, identity: None };
+    let inherited = Arc::new(inherited(&source, &dest, &name).await?);
+    let mut topics = Topics {
+        source: source.clone(),
+        dest: dest.clone(),
+        selection: settings.selection,
+        identity: None,
+        inherited,
+    };
     let wanted = topics.wanted(&source.metadata());
     if wanted.is_empty() {
         return Err(StartError::NothingMatches { hint: names_there(&source) });
@@ -125,7 +138,7 @@ pub async fn prepare(dial: Arc<dyn Dial>, settings: LinkSettings) -> Result<Prep
     // Who the link is matters only where a topic stands; asking creates `__transaction_state`.
     let identity = match standing.is_empty() {
         true => None,
-        false => look_up(&dest, &name, standing.into_iter().map(|name| &**name)).await?,
+        false => look_up(&dest, &name, standing.into_iter().map(|name| &**name), &topics.inherited).await?,
     };
     topics.identity = identity.map(LinkIdentity::producer);
     let mut plan = Vec::new();
@@ -140,6 +153,24 @@ pub async fn prepare(dial: Arc<dyn Dial>, settings: LinkSettings) -> Result<Prep
     let memory = Memory::read(&dest).await.map_err(at("destination"))?;
     let LinkSettings { propagation, alignment, budget, .. } = settings;
     Ok(Prepared { name, source, dest, identity, memory, plan, topics, propagation, alignment, budget })
+}
+
+/// What the link finds on its destination from before, and whether it may run this way at all (M27).
+async fn inherited(source: &Cluster, dest: &Cluster, link: &str) -> Result<Inherited, StartError> {
+    let there = passport::read(dest, link).await?;
+    let here = match passport::read(source, link).await {
+        Ok(passport) => Some(passport),
+        // The destination's word alone counts then; it is what stands between us and a primary.
+        Err(PassportError::Refused { code, .. }) if code.is_missing_permission() => None,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(match standing(here.as_ref(), &there)? {
+        Standing::Fresh => Inherited::new(),
+        Standing::FormerPrimary { generation, inherited } => {
+            tracing::info!(link, generation, "the destination is a former primary: its records are kept");
+            inherited
+        }
+    })
 }
 
 fn names_there(source: &Cluster) -> String {

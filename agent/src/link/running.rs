@@ -59,6 +59,7 @@ impl Prepared {
             source: self.source.clone(),
             dest: self.dest.clone(),
             identity: identity.producer(),
+            inherited: Arc::clone(&topics.inherited),
             guard: self.memory.guard,
             budget: self.budget,
             propagation: self.propagation,

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use super::fault::TopicError;
 use super::standing::{read_topic, settings_for_new_topics, source_compaction};
 use crate::pipeline::event::{Event, ReadyTopic};
+use crate::pipeline::tail::Inherited;
 
 /// How often somebody looks whether the source's metadata are new.
 const RECONCILE_INTERVAL: Duration = Duration::from_millis(50);
@@ -52,6 +53,8 @@ pub struct Topics {
     pub selection: TopicSelection,
     /// What the destination knows of the link's producer; `None`: nothing there can be ours.
     pub identity: Option<ProducerIdentity>,
+    /// What a former primary holds from before (M27).
+    pub inherited: Arc<Inherited>,
 }
 
 impl Topics {
@@ -96,7 +99,8 @@ impl Topics {
             Some(standing) => standing.standby_settings(),
             None => settings_for_new_topics(&self.dest).await?,
         };
-        let dest = standing.map(|standing| standing.into_dest_topic(self.identity));
+        let dest =
+            standing.map(|standing| standing.into_dest_topic(&source.name, self.identity, &self.inherited));
         let plan = plan_topic(&source, dest.as_ref(), &settings);
         let compaction = compaction(&source, dest.as_ref());
         Ok(Planned { source, source_id, plan, compaction })

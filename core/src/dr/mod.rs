@@ -4,3 +4,4 @@ pub mod acl;
 pub mod exposure;
 pub mod fence;
 pub mod passport;
+pub mod settings;

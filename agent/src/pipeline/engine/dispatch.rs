@@ -62,7 +62,11 @@ impl Engine {
             let opener = Opener {
                 source: self.setup.source.clone(),
                 dest: self.setup.dest.clone(),
-                writers: Writers { link: self.setup.identity, filler: self.setup.filler.identity() },
+                writers: Writers {
+                    inherited: Arc::clone(&self.setup.inherited),
+                    link: self.setup.identity,
+                    filler: self.setup.filler.identity(),
+                },
                 budget: self.setup.budget.clone(),
             };
             let events = self.events_in.clone();

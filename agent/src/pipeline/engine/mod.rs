@@ -32,6 +32,7 @@ use super::markers::{Filler, MarkerJob, MarkerRight, Markers, WantedRun};
 use super::report::LinkReport;
 use super::routes::Routes;
 use super::slot::Slot;
+use super::tail::Inherited;
 use topology::TopicWatch;
 
 /// How often the link looks at the clock when nothing else happens.
@@ -51,6 +52,8 @@ pub struct Setup {
     pub source: Cluster,
     pub dest: Cluster,
     pub identity: ProducerIdentity,
+    /// What a former primary holds from before (M27); empty for a mirror that has always been one.
+    pub inherited: Arc<Inherited>,
     pub guard: Guard,
     pub budget: Budget,
     pub propagation: Propagation,
