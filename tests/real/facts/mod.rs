@@ -15,6 +15,7 @@
 //! | `transactions` | empty, aborted and hanging ones (M15, M16) |
 //! | `rights` | what they need where there is an authorizer |
 //! | `taking` | the product's own tasks that take offsets (M12, M15) |
+//! | `fences` | what stops clients, what passes, what refuses a former owner (M23 to M26) |
 //! | `settings` | what a standby topic accepts (M20), and what else is set or read |
 //!
 //! `batches` writes batches by hand, `log` is one partition under test, `stages` are clusters with a past.
@@ -22,6 +23,7 @@
 mod batches;
 mod encoder;
 mod ends;
+mod fences;
 mod fetching;
 mod identity;
 mod log;
