@@ -4,6 +4,7 @@
 // A failed unwrap is a failed test, with its place and cause.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod driver;
 mod facts;
 mod harness;
 mod mirror;

@@ -1,0 +1,101 @@
+//! What must not happen around a promotion: a zombie that writes on, a mirror that starts the wrong way, a tail that is
+//! taken for agreed, a promotion of a standby that lacks something.
+
+use std::sync::Arc;
+
+use lockstep_agent::driver::{DriverError, MirrorDriver};
+use lockstep_agent::link::prepare::{StartError, prepare};
+use lockstep_core::mirror::partition::Phase;
+use lockstep_core::mirror::verdict::Verdict;
+use lockstep_kafka::Tcp;
+use lockstep_kafka::admin::incremental_alter_configs;
+use lockstep_testkit::client::{Admin, Record, Seed, watermarks};
+use lockstep_testkit::{pair, unique, wait_until_async};
+
+use super::{PATIENCE, SETTLE, caught_up, drain, driver, link, mirror, plain};
+
+/// M26: a mirror of the old direction that nobody stopped is refused by the broker, and one that starts anew by the
+/// passport. What the old primary has taken meanwhile is a tail: the way back is refused, and says where.
+#[tokio::test]
+async fn a_zombie_of_the_old_direction_is_refused() {
+    let (from, to) = (pair().source.bootstrap(), pair().destination.bootstrap());
+    let topic = unique("zombie");
+    Admin::of(&from).unwrap().create(&topic, 1, &[]).unwrap();
+    Seed::to(&from).write(&topic, (0..100).map(|n| Record::new(format!("record {n}")))).unwrap();
+    let way = link(&topic, plain(&from), plain(&to));
+    let (zombie, stopped) = (mirror(&way).await, mirror(&way).await);
+    caught_up(&zombie).await;
+    caught_up(&stopped).await;
+    let driver = driver(&way).await;
+    let settled = driver.settle(SETTLE).await.unwrap();
+    drain(&driver, &settled, stopped).await;
+    driver.promote(&settled).await.unwrap();
+    assert!(matches!(driver.reverse().await, Err(DriverError::WrongRole { .. })), "not before it is open");
+    driver.open().await.unwrap();
+
+    // Somebody opens the old primary by hand, and it takes a record.
+    let cluster = lockstep_kafka::Cluster::connect(Arc::new(Tcp::default()), plain(&from)).await.unwrap();
+    incremental_alter_configs(&cluster, &topic, &[("max.message.bytes", None)]).await.unwrap();
+    wait_until_async("the old primary to take a record", PATIENCE, async || {
+        Seed::to(&from).write(&topic, [Record::new("a tail")]).ok()
+    })
+    .await;
+    let report = zombie.report.clone();
+    let verdict = wait_until_async("the zombie to be fenced", PATIENCE, async || {
+        match &report.borrow().partitions[0].phase {
+            Phase::Stopped(verdict) => Some(verdict.clone()),
+            _ => None,
+        }
+    })
+    .await;
+    assert!(matches!(verdict, Verdict::Fenced { .. }), "{verdict}");
+    assert_eq!(watermarks(&to, &topic, 0).unwrap().end, 101, "100 records and the promotion's marker");
+    zombie.stop().await;
+
+    let again = prepare(Arc::new(Tcp::default()), way).await.err().expect("it is a primary now");
+    assert!(matches!(again, StartError::WrongWay(_)), "{again}");
+    let tail = driver.reverse().await.err().expect("there is a tail");
+    assert!(matches!(tail, DriverError::Tail { cut: 100, end: 101, .. }), "{tail}");
+}
+
+/// M24, M26: a standby that does not hold everything is not promoted, and nothing has changed.
+#[tokio::test]
+async fn a_standby_that_lacks_something_is_not_promoted() {
+    let (from, to) = (pair().source.bootstrap(), pair().destination.bootstrap());
+    let topic = unique("lacking");
+    Admin::of(&from).unwrap().create(&topic, 1, &[]).unwrap();
+    Seed::to(&from).write(&topic, [Record::new("copied")]).unwrap();
+    let way = link(&topic, plain(&from), plain(&to));
+    let running = mirror(&way).await;
+    caught_up(&running).await;
+    running.stop().await;
+    Seed::to(&from).write(&topic, [Record::new("not copied")]).unwrap();
+    let driver = driver(&way).await;
+    assert_eq!(driver.exposure().await.unwrap().records, 1);
+    let settled = driver.settle(SETTLE).await.unwrap();
+    let refused = driver.promote(&settled).await.unwrap_err();
+    assert!(matches!(refused, DriverError::NotDrained { end: 2, held: 1, .. }), "{refused}");
+    assert_eq!(driver.state().await.unwrap().standby.role(), None);
+    driver.unfreeze().await.unwrap();
+    let running = mirror(&way).await;
+    caught_up(&running).await;
+    running.stop().await;
+    assert_eq!(driver.exposure().await.unwrap().records, 0);
+}
+
+/// M27: a former primary is adopted because the passports say so, and only then: under another link's name its records
+/// are strangers'.
+#[tokio::test]
+async fn records_of_strangers_are_still_refused() {
+    let (from, to) = (pair().source.bootstrap(), pair().destination.bootstrap());
+    let topic = unique("strangers");
+    Admin::of(&from).unwrap().create(&topic, 1, &[]).unwrap();
+    Seed::to(&from).write(&topic, [Record::new("a client's")]).unwrap();
+    let way = link(&topic, plain(&from), plain(&to));
+    let running = mirror(&way).await;
+    caught_up(&running).await;
+    running.stop().await;
+    let back = super::LinkSettings { source: way.dest.clone(), dest: way.source.clone(), ..way };
+    let refused = prepare(Arc::new(Tcp::default()), back).await.err().expect("nobody was promoted");
+    assert!(matches!(refused, StartError::Refused { .. }), "{refused}");
+}
