@@ -190,6 +190,9 @@ impl TailReader<'_> {
         end: i64,
         there: &Stretch,
     ) -> Result<Option<Tail>, Trouble> {
+        // A former primary holds what its clients rolled back, where the other side holds markers (M27): what stands
+        // below the cut was agreed upon as a whole.
+        let from = self.writers.inherited.get(tp).map_or(from, |cut| from.max(cut.0));
         self.first_of_source(tp, from, end, |piece| odd_beside(piece, there, end)).await
     }
 

@@ -13,6 +13,20 @@ use crate::mirror::compared::verify;
 
 const PARTITIONS: i32 = 3;
 
+/// Says how long each step took; shown for failing tests only.
+struct Watch(u64, std::time::Instant);
+
+impl Watch {
+    fn new(generation: u64) -> Self {
+        Self(generation, std::time::Instant::now())
+    }
+
+    fn lap(&mut self, what: &str) {
+        eprintln!("generation {}: {what} {:?}", self.0, self.1.elapsed());
+        self.1 = std::time::Instant::now();
+    }
+}
+
 #[tokio::test]
 async fn back_and_forth_with_nothing_to_copy() {
     let ends = Ends::shared();
@@ -24,36 +38,44 @@ async fn back_and_forth_with_nothing_to_copy() {
     let (mut primary, mut standby) = (ends.from.clone(), ends.to.clone());
     let mut running = mirror(&way).await;
     for generation in 1..=u64::from(2 * rounds(3, 20)) {
+        let mut watch = Watch::new(generation);
         let driver = driver(&way).await;
         let clients = Clients::start(&primary, &topic, PARTITIONS, 1, &[]);
         wait_until_true("the clients to have begun", PATIENCE, || {
             clients.acknowledged().len() == PARTITIONS as usize
         });
         let settled = driver.settle(SETTLE).await.unwrap();
+        watch.lap("clients begun, settled");
         let acknowledged = clients.acknowledged();
         clients.stop();
+        watch.lap("clients stopped");
         // Aborts of those that went on trying have left markers: the ends of now count.
         let settled_again = driver.settle(SETTLE).await.unwrap();
         for (tp, end) in &settled.ends {
             assert!(acknowledged[&tp.partition] < *end, "{tp}: acknowledged beyond the fence");
         }
+        watch.lap("settled again");
         drain(&driver, &settled_again, running).await;
+        watch.lap("drained");
 
         let promoted = driver.promote(&settled_again).await.unwrap();
         assert_eq!((promoted.generation, &promoted.cuts), (generation, &settled_again.ends));
         assert_eq!(driver.promote(&settled_again).await.unwrap(), promoted, "a repeat changes nothing");
         assert!(driver.unfreeze().await.is_err(), "there is no way back to before");
+        watch.lap("promoted");
         driver.open().await.unwrap();
         let state = driver.state().await.unwrap();
         assert_eq!(state.standby.role(), Some(Role::Primary));
 
         let reversed = driver.reverse().await.unwrap();
         assert_eq!(driver.reverse().await.unwrap().generation, reversed.generation, "once is enough");
+        watch.lap("opened, reversed");
         way = reversed.reverse;
         running = mirror(&way).await;
         let report = caught_up(&running).await;
         assert_eq!((report.copied_records, report.copied_bytes), (0, 0), "generation {generation}");
         assert_eq!(report.aligned_offsets, PARTITIONS as u64, "the promotion's marker, once per partition");
+        watch.lap("mirrored back");
         (primary, standby) = (standby, primary);
         Seed::to(&primary).write(&topic, [Record::new(format!("generation {generation}"))]).unwrap();
     }

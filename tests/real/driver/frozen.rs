@@ -70,13 +70,14 @@ async fn a_fence_stops_everybody_and_wedges_nobody() {
     wait_until_true("the clients to go on", PATIENCE, || {
         clients.acknowledged().into_values().zip(&before).all(|(now, before)| now > *before + 5)
     });
+    let committed = clients.stop();
+    assert!(committed.iter().all(|count| *count > 0), "{committed:?}");
     for id in [format!("{topic}-0"), format!("{topic}-1"), mine, lost] {
         let client = Transactor::open(&from, &id, Codec::None).unwrap();
         client.begin().unwrap();
         client.write(&topic, [Record::new("after the fence")]).unwrap();
         client.commit().unwrap();
     }
-    clients.stop();
 }
 
 /// M25, M27: a topic that never saw a transaction is closed fully, and a value of its own comes back.

@@ -25,6 +25,7 @@ use lockstep_agent::link::running::Running;
 use lockstep_agent::pipeline::budget::Budget;
 use lockstep_agent::pipeline::report::LinkReport;
 use lockstep_core::mirror::cost::AlignmentBudget;
+use lockstep_core::mirror::partition::Phase;
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::spec::pace::Pace;
 use lockstep_core::spec::rename::Rename;
@@ -74,6 +75,7 @@ async fn caught_up(running: &Running) -> Arc<LinkReport> {
     let report = running.report.clone();
     wait_until_async("the mirror to catch up", PATIENCE, async || {
         let now = Arc::clone(&report.borrow());
+        assert_eq!(now.stopped().map(|p| &p.phase).collect::<Vec<_>>(), [] as [&Phase; 0]);
         now.is_caught_up().then_some(now)
     })
     .await
@@ -81,9 +83,20 @@ async fn caught_up(running: &Running) -> Arc<LinkReport> {
 
 /// Waits until the standby holds all that is settled, then stops the mirror.
 async fn drain(driver: &LinkDriver, settled: &Settled, running: Running) {
-    wait_until_async("the standby to hold everything", PATIENCE, async || {
-        (driver.drained(settled).await.unwrap() == Drained::Yes).then_some(())
-    })
-    .await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let drained = driver.drained(settled).await.unwrap();
+        if drained == Drained::Yes {
+            break;
+        }
+        let report = Arc::clone(&running.report.borrow());
+        let stuck = report.partitions.iter().map(|p| (&p.tp, &p.phase, &p.trouble)).collect::<Vec<_>>();
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{drained:?} of {settled:?}: {stuck:?} {:?}",
+            report.silent
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     running.stop().await;
 }

@@ -2,15 +2,19 @@
 //! taken for agreed, a promotion of a standby that lacks something.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lockstep_agent::driver::{DriverError, MirrorDriver};
 use lockstep_agent::link::prepare::{StartError, prepare};
 use lockstep_core::mirror::partition::Phase;
 use lockstep_core::mirror::verdict::Verdict;
-use lockstep_kafka::Tcp;
-use lockstep_kafka::admin::incremental_alter_configs;
+use lockstep_kafka::admin::{describe_transactions, incremental_alter_configs};
+use lockstep_kafka::{ErrorCode, Tcp};
 use lockstep_testkit::client::{Admin, Record, Seed, watermarks};
 use lockstep_testkit::{pair, unique, wait_until_async};
+
+use crate::facts::batches::Batch;
+use crate::facts::log::{Log, connect, stranger};
 
 use super::{PATIENCE, SETTLE, caught_up, drain, driver, link, mirror, plain};
 
@@ -98,4 +102,74 @@ async fn records_of_strangers_are_still_refused() {
     let back = super::LinkSettings { source: way.dest.clone(), dest: way.source.clone(), ..way };
     let refused = prepare(Arc::new(Tcp::default()), back).await.err().expect("nobody was promoted");
     assert!(matches!(refused, StartError::Refused { .. }), "{refused}");
+}
+
+/// M2, M26: the standby's cluster has forgotten the link's transactional id, so that there is no epoch to compare and
+/// swap. The markers alone refuse what the old direction wrote as, and the way forward has a producer of its own.
+#[tokio::test]
+async fn a_forgotten_identity_is_refused_by_markers_alone() {
+    let (from, to) = (pair().source.bootstrap(), pair().destination.bootstrap());
+    let standby = Log::create(&to, "forgotten").await;
+    let topic = standby.tp.topic.to_string();
+    Admin::of(&from).unwrap().create(&topic, 1, &[]).unwrap();
+    let primary = Log { cluster: connect(&from).await, tp: standby.tp.clone() };
+    // What a mirror left behind whose id nobody knows any more.
+    let (forgotten, batch) = (stranger(3), Batch::of_nobody(5));
+    let copy = Batch { producer: forgotten, sequence: 0, ..batch.clone() };
+    wait_until_async("the primary's topic", PATIENCE, async || primary.append(&batch).await.ok()).await;
+    assert_eq!(standby.append(&copy).await, Ok(0));
+
+    let way = link(&topic, plain(&from), plain(&to));
+    let driver = driver(&way).await;
+    let settled = driver.settle(SETTLE).await.unwrap();
+    let promoted = driver.promote(&settled).await.unwrap();
+    assert_eq!(promoted.refused, forgotten);
+    let late = Batch { producer: forgotten, sequence: 5, ..batch };
+    assert_eq!(standby.append(&late).await, Err(ErrorCode::INVALID_PRODUCER_EPOCH));
+    let state = describe_transactions(&standby.cluster, &format!("lockstep.{topic}")).await.unwrap().unwrap();
+    assert_ne!(state.producer.id, forgotten.id);
+
+    // And the way back, and forth again: nothing but markers to copy.
+    driver.open().await.unwrap();
+    let back = driver.reverse().await.unwrap().reverse;
+    let running = mirror(&back).await;
+    assert_eq!(caught_up(&running).await.copied_records, 0);
+    let returning = super::driver(&back).await;
+    let settled = returning.settle(SETTLE).await.unwrap();
+    drain(&returning, &settled, running).await;
+    returning.promote(&settled).await.unwrap();
+    returning.open().await.unwrap();
+    let forth = returning.reverse().await.unwrap().reverse;
+    Seed::to(&from).write(&topic, [Record::new("more")]).unwrap();
+    let running = mirror(&forth).await;
+    wait_until_async("the record", PATIENCE, async || {
+        (watermarks(&to, &topic, 0).unwrap().end == 8).then_some(())
+    })
+    .await;
+    running.stop().await;
+}
+
+/// M27: a promotion that was interrupted at any of its writes is finished by the next call, without a second marker.
+#[tokio::test]
+async fn an_interrupted_promotion_is_finished_by_the_next_call() {
+    let (from, to) = (pair().source.bootstrap(), pair().destination.bootstrap());
+    let topic = unique("interrupted");
+    Admin::of(&from).unwrap().create(&topic, 4, &[]).unwrap();
+    Seed::to(&from).write(&topic, (0..40).map(|n| Record::new(format!("record {n}")).partition(n % 4))).unwrap();
+    let way = link(&topic, plain(&from), plain(&to));
+    let running = mirror(&way).await;
+    caught_up(&running).await;
+    let settled = driver(&way).await.settle(SETTLE).await.unwrap();
+    drain(&driver(&way).await, &settled, running).await;
+    for milliseconds in [5, 20, 40, 60, 80, 110, 150] {
+        let driver = driver(&way).await;
+        let cut_off = tokio::time::timeout(Duration::from_millis(milliseconds), driver.promote(&settled));
+        let _ = cut_off.await;
+    }
+    let promoted = driver(&way).await.promote(&settled).await.unwrap();
+    assert_eq!((promoted.generation, &promoted.cuts), (1, &settled.ends));
+    for partition in 0..4 {
+        let end = settled.ends.iter().find(|(tp, _)| tp.partition == partition).unwrap().1;
+        assert_eq!(watermarks(&to, &topic, partition).unwrap().end, end + 1, "one marker");
+    }
 }

@@ -20,13 +20,13 @@
 //!
 //! `batches` writes batches by hand, `log` is one partition under test, `stages` are clusters with a past.
 
-mod batches;
+pub(crate) mod batches;
 mod encoder;
 mod ends;
 mod fences;
 mod fetching;
 mod identity;
-mod log;
+pub(crate) mod log;
 mod markers;
 mod memory;
 mod raw;
