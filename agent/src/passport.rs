@@ -3,6 +3,7 @@
 //! counts. A cluster without the topic has an empty passport, and reading never creates it.
 //! On failure: nothing is acted upon; a record of a later version is refused by name.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +12,8 @@ use lockstep_batch::header::{Codec, HEADER_LEN};
 use lockstep_batch::records::{Limits, Record, decode};
 use lockstep_batch::split::Entry as LogEntry;
 use lockstep_core::dr::passport::{
-    ChangesRecord, CutRecord, Entry, Key, LinkRecord, Passport, TOPIC, Unreadable, VERSION, check_version,
+    ChangesRecord, CutRecord, Entry, Key, LinkRecord, Passport, Role, TOPIC, Unreadable, VERSION,
+    check_version,
 };
 use lockstep_core::ids::TopicPartition;
 use lockstep_kafka::admin::{At, NewTopic, create_topics, list_offsets};
@@ -80,8 +82,49 @@ pub async fn read(cluster: &Cluster, link: &str) -> Result<Passport, PassportErr
     }
 }
 
+/// Where the topics of all links were cut at the last promotion, on a cluster that is a standby since. What cannot be read
+/// is left out: nothing is explained by it then.
+pub async fn cuts(cluster: &Cluster) -> BTreeMap<TopicPartition, i64> {
+    let mut all = BTreeMap::new();
+    if !cluster.metadata().topics.contains_key(TOPIC) {
+        return all;
+    }
+    let records = match records(cluster).await {
+        Ok(Ok(records)) => records,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the passport is left out");
+            return all;
+        }
+        Err(why) => {
+            tracing::warn!(why, "the passport is left out");
+            return all;
+        }
+    };
+    let links: BTreeSet<_> =
+        records.iter().filter_map(key).map(|(key, _)| link_of(&key).to_owned()).collect();
+    for link in links {
+        let Ok(passport) = fold(&records, &link) else { continue };
+        if passport.role() != Some(Role::Standby) {
+            continue;
+        }
+        let generation = passport.generation();
+        let last = passport.cuts.into_iter().filter(|(_, record)| record.generation == generation);
+        for (tp, record) in last {
+            let cut = all.entry(tp).or_insert(record.cut);
+            *cut = record.cut.max(*cut);
+        }
+    }
+    all
+}
+
 /// The outer error is worth another look, the inner one is final.
 async fn read_once(cluster: &Cluster, link: &str) -> Result<Result<Passport, PassportError>, String> {
+    let records = records(cluster).await?;
+    Ok(records.and_then(|records| fold(&records, link).map_err(PassportError::from)))
+}
+
+/// Every record of the topic, in order.
+async fn records(cluster: &Cluster) -> Result<Result<Vec<Record>, PassportError>, String> {
     let tp = TopicPartition::new(TOPIC, 0);
     let metadata = cluster.metadata();
     let (node, epoch) = metadata.leader(&tp).ok_or("its partition has no leader")?;
@@ -113,25 +156,29 @@ async fn read_once(cluster: &Cluster, link: &str) -> Result<Result<Passport, Pas
         std::ops::ControlFlow::Continue(())
     });
     walked.await.map_err(|trouble| trouble.text)?;
-    if let Some(fault) = fault {
-        return Err(fault);
+    match fault {
+        Some(fault) => Err(fault),
+        None => Ok(Ok(records)),
     }
-    Ok(fold(&records, link).map_err(PassportError::from))
+}
+
+/// The key and its text. What is not a key of ours may be a later version's: it says nothing about a link that we could
+/// miss, because what a later version says of a link changes the version of its `link` record.
+fn key(record: &Record) -> Option<(Key, String)> {
+    let text = String::from_utf8_lossy(record.key.as_deref()?).into_owned();
+    Some((serde_json::from_str(&text).ok()?, text))
+}
+
+fn link_of(key: &Key) -> &str {
+    match key {
+        Key::Link { link } | Key::Cut { link, .. } | Key::Changes { link } => link,
+    }
 }
 
 fn fold(records: &[Record], link: &str) -> Result<Passport, Unreadable> {
     let mut passport = Passport::default();
     for record in records {
-        let text = record.key.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-        // What is not a key of ours may be a later version's: it says nothing about this link that we could miss,
-        // because what a later version says of a link changes the version of its `link` record.
-        let Ok(key) = serde_json::from_str::<Key>(&text) else { continue };
-        let about = match &key {
-            Key::Link { link } | Key::Cut { link, .. } | Key::Changes { link } => link,
-        };
-        if about != link {
-            continue;
-        }
+        let Some((key, text)) = key(record).filter(|(key, _)| link_of(key) == link) else { continue };
         let entry = record.value.as_deref().map(|value| parse(&key, &text, value)).transpose()?;
         passport.take(&key, entry);
     }

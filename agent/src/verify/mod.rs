@@ -33,6 +33,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::passport;
 use crate::pipeline::budget::Budget;
 use connections::Connections;
 use pairs::Pair;
@@ -111,7 +112,8 @@ pub async fn verify(
     let bounds = ends::bounds(&source, &dest, &wanted, request.wait, &progress).await;
     let topics: BTreeSet<_> = wanted.iter().map(|tp| Arc::clone(&tp.topic)).collect();
     let policies = policy::cleanups(&source, &dest, &topics).await;
-    let findings = compare_all(links, &bounds, &policies, request.memory_bytes_max, &progress).await;
+    let cuts = passport::cuts(&dest).await;
+    let findings = compare_all(links, &bounds, (&policies, &cuts), request.memory_bytes_max, &progress).await;
     progress.send_modify(|p| p.phase = Phase::Finishing);
     let beyond = look_beyond(&source, &dest, &bounds).await;
     let evidence = report::Evidence { bounds, findings, beyond };
@@ -123,7 +125,7 @@ pub async fn verify(
 async fn compare_all(
     (source, dest): (Connections, Connections),
     bounds: &ends::PerPartition<Bounds>,
-    policies: &BTreeMap<Arc<str>, Cleanup>,
+    (policies, cuts): (&BTreeMap<Arc<str>, Cleanup>, &BTreeMap<TopicPartition, i64>),
     memory_bytes_max: usize,
     progress: &watch::Sender<Progress>,
 ) -> HashMap<TopicPartition, partition::Outcome> {
@@ -131,6 +133,7 @@ async fn compare_all(
         range: bounds.range(),
         older: bounds.older(),
         cleanup: policies.get(&tp.topic).copied().unwrap_or(Cleanup::Unknown),
+        agreed_below: cuts.get(tp).copied().unwrap_or(i64::MIN),
     };
     let known: Vec<_> =
         bounds.iter().filter_map(|(tp, b)| Some((tp.clone(), task(tp, b.as_ref().ok()?)))).collect();

@@ -155,7 +155,9 @@ async fn an_interrupted_promotion_is_finished_by_the_next_call() {
     let (from, to) = (pair().source.bootstrap(), pair().destination.bootstrap());
     let topic = unique("interrupted");
     Admin::of(&from).unwrap().create(&topic, 4, &[]).unwrap();
-    Seed::to(&from).write(&topic, (0..40).map(|n| Record::new(format!("record {n}")).partition(n % 4))).unwrap();
+    Seed::to(&from)
+        .write(&topic, (0..40).map(|n| Record::new(format!("record {n}")).partition(n % 4)))
+        .unwrap();
     let way = link(&topic, plain(&from), plain(&to));
     let running = mirror(&way).await;
     caught_up(&running).await;
