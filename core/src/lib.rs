@@ -9,7 +9,7 @@
 //! | [`ids`] | the words everything else is said in: offsets of either side, partitions, producers |
 //! | [`compare`] | whether two records are the same |
 //! | [`mirror`] | what one partition does next (`docs/ARCHITECTURE.md`, rules M1 …) |
-//! | [`dr`] | what would be lost if the source vanished now |
+//! | [`dr`] | what would be lost if the source vanished now; fences, promotions, passports |
 //! | [`groups`] | which consumer groups' offsets reach the standby, and when |
 //! | [`plan`] | what has to change on the destination before a link can run |
 //! | [`spec`] | what users may write, and what it means |

@@ -1,4 +1,5 @@
-//! Disaster recovery, decided: what would be lost now, and (with later issues) who may write.
+//! Disaster recovery, decided: what would be lost now, what fences and promotions take, and what
+//! each cluster says of itself.
 
 pub mod acl;
 pub mod exposure;

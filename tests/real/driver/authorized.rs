@@ -7,7 +7,7 @@ use std::thread;
 use lockstep_agent::driver::{AclReport, Closure, MirrorDriver};
 use lockstep_core::dr::acl::{AclBinding, Operation, PatternKind, Permission, ResourceKind};
 use lockstep_core::spec::security::{LoginSpec, SecretSpec, SecuritySpec};
-use lockstep_kafka::admin::{create_acls, create_topics, describe_acls};
+use lockstep_kafka::admin::{NewTopic, create_acls, create_topics, describe_acls};
 use lockstep_kafka::{Cluster, Security, Settings, Tcp};
 use lockstep_testkit::broker::{CLIENTS, start_all};
 use lockstep_testkit::client::{Record, Seed, assert_identical};
@@ -63,6 +63,12 @@ fn allow_the_mirror(kafka: &Kafka) {
     kafka.acls(&[&who[..], &all].concat()).unwrap();
 }
 
+async fn create(cluster: &Cluster, topic: &str) {
+    let (name, partitions) = (topic.to_owned(), PARTITIONS);
+    let new = NewTopic { name, partitions, replication_factor: 1, configs: Vec::new() };
+    create_topics(cluster, &[new], PATIENCE, false).await.unwrap().remove(0).1.unwrap();
+}
+
 /// Whether the user's write is taken.
 fn writes(kafka: &Kafka, topic: &str, user: &str) -> bool {
     let mut seed = Seed::to(&kafka.login_bootstrap().unwrap()).patience(std::time::Duration::from_secs(4));
@@ -91,13 +97,7 @@ async fn ordinary_principals_are_kept_out_of_every_standby() {
     });
     let topic = unique("orders");
     let [east, west] = [grant(&clusters[0], &topic).await, grant(&clusters[1], &topic).await];
-    let new = lockstep_kafka::admin::NewTopic {
-        name: topic.clone(),
-        partitions: PARTITIONS,
-        replication_factor: 1,
-        configs: Vec::new(),
-    };
-    create_topics(&east, &[new], PATIENCE, false).await.unwrap().remove(0).1.unwrap();
+    create(&east, &topic).await;
     let before = describe_acls(&east.any().await.unwrap(), ResourceKind::Topic).await.unwrap();
 
     let mut way = link(&topic, settings(&clusters[0], "mirror"), settings(&clusters[1], "mirror"));

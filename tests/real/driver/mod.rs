@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Transactions get a moment, the machine all the time it needs.
 const SETTLE: SettlePatience =
-    SettlePatience { finish_within: Duration::from_secs(2), settle_within: PATIENCE };
+    SettlePatience { finish_within: Duration::from_secs(1), settle_within: PATIENCE };
 
 /// A link named after its only topic.
 fn link(topic: &str, source: Settings, dest: Settings) -> LinkSettings {
