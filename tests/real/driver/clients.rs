@@ -54,7 +54,7 @@ impl Clients {
         let mut threads = Vec::new();
         let ((bootstrap, topic, login, stopping), noted) = (of(), Arc::clone(&acknowledged));
         threads.push(std::thread::spawn(move || {
-            idempotent(&bootstrap, &topic, partitions, &login, &stopping, noted)
+            idempotent(&bootstrap, &topic, partitions, &login, &stopping, &noted)
         }));
         for n in 0..transactional {
             let (bootstrap, topic, login, stopping) = of();
@@ -83,7 +83,7 @@ fn idempotent(
     partitions: i32,
     login: &[(&'static str, String)],
     stop: &AtomicBool,
-    acknowledged: Acknowledged,
+    acknowledged: &Acknowledged,
 ) -> u32 {
     let mut sent = 0_u32;
     while !stop.load(Ordering::Acquire) {
@@ -94,7 +94,7 @@ fn idempotent(
             config.set(*key, value);
         }
         let producer: BaseProducer<Deliveries> =
-            config.create_with_context(Deliveries(Arc::clone(&acknowledged))).unwrap();
+            config.create_with_context(Deliveries(Arc::clone(acknowledged))).unwrap();
         // A refusal of an idempotent producer is fatal to it: then another one.
         while !stop.load(Ordering::Acquire) && producer.client().fatal_error().is_none() {
             let value = format!("record {sent} {}", "i".repeat(100));

@@ -58,7 +58,7 @@ async fn a_zombie_of_the_old_direction_is_refused() {
 
     let again = prepare(Arc::new(Tcp::default()), way).await.err().expect("it is a primary now");
     assert!(matches!(again, StartError::WrongWay(_)), "{again}");
-    let tail = driver.reverse().await.err().expect("there is a tail");
+    let tail = driver.reverse().await.expect_err("there is a tail");
     assert!(matches!(tail, DriverError::Tail { cut: 100, end: 101, .. }), "{tail}");
 }
 
