@@ -13,14 +13,18 @@
 //! | [`link`] | starts a link: what it may touch, who it writes as, which topics it takes |
 //! | [`pipeline`] | copies |
 //! | [`preflight`] | asks the clusters of a file whether its links could run, and lists every right that is missing |
+//! | [`driver`] | changes sides: freeze, settle, promote, reverse, each a library call |
+//! | [`passport`] | what each cluster says of itself about a link (M27) |
 //! | [`status`] | a link in figures and words: what `/status` and `lockstep status --local` show |
 //! | [`metrics`] | the same for Prometheus |
 //! | [`verify`] | reads both sides and says whether they are the same |
 
 pub mod config;
 pub mod daemon;
+pub mod driver;
 pub mod link;
 pub mod metrics;
+pub mod passport;
 pub mod pipeline;
 pub mod preflight;
 pub mod status;

@@ -9,7 +9,7 @@
 //! | [`ids`] | the words everything else is said in: offsets of either side, partitions, producers |
 //! | [`compare`] | whether two records are the same |
 //! | [`mirror`] | what one partition does next (`docs/ARCHITECTURE.md`, rules M1 …) |
-//! | [`dr`] | what would be lost if the source vanished now, how long the source keeps what is not copied, and one word for it |
+//! | [`dr`] | what would be lost if the source vanished now, and one word for it; fences, promotions, passports |
 //! | [`groups`] | which consumer groups' offsets reach the standby, and when |
 //! | [`plan`] | what has to change on the destination before a link can run |
 //! | [`spec`] | what users may write, and what it means |

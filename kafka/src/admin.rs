@@ -3,6 +3,7 @@
 //! item stays with that item. Questions a leader must answer take its connection; the others route themselves.
 //! Never retries what could have been done already, except where the API makes a repeat harmless.
 
+mod acls;
 mod configs;
 mod create_partitions;
 mod create_topics;
@@ -29,6 +30,7 @@ mod rights;
 mod rights_on_absent;
 mod write_txn_markers;
 
+pub use acls::{create_acls, delete_acls, describe_acls};
 pub use configs::{
     ConfigEntry, ConfigSource, ConfigTarget, TopicChanges, alter_topic_configs, describe_configs,
     describe_topic_configs, incremental_alter_configs,
@@ -49,7 +51,10 @@ pub use find_coordinator::{CoordinatorKind, find_coordinator, find_coordinators}
 pub use init_producer_id::init_producer_id;
 pub use list_groups::{ListedGroup, list_groups};
 pub use list_offsets::{At, list_offsets};
-pub use list_transactions::{list_transactional_ids, list_transactions};
+pub use list_transactions::{
+    ListedTransaction, list_open_transactions, list_transactional_ids, list_transactions,
+    list_transactions_of,
+};
 pub use offset_commit::{PendingCommit, submit_offset_commit};
 pub use offset_delete::offset_delete;
 pub use offset_fetch::{Committed, GroupOffsets, Unstable, offset_fetch};

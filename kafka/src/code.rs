@@ -58,6 +58,7 @@ impl ErrorCode {
     pub const CONCURRENT_TRANSACTIONS: Self = Self(51);
     pub const TRANSACTION_COORDINATOR_FENCED: Self = Self(52);
     pub const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: Self = Self(53);
+    pub const SECURITY_DISABLED: Self = Self(54);
     pub const OPERATION_NOT_ATTEMPTED: Self = Self(55);
     pub const KAFKA_STORAGE_ERROR: Self = Self(56);
     pub const SASL_AUTHENTICATION_FAILED: Self = Self(58);

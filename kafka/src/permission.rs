@@ -66,6 +66,7 @@ fn operation(api: Api, resource: &Resource) -> &'static str {
         (Api::OffsetDelete, Resource::Group(_)) => "Delete",
         (Api::OffsetFetch | Api::ListGroups | Api::FindCoordinator, Resource::Group(_)) => "Describe",
         (Api::OffsetCommit | Api::OffsetDelete, _) => "Read",
+        (Api::CreateAcls | Api::DeleteAcls, _) => "Alter",
         (Api::CreatePartitions, _) | (Api::WriteTxnMarkers, Resource::Cluster) => "Alter",
         (Api::IncrementalAlterConfigs, _) => "AlterConfigs",
         (Api::DescribeConfigs, _) => "DescribeConfigs",

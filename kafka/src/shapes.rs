@@ -100,6 +100,9 @@ impl Api {
             Self::AddPartitionsToTxn => ADD_PARTITIONS_TO_TXN,
             Self::AddOffsetsToTxn | Self::EndTxn => TRANSACTION_STEP,
             Self::WriteTxnMarkers => WRITE_TXN_MARKERS,
+            Self::DescribeAcls => DESCRIBE_ACLS,
+            Self::CreateAcls => CREATE_ACLS,
+            Self::DeleteAcls => DELETE_ACLS,
             Self::DescribeConfigs => DESCRIBE_CONFIGS,
             Self::DescribeLogDirs => DESCRIBE_LOG_DIRS,
             Self::CreatePartitions => CREATE_PARTITIONS,
@@ -255,6 +258,17 @@ const ADD_PARTITIONS_TO_TXN: &[Field] = &[INT32, list(&[TEXT, list(&[INT32, INT1
 
 /// Per producer id: id, topics; per partition: index, error.
 const WRITE_TXN_MARKERS: &[Field] = &[list(&[INT64, list(&[TEXT, list(&[INT32, INT16])])])];
+
+/// Throttle, error, message; per resource: type, name, pattern, entries (principal, host, operation, permission).
+const DESCRIBE_ACLS: &[Field] =
+    &[INT32, INT16, TEXT_OR_NULL, list(&[INT8, TEXT, INT8, list(&[TEXT, TEXT, INT8, INT8])])];
+/// Throttle; per entry: error, message.
+const CREATE_ACLS: &[Field] = &[INT32, list(&[INT16, TEXT_OR_NULL])];
+/// Throttle; per filter: error, message, what it matched (error, message, and the entry).
+const DELETE_ACLS: &[Field] = &[
+    INT32,
+    list(&[INT16, TEXT_OR_NULL, list(&[INT16, TEXT_OR_NULL, INT8, TEXT, INT8, TEXT, TEXT, INT8, INT8])]),
+];
 
 /// Throttle, error.
 const HEARTBEAT: &[Field] = &[INT32.since(1), INT16];

@@ -29,6 +29,9 @@ pub enum Api {
     AddOffsetsToTxn = 25,
     EndTxn = 26,
     WriteTxnMarkers = 27,
+    DescribeAcls = 29,
+    CreateAcls = 30,
+    DeleteAcls = 31,
     DescribeConfigs = 32,
     DescribeLogDirs = 35,
     SaslAuthenticate = 36,
@@ -74,7 +77,7 @@ impl fmt::Display for Versions {
 
 impl Api {
     #[cfg(test)]
-    pub(crate) const ALL: [Self; 30] = [
+    pub(crate) const ALL: [Self; 33] = [
         Self::Produce,
         Self::Fetch,
         Self::ListOffsets,
@@ -95,6 +98,9 @@ impl Api {
         Self::AddOffsetsToTxn,
         Self::EndTxn,
         Self::WriteTxnMarkers,
+        Self::DescribeAcls,
+        Self::CreateAcls,
+        Self::DeleteAcls,
         Self::DescribeConfigs,
         Self::DescribeLogDirs,
         Self::SaslAuthenticate,
@@ -139,6 +145,8 @@ impl Api {
             // Later ones raise the producer epoch at every end of a transaction (KIP-890).
             Self::AddPartitionsToTxn | Self::AddOffsetsToTxn | Self::EndTxn => Versions::new(0, 3),
             Self::WriteTxnMarkers => Versions::new(1, 1),
+            // v0 knows no patterns (KIP-290).
+            Self::DescribeAcls | Self::CreateAcls | Self::DeleteAcls => Versions::new(1, 3),
             Self::DescribeConfigs | Self::DescribeLogDirs => Versions::new(1, 4),
             Self::CreatePartitions => Versions::new(0, 3),
             Self::IncrementalAlterConfigs => Versions::new(0, 1),
@@ -162,6 +170,7 @@ impl Api {
             Self::DeleteTopics | Self::OffsetForLeaderEpoch | Self::DescribeConfigs | Self::Heartbeat => 4,
             Self::DeleteRecords | Self::InitProducerId | Self::CreatePartitions | Self::DescribeLogDirs => 2,
             Self::SaslAuthenticate | Self::DeleteGroups => 2,
+            Self::DescribeAcls | Self::CreateAcls | Self::DeleteAcls => 2,
             Self::SaslHandshake | Self::OffsetDelete => i16::MAX,
             Self::IncrementalAlterConfigs | Self::WriteTxnMarkers => 1,
             Self::DescribeProducers | Self::DescribeTransactions | Self::ListTransactions => 0,

@@ -7,6 +7,7 @@
 mod agent;
 mod alone;
 mod check;
+mod driver;
 mod facts;
 mod groups;
 mod harness;

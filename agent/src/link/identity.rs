@@ -15,6 +15,7 @@ use lockstep_kafka::{Cluster, Error, ErrorCode};
 use super::fault::TopicError;
 use super::origin::leave_mark;
 use super::standing::read_topic;
+use crate::pipeline::tail::Inherited;
 
 /// The timeout of the (never used) transactions of this id; below every broker's default maximum of 15 min.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(60);
@@ -52,7 +53,8 @@ pub fn transactional_id(link: &str) -> String {
 }
 
 /// The identity as the destination has it now, or as the mirror's log says; `None` for a new link.
-/// `topics`: destination topics that the link takes.
+/// `topics`: destination topics that the link takes. `inherited`: what stands on a former primary below these offsets
+/// was written by its clients, and says nothing about who the link is (M27).
 ///
 /// # Errors
 /// The destination does not answer, or is older than Kafka 3.0.
@@ -60,6 +62,7 @@ pub async fn look_up(
     dest: &Cluster,
     link: &str,
     topics: impl Iterator<Item = &str>,
+    inherited: &Inherited,
 ) -> Result<Option<LinkIdentity>, TopicError> {
     if let Some(producer) = registered(dest, link).await? {
         return Ok(Some(LinkIdentity::Registered(producer)));
@@ -69,7 +72,7 @@ pub async fn look_up(
         if let Some(standing) = read_topic(dest, topic).await?
             && standing.is_standby()
         {
-            writers.extend(standing.writers);
+            writers.extend(standing.writers_since(topic, inherited));
         }
     }
     let Some(producer) = recover(writers.iter()) else { return Ok(None) };

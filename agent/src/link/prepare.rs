@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lockstep_core::code::Code;
 use lockstep_core::dr::denied::{Denied, Side};
+use lockstep_core::dr::passport::{Standing, WrongWay, standing};
 use lockstep_core::groups::policy::GroupPolicy;
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::guard::{Guard, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
@@ -21,8 +22,10 @@ use super::identity::{LinkIdentity, look_up};
 use super::topics::{Planned, Topics};
 use super::watched::{Ends, WatchedCluster};
 use super::{LinkSettings, Unfit};
+use crate::passport::{self, PassportError};
 use crate::pipeline::budget::Budget;
 use crate::pipeline::denied::by_error;
+use crate::pipeline::tail::Inherited;
 
 /// Default of the broker's `transactional.id.expiration.ms` (Kafka: `TransactionStateManagerConfig`): seven days.
 const TRANSACTIONAL_ID_EXPIRATION_MS_DEFAULT: i64 = 604_800_000;
@@ -47,6 +50,10 @@ pub enum StartError {
     Refused { wanted: usize, refused: Vec<Planned> },
     #[error(transparent)]
     Topic(#[from] TopicError),
+    #[error(transparent)]
+    WrongWay(#[from] WrongWay),
+    #[error(transparent)]
+    Passport(#[from] PassportError),
 }
 
 impl StartError {
@@ -142,10 +149,17 @@ pub async fn prepare(ends: Ends, settings: LinkSettings) -> Result<Prepared, Sta
         return Err(StartError::SameCluster { cluster_id: source.cluster_id() });
     }
     let name = settings.name.unwrap_or_else(|| source.cluster_id());
+    let inherited = Arc::new(inherited(&source, &dest, &name).await?);
     let LinkSettings { selection, rename, topic_settings: policy, .. } = settings;
-    let (source_side, dest_side) = (source.clone(), dest.clone());
-    let mut topics =
-        Topics { source: source_side, dest: dest_side, selection, rename, identity: None, policy };
+    let mut topics = Topics {
+        source: source.clone(),
+        dest: dest.clone(),
+        selection,
+        rename,
+        identity: None,
+        policy,
+        inherited,
+    };
     let wanted = topics.wanted(&source.metadata());
     if wanted.is_empty() && settings.unfit == Unfit::RefuseLink {
         return Err(StartError::NothingMatches { hint: names_there(&source) });
@@ -156,7 +170,7 @@ pub async fn prepare(ends: Ends, settings: LinkSettings) -> Result<Prepared, Sta
     // Who the link is matters only where a topic stands; asking creates `__transaction_state`.
     let identity = match standing.is_empty() {
         true => None,
-        false => look_up(&dest, &name, standing.iter().map(|name| &**name)).await?,
+        false => look_up(&dest, &name, standing.iter().map(|name| &**name), &topics.inherited).await?,
     };
     topics.identity = identity.map(LinkIdentity::producer);
     let mut plan = Vec::new();
@@ -199,6 +213,24 @@ pub async fn prepare(ends: Ends, settings: LinkSettings) -> Result<Prepared, Sta
         pace,
         budget,
         groups,
+    })
+}
+
+/// What the link finds on its destination from before, and whether it may run this way at all (M27).
+async fn inherited(source: &Cluster, dest: &Cluster, link: &str) -> Result<Inherited, StartError> {
+    let there = passport::read(dest, link).await?;
+    let here = match passport::read(source, link).await {
+        Ok(passport) => Some(passport),
+        // The destination's word alone counts then; it is what stands between us and a primary.
+        Err(PassportError::Refused { code, .. }) if code.is_missing_permission() => None,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(match standing(here.as_ref(), &there)? {
+        Standing::Fresh => Inherited::new(),
+        Standing::FormerPrimary { generation, inherited } => {
+            tracing::info!(link, generation, "the destination is a former primary: its records are kept");
+            inherited
+        }
     })
 }
 

@@ -65,6 +65,7 @@ impl Prepared {
             dest: watched_dest.cluster.clone(),
             drain: self.drain,
             identity: identity.producer(),
+            inherited: Arc::clone(&topics.inherited),
             guard: self.memory.guard,
             budget: self.budget,
             priorities: self.pace.priorities,

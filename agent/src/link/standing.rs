@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use lockstep_core::ids::{LeaderEpoch, ProducerIdentity, TopicPartition};
 use lockstep_core::mirror::identity::{LastWriter, data_owner};
 use lockstep_core::plan::owners::FIELDS;
-use lockstep_core::plan::topics::{DestTopic, is_set, standby_settings};
+use lockstep_core::plan::topics::{DataOwner, DestTopic, is_set, standby_settings};
 use lockstep_kafka::admin::{At, ConfigTarget, describe_configs, list_offsets};
 use lockstep_kafka::{Class, Cluster, ErrorCode};
 
 use super::described::{names, own};
 use super::fault::{READING_ENDS, TopicError};
 use crate::pipeline::peek::last_batch;
+use crate::pipeline::tail::Inherited;
 
 /// A topic as the destination has it.
 #[derive(Clone, Debug)]
@@ -36,8 +37,27 @@ impl Standing {
         self.standby_settings().iter().all(|(name, value)| is_set(name, value, &self.overrides))
     }
 
-    pub fn into_dest_topic(self, ours: Option<ProducerIdentity>) -> DestTopic {
-        let data = data_owner(&self.writers, ours);
+    /// The writers of what did not stand there before the last promotion.
+    pub fn writers_since(&self, name: &str, inherited: &Inherited) -> Vec<LastWriter> {
+        let is_newer = |writer: &&LastWriter| {
+            let cut = inherited.get(&TopicPartition::new(name, writer.partition));
+            cut.is_none_or(|cut| writer.offset >= cut.0)
+        };
+        self.writers.iter().filter(is_newer).copied().collect()
+    }
+
+    /// `inherited`: whose last records are no stranger's although another producer wrote them (M27).
+    pub fn into_dest_topic(
+        self,
+        name: &str,
+        ours: Option<ProducerIdentity>,
+        inherited: &Inherited,
+    ) -> DestTopic {
+        let since = self.writers_since(name, inherited);
+        let data = match data_owner(&since, ours) {
+            DataOwner::Nobody if !self.writers.is_empty() => DataOwner::ThisLink,
+            owner => owner,
+        };
         DestTopic { partitions: self.partitions, overrides: self.overrides, data }
     }
 }

@@ -28,6 +28,7 @@ use super::origin::circle;
 use super::standing::{for_new_topics, read_topic};
 use crate::pipeline::event::{Event, ReadyTopic};
 use crate::pipeline::names::topic_names;
+use crate::pipeline::tail::Inherited;
 
 /// How often somebody looks whether the source's metadata are new.
 const RECONCILE_INTERVAL: Duration = Duration::from_millis(50);
@@ -97,6 +98,8 @@ pub struct Topics {
     pub identity: Option<ProducerIdentity>,
     /// Whose word counts for which setting.
     pub policy: TopicSettingsPolicy,
+    /// What a former primary holds from before (M27).
+    pub inherited: Arc<Inherited>,
 }
 
 impl Topics {
@@ -173,7 +176,8 @@ impl Topics {
         let followed: Vec<_> = followed.map(|change| (change.field, change.value)).collect();
         let policy = standing.as_ref().map(|_| overrides.get("cleanup.policy").map_or("", String::as_str));
         let compaction = compaction(compacts, policy);
-        let dest = standing.map(|standing| standing.into_dest_topic(self.identity));
+        let dest =
+            standing.map(|standing| standing.into_dest_topic(&dest_topic, self.identity, &self.inherited));
         let plan = plan_topic(&source, dest.as_ref(), &needed, &followed);
         let base = compared.base.into_iter().chain(followed).collect();
         Ok(Planned { source, source_id, dest_topic, plan, compaction, base })

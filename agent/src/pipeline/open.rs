@@ -113,7 +113,7 @@ impl Opener {
         let reader = TailReader {
             source: &self.source,
             dest: &self.dest,
-            writers: self.writers,
+            writers: self.writers.clone(),
             budget: &self.budget,
         };
         let tail = reader.look(&question).await?;

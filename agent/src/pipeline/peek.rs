@@ -114,7 +114,7 @@ pub(super) async fn stretch(
 }
 
 /// Shows every batch between two offsets in order. Ends early where the log has nothing more.
-pub(super) async fn walk(
+pub(crate) async fn walk(
     cluster: &Cluster,
     tp: &TopicPartition,
     from: i64,

@@ -2,7 +2,9 @@
 //! sides hold is equal, and the markers behind it cover nothing that the source shows its consumers.
 //! Reads a few batches per side; memory is reserved for them. Only what both sides still hold is compared.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use lockstep_batch::build::is_filler;
 use lockstep_batch::header::BatchHeader;
@@ -37,9 +39,13 @@ pub struct TailQuestion {
     pub displaced: Option<Displaced>,
 }
 
+/// What stands on a former primary below these offsets was agreed upon at its last promotion, whoever wrote it (M27).
+pub type Inherited = BTreeMap<TopicPartition, DestOffset>;
+
 /// Whose batches belong on a mirror.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Writers {
+    pub inherited: Arc<Inherited>,
     pub link: ProducerIdentity,
     /// Markers of empty transactions are its (M15).
     pub filler: Option<ProducerIdentity>,
@@ -73,7 +79,7 @@ impl TailReader<'_> {
         let Last { data, markers_from } =
             last_data(self.dest, twin.dest.there(), dest_start.0, dest_end.0).await?;
         if let Some(data) = &data {
-            if let Some(foreign) = foreign_data(data.header(), self.writers) {
+            if let Some(foreign) = foreign_data(data.header(), twin.dest.there(), &self.writers) {
                 return Ok(foreign);
             }
             if markers_from == dest_end.0 && is_filler(data) {
@@ -187,6 +193,9 @@ impl TailReader<'_> {
         end: i64,
         there: &Stretch,
     ) -> Result<Option<Tail>, Trouble> {
+        // A former primary holds what its clients rolled back, where the other side holds markers (M27): what stands
+        // below the cut was agreed upon as a whole.
+        let from = self.writers.inherited.get(tp).map_or(from, |cut| from.max(cut.0));
         self.first_of_source(tp, from, end, |piece| odd_beside(piece, there, end)).await
     }
 
@@ -266,9 +275,10 @@ fn first_record(piece: &Piece) -> Result<Option<i64>, Trouble> {
 
 /// Records that the link's producer did not write. Foreign markers alone prove nothing: they are found by the offsets
 /// they take.
-fn foreign_data(header: &BatchHeader, writers: Writers) -> Option<Tail> {
+fn foreign_data(header: &BatchHeader, tp: &TopicPartition, writers: &Writers) -> Option<Tail> {
     let producer_id = header.producer_id();
-    (producer_id != writers.link.id)
+    let is_inherited = writers.inherited.get(tp).is_some_and(|cut| DestOffset(header.next_offset()) <= *cut);
+    (producer_id != writers.link.id && !is_inherited)
         .then(|| Tail::Foreign { at: DestOffset(header.base_offset()), producer_id })
 }
 

@@ -35,6 +35,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::passport;
 use crate::pipeline::budget::Budget;
 use crate::pipeline::groups::survey::Asked;
 use crate::pipeline::names::Twin;
@@ -122,7 +123,9 @@ pub async fn verify(
     let topics: BTreeMap<_, _> =
         pairs.iter().map(|pair| (Arc::clone(&pair.topic), Arc::clone(&pair.dest_topic))).collect();
     let policies = policy::cleanups(&source, &dest, &topics).await;
-    let findings = compare_all(links, &wanted, &bounds, &policies, request.memory_bytes_max, &progress).await;
+    let cuts = passport::cuts(&dest).await;
+    let known = (&policies, &cuts);
+    let findings = compare_all(links, &wanted, &bounds, known, request.memory_bytes_max, &progress).await;
     progress.send_modify(|p| p.phase = Phase::Finishing);
     let beyond = look_beyond(&source, &dest, &wanted, &bounds).await;
     let groups = match request.groups {
@@ -144,18 +147,19 @@ async fn compare_all(
     (source, dest): (Connections, Connections),
     wanted: &[Twin],
     bounds: &ends::PerPartition<Bounds>,
-    policies: &BTreeMap<Arc<str>, Cleanup>,
+    (policies, cuts): (&BTreeMap<Arc<str>, Cleanup>, &BTreeMap<TopicPartition, i64>),
     memory_bytes_max: usize,
     progress: &watch::Sender<Progress>,
 ) -> HashMap<TopicPartition, partition::Outcome> {
-    let task = |tp: &TopicPartition, bounds: &Bounds| partition::Task {
+    let task = |twin: &Twin, bounds: &Bounds| partition::Task {
         range: bounds.range(),
         older: bounds.older(),
-        cleanup: policies.get(&tp.topic).copied().unwrap_or(Cleanup::Unknown),
+        cleanup: policies.get(&twin.source.topic).copied().unwrap_or(Cleanup::Unknown),
+        agreed_below: cuts.get(twin.dest.there()).copied().unwrap_or(i64::MIN),
     };
     let known = |twin: &Twin| {
         let bounds = bounds.get(&twin.source)?.as_ref().ok()?;
-        Some((twin.clone(), task(&twin.source, bounds)))
+        Some((twin.clone(), task(twin, bounds)))
     };
     let known: Vec<_> = wanted.iter().filter_map(known).collect();
     let offsets_total = known.iter().map(|(_, task)| task.range.end.abs_diff(task.range.start)).sum();

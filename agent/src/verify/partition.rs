@@ -43,6 +43,8 @@ pub(super) struct Task {
     /// Below the range, on the destination only.
     pub(super) older: Range<i64>,
     pub(super) cleanup: Cleanup,
+    /// Below it the destination was a primary itself (M27).
+    pub(super) agreed_below: i64,
 }
 
 impl Task {
@@ -72,7 +74,7 @@ pub(super) async fn compare(shared: Shared, twin: Twin, task: Task) -> (TopicPar
     let mut walk = Walk {
         source: Reading::start(Side::Source, &shared.source, &tp, range.clone()),
         dest: Reading::start(Side::Dest, &shared.dest, there.there(), range.clone()),
-        comparer: Comparer::new(range, task.cleanup),
+        comparer: Comparer::new(range, task.cleanup).agreed_below(task.agreed_below),
         differences: Vec::new(),
         permit,
         keys_bytes_max,

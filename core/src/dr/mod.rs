@@ -1,4 +1,5 @@
-//! Disaster recovery, decided: what would be lost now, and (with later issues) who may write.
+//! Disaster recovery, decided: what would be lost now, what fences and promotions take, and what each cluster says of
+//! itself.
 //!
 //! | file | decides |
 //! |---|---|
@@ -8,10 +9,18 @@
 //! | [`runway`] | how long until the source deletes what is not copied yet |
 //! | [`denied`] | a right or a login that a cluster refuses |
 //! | [`posture`] | one word for a link, with every reason |
+//! | [`acl`] | entries of an access control list |
+//! | [`fence`] | what stops a side's clients, and what lifting that needs (M23, M25) |
+//! | [`settings`] | what a topic is set to when it is promoted (M26) |
+//! | [`passport`] | what each cluster says of itself about a link (M27) |
 
+pub mod acl;
 pub mod denied;
 pub mod estimate;
 pub mod exposure;
+pub mod fence;
+pub mod passport;
 pub mod posture;
 pub mod runway;
+pub mod settings;
 pub mod total;

@@ -11,7 +11,7 @@ use lockstep_batch::view::FetchedBatch;
 use super::Side;
 use super::compaction::{Cleanup, KEYS_MAX, Orphans};
 use super::findings::{Findings, Unread};
-use super::judge::judge;
+use super::judge::{Agreed, judge};
 use super::portion::Portion;
 use super::second_look::SecondLook;
 use super::stream::{Cause, Frontier, Shown, Stream};
@@ -40,6 +40,8 @@ pub struct Comparer {
     source: Stream,
     dest: Stream,
     orphans: Orphans,
+    /// Below it the destination was a primary itself (M27): what its clients rolled back may stand there.
+    agreed_below: i64,
     /// Per side, why parts of it were not read.
     unread: [Option<String>; 2],
     findings: Findings,
@@ -59,9 +61,18 @@ impl Comparer {
             source: Stream::new(start),
             dest: Stream::new(start),
             orphans: Orphans::new(cleanup, keys_max),
+            agreed_below: i64::MIN,
             unread: [None, None],
             findings: Findings::default(),
         }
+    }
+
+    /// The destination was a primary itself up to this offset, by its passport (M27): there a rolled-back record of its own
+    /// clients may stand where the source has a marker. Committed records are compared as everywhere.
+    #[must_use]
+    pub fn agreed_below(mut self, cut: i64) -> Self {
+        self.agreed_below = cut;
+        self
     }
 
     /// What `side` holds next, as answered to a read_committed fetch from [`Comparer::read_to`].
@@ -206,7 +217,8 @@ impl Comparer {
             (_, Frontier::ReadTo(offset)) if offset == at => return Some(Step::Need(Side::Dest)),
             _ => {
                 let (here, there) = (self.source.take_held(at), self.dest.take_held(at));
-                judge(&mut self.findings, &mut self.orphans, at, &here, &there);
+                let agreed = if at < self.agreed_below { Agreed::AtAPromotion } else { Agreed::No };
+                judge(&mut self.findings, &mut self.orphans, at, &here, &there, agreed);
                 self.position = at + 1;
             }
         }

@@ -41,8 +41,23 @@ impl Held {
     }
 }
 
+/// Whether the destination was a primary itself when it got an offset (M27).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Agreed {
+    No,
+    /// Its own clients wrote there, before a promotion at which both sides held the same.
+    AtAPromotion,
+}
+
 /// Judges offset `at`. An offset without a visible record on either side is counted when the comparison is finished.
-pub(super) fn judge(findings: &mut Findings, orphans: &mut Orphans, at: i64, here: &Held, there: &Held) {
+pub(super) fn judge(
+    findings: &mut Findings,
+    orphans: &mut Orphans,
+    at: i64,
+    here: &Held,
+    there: &Held,
+    agreed: Agreed,
+) {
     use Held::{Marker, Nothing, RolledBack, Visible};
     here.count(findings, Side::Source);
     there.count(findings, Side::Dest);
@@ -69,6 +84,8 @@ pub(super) fn judge(findings: &mut Findings, orphans: &mut Orphans, at: i64, her
         }
         // Rolled-back records that the source's cleaner has taken.
         (Nothing, RolledBack(_)) if orphans.may_be_compacted() => {}
+        // The other side has mirrored a former primary, whose own rolled-back records stay where they are.
+        (Nothing | Marker, RolledBack(_)) if agreed == Agreed::AtAPromotion => {}
         (Nothing | Marker, RolledBack(_)) => {
             let what =
                 format!("{} here, rolled back there: visible to read_uncommitted consumers", here.name());

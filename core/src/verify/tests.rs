@@ -300,6 +300,19 @@ fn a_marker_is_no_record_and_a_record_no_marker() {
     }
 }
 
+/// M27: a former primary holds what its own clients rolled back, where the mirror that became the primary has markers.
+#[test]
+fn a_rolled_back_record_of_a_former_primary_is_no_difference() {
+    let rolled_back = [in_transaction(4, 0..2), marker(4, 2, Ends::Abort)];
+    let markers = [marker(9, 0, Ends::Abort), marker(9, 1, Ends::Abort), marker(9, 2, Ends::Abort)];
+    let of = |cut| {
+        let comparer = Comparer::new(0..3, Cleanup::Delete).agreed_below(cut);
+        compare_in(1, comparer, 3, [&markers, &rolled_back])
+    };
+    assert_eq!(of(2).verdict(), Verdict::Identical);
+    assert!(words(&of(1))[0].1.starts_with("a marker here, rolled back there"), "above the cut it is one");
+}
+
 #[test]
 fn a_rolled_back_record_on_the_destination_needs_the_same_at_the_source() {
     let rolled_back = [in_transaction(4, 0..2), marker(4, 2, Ends::Abort)];

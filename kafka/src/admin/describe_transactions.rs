@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kafka_protocol::messages::DescribeTransactionsRequest;
-use lockstep_core::ids::ProducerIdentity;
+use lockstep_core::ids::{ProducerIdentity, TopicPartition};
 
 use super::find_coordinator::{CoordinatorKind, find_coordinator};
 use super::patience::Patience;
@@ -22,6 +22,8 @@ pub struct TransactionState {
     pub timeout: Duration,
     /// Milliseconds since 1970; `None` when no transaction is open.
     pub started_ms: Option<i64>,
+    /// What takes part in the open transaction: each gets a marker when it ends, whether it holds data of it or not.
+    pub partitions: Vec<TopicPartition>,
 }
 
 /// Where a transaction stands, in Kafka's words.
@@ -40,7 +42,7 @@ pub enum TransactionPhase {
 }
 
 impl TransactionPhase {
-    fn from_wire(text: &str) -> Self {
+    pub(super) fn from_wire(text: &str) -> Self {
         match text {
             "Empty" => Self::Empty,
             "Ongoing" => Self::Ongoing,
@@ -88,12 +90,20 @@ pub async fn describe_transactions(
                 }
             }
             None => {
+                let partitions = state.topics.iter().flat_map(|topic| {
+                    let name = topic.topic.to_string();
+                    topic
+                        .partitions
+                        .iter()
+                        .map(move |partition| TopicPartition::new(name.as_str(), *partition))
+                });
                 return Ok(Some(TransactionState {
                     producer: ProducerIdentity { id: state.producer_id.0, epoch: state.producer_epoch },
                     phase: TransactionPhase::from_wire(&state.transaction_state),
                     timeout: Duration::from_millis(u64::try_from(state.transaction_timeout_ms).unwrap_or(0)),
                     started_ms: (state.transaction_start_time_ms >= 0)
                         .then_some(state.transaction_start_time_ms),
+                    partitions: partitions.collect(),
                 }));
             }
             Some(ErrorCode::TRANSACTIONAL_ID_NOT_FOUND) => return Ok(None),

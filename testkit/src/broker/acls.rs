@@ -14,7 +14,11 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub const CLIENTS: &str = "User:ANONYMOUS";
 
 const JAAS: &str = "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"broker\" \
-                    password=\"broker\" user_broker=\"broker\";";
+                    password=\"broker\" user_broker=\"broker\" user_mirror=\"mirror\" user_alice=\"alice\" \
+                    user_bob=\"bob\" user_carol=\"carol\";";
+
+/// Ordinary users of the brokers' own listener (PLAIN), each with its name as the password. They may do what ACLs allow.
+pub const USERS: [&str; 4] = ["mirror", "alice", "bob", "carol"];
 
 /// The lines of `server.properties` that make a cluster authorize. `INTERNAL` is the brokers' own listener.
 pub(super) fn properties() -> Vec<(String, String)> {
@@ -37,6 +41,19 @@ pub(super) fn properties() -> Vec<(String, String)> {
 }
 
 impl Kafka {
+    /// Where [`USERS`] log in with PLAIN.
+    ///
+    /// # Errors
+    /// When the cluster was built without [`Builder::authorized`](super::Builder::authorized).
+    pub fn login_bootstrap(&self) -> Result<String, Error> {
+        let ports = self.nodes.iter().filter_map(|node| node.ports.internal);
+        let addresses: Vec<_> = ports.map(|port| format!("127.0.0.1:{port}")).collect();
+        if addresses.is_empty() {
+            return Err(Error::Refused(format!("`{}` was built without an authorizer", self.name)));
+        }
+        Ok(addresses.join(","))
+    }
+
     /// Runs `kafka-acls` with these options, as in `["--add", "--allow-principal", CLIENTS, "--operation", "Alter",
     /// "--cluster"]`; takes two to three seconds. Brokers apply it slightly later.
     ///

@@ -16,7 +16,7 @@ mod ready;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use acls::CLIENTS;
+pub use acls::{CLIENTS, USERS};
 pub use builder::{Builder, start_all};
 pub use console::Printed;
 pub use old::OldKafka;

@@ -24,6 +24,11 @@ pub struct Transactor {
 impl Transactor {
     /// Takes the transactional id over: an open transaction of it is aborted. Batches hold 100 records at most.
     pub fn open(bootstrap: &str, id: &str, codec: Codec) -> Result<Self, Error> {
+        Self::open_with(bootstrap, id, codec, &[])
+    }
+
+    /// The same with more of librdkafka's settings.
+    pub fn open_with(bootstrap: &str, id: &str, codec: Codec, more: &[(&str, &str)]) -> Result<Self, Error> {
         let mut config = config(bootstrap);
         config
             .set("transactional.id", id)
@@ -31,6 +36,9 @@ impl Transactor {
             .set("compression.type", codec.name())
             .set("linger.ms", "5")
             .set("batch.num.messages", "100");
+        for (key, value) in more {
+            config.set(*key, *value);
+        }
         let what = format!("a transactional producer {id} to {bootstrap}");
         let producer: BaseProducer<Deliveries> =
             config.create_with_context(Deliveries::default()).map_err(Error::client(what.clone()))?;

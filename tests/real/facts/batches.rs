@@ -11,31 +11,31 @@ use lockstep_batch::records::{Record, encode};
 use lockstep_core::ids::ProducerIdentity;
 use lockstep_kafka::ProduceBatch;
 
-pub(super) const DAY_MS: i64 = 86_400_000;
+pub(crate) const DAY_MS: i64 = 86_400_000;
 
 /// A producer without an id, as ordinary non-idempotent clients are.
-pub(super) const NOBODY: ProducerIdentity = ProducerIdentity { id: -1, epoch: -1 };
+pub(crate) const NOBODY: ProducerIdentity = ProducerIdentity { id: -1, epoch: -1 };
 
 /// Attribute bit of transaction markers.
-pub(super) const CONTROL: i16 = 0b10_0000;
+pub(crate) const CONTROL: i16 = 0b10_0000;
 
 /// A batch to be. Public fields: a test sets what it is about.
 #[derive(Clone, Debug)]
-pub(super) struct Batch {
-    pub(super) producer: ProducerIdentity,
-    pub(super) sequence: i32,
-    pub(super) records: i32,
+pub(crate) struct Batch {
+    pub(crate) producer: ProducerIdentity,
+    pub(crate) sequence: i32,
+    pub(crate) records: i32,
     /// From one record's offset to the next one's; 1 leaves no gaps.
-    pub(super) offset_step: i32,
+    pub(crate) offset_step: i32,
     /// Of every record, in milliseconds since 1970.
-    pub(super) timestamp: i64,
-    pub(super) attributes: i16,
-    pub(super) value_bytes: usize,
+    pub(crate) timestamp: i64,
+    pub(crate) attributes: i16,
+    pub(crate) value_bytes: usize,
 }
 
 impl Batch {
     /// Ordinary records of this moment.
-    pub(super) fn new(producer: ProducerIdentity, sequence: i32, records: i32) -> Self {
+    pub(crate) fn new(producer: ProducerIdentity, sequence: i32, records: i32) -> Self {
         Self {
             producer,
             sequence,
@@ -48,15 +48,15 @@ impl Batch {
     }
 
     /// Of a producer without an id.
-    pub(super) fn of_nobody(records: i32) -> Self {
+    pub(crate) fn of_nobody(records: i32) -> Self {
         Self::new(NOBODY, -1, records)
     }
 
-    pub(super) fn at(self, timestamp: i64) -> Self {
+    pub(crate) fn at(self, timestamp: i64) -> Self {
         Self { timestamp, ..self }
     }
 
-    pub(super) fn bytes(&self) -> Bytes {
+    pub(crate) fn bytes(&self) -> Bytes {
         let mut covered = Vec::new();
         covered.extend(self.attributes.to_be_bytes());
         covered.extend(((self.records - 1).max(0) * self.offset_step).to_be_bytes());
@@ -97,10 +97,10 @@ impl From<&Batch> for ProduceBatch {
 }
 
 /// Bytes to be produced unchanged.
-pub(super) fn as_they_are(bytes: &Bytes) -> ProduceBatch {
+pub(crate) fn as_they_are(bytes: &Bytes) -> ProduceBatch {
     ProduceBatch { header: bytes.slice(..HEADER_LEN), payload: bytes.slice(HEADER_LEN..) }
 }
 
-pub(super) fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }

@@ -26,29 +26,29 @@ use super::batches::Batch;
 const APPEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Far above what any answer here needs.
-pub(super) const ROOMY: FetchLimits =
+pub(crate) const ROOMY: FetchLimits =
     FetchLimits { max_wait: Duration::from_millis(500), min_bytes: 1, bytes_max: 64 << 20 };
 
-pub(super) async fn connect(bootstrap: &str) -> Cluster {
+pub(crate) async fn connect(bootstrap: &str) -> Cluster {
     let dial = Arc::new(Tcp::default());
     Cluster::connect(dial, Settings::new(bootstrap).unwrap()).await.unwrap()
 }
 
 /// A partition of a topic of this test.
 #[derive(Clone, Debug)]
-pub(super) struct Log {
-    pub(super) cluster: Cluster,
-    pub(super) tp: TopicPartition,
+pub(crate) struct Log {
+    pub(crate) cluster: Cluster,
+    pub(crate) tp: TopicPartition,
 }
 
 impl Log {
     /// The one partition of a new topic with the settings of a standby (M20), so that old records pass.
-    pub(super) async fn create(bootstrap: &str, name: &str) -> Self {
+    pub(crate) async fn create(bootstrap: &str, name: &str) -> Self {
         Self::create_several(bootstrap, name, 1).await.remove(0)
     }
 
     /// All partitions of a new topic.
-    pub(super) async fn create_several(bootstrap: &str, name: &str, partitions: i32) -> Vec<Self> {
+    pub(crate) async fn create_several(bootstrap: &str, name: &str, partitions: i32) -> Vec<Self> {
         let cluster = connect(bootstrap).await;
         let topic = NewTopic {
             name: unique(name),
@@ -69,7 +69,7 @@ impl Log {
 
     /// A partition that exists, once it is led under this epoch or a later one. A broker names itself as leader a
     /// little before it acts as one (until then it answers 6), so that it is asked for something, too.
-    pub(super) async fn of(cluster: &Cluster, tp: TopicPartition, since: LeaderEpoch) -> Self {
+    pub(crate) async fn of(cluster: &Cluster, tp: TopicPartition, since: LeaderEpoch) -> Self {
         let log = Self { cluster: cluster.clone(), tp };
         wait_until_async(&format!("a leader of {}", log.tp), PATIENCE, async || {
             let metadata = cluster.refresh().await.ok()?;
@@ -80,39 +80,39 @@ impl Log {
         log
     }
 
-    pub(super) fn leader(&self) -> NodeId {
+    pub(crate) fn leader(&self) -> NodeId {
         self.cluster.metadata().leader(&self.tp).unwrap().0
     }
 
     /// The epoch of the leadership, as metadata has it.
-    pub(super) fn epoch(&self) -> LeaderEpoch {
+    pub(crate) fn epoch(&self) -> LeaderEpoch {
         self.cluster.metadata().leader(&self.tp).unwrap().1
     }
 
     /// A new connection to the leader.
-    pub(super) async fn connection(&self) -> Connection {
+    pub(crate) async fn connection(&self) -> Connection {
         self.cluster.dedicated(self.leader()).await.unwrap()
     }
 
     /// Where the batch lies, or the code of its refusal.
-    pub(super) async fn append(&self, batch: &Batch) -> Result<i64, ErrorCode> {
+    pub(crate) async fn append(&self, batch: &Batch) -> Result<i64, ErrorCode> {
         self.append_raw(batch.into()).await
     }
 
-    pub(super) async fn append_raw(&self, batch: ProduceBatch) -> Result<i64, ErrorCode> {
+    pub(crate) async fn append_raw(&self, batch: ProduceBatch) -> Result<i64, ErrorCode> {
         let answer = self.answer_to(batch, APPEND_TIMEOUT).await;
         answer.error.map_or(Ok(answer.base_offset), Err)
     }
 
     /// The whole answer; `timeout` is the broker's.
-    pub(super) async fn answer_to(&self, batch: ProduceBatch, timeout: Duration) -> ProduceResult {
+    pub(crate) async fn answer_to(&self, batch: ProduceBatch, timeout: Duration) -> ProduceResult {
         let connection = self.connection().await;
         let pending = submit_produce(&connection, vec![(self.tp.clone(), batch)], timeout).await.unwrap();
         pending.answer().await.unwrap().remove(0)
     }
 
     /// All batches put on the wire of one connection before the first answer is awaited: (code, base offset) each.
-    pub(super) async fn pipelined(&self, batches: impl IntoIterator<Item = ProduceBatch>) -> Vec<(i16, i64)> {
+    pub(crate) async fn pipelined(&self, batches: impl IntoIterator<Item = ProduceBatch>) -> Vec<(i16, i64)> {
         let connection = self.connection().await;
         let mut pending = Vec::new();
         for batch in batches {
@@ -128,14 +128,14 @@ impl Log {
     }
 
     /// The end of the log under its current epoch (M8).
-    pub(super) async fn end(&self) -> i64 {
+    pub(crate) async fn end(&self) -> i64 {
         let end = self.end_of_epoch(self.epoch(), self.epoch()).await.unwrap();
         assert_eq!(end.epoch, self.epoch(), "not the log's end but an earlier epoch's");
         end.end_offset
     }
 
     /// Where `asked` ends, if `current` is the current epoch.
-    pub(super) async fn end_of_epoch(
+    pub(crate) async fn end_of_epoch(
         &self,
         current: LeaderEpoch,
         asked: LeaderEpoch,
@@ -145,24 +145,24 @@ impl Log {
         offset_for_leader_epoch(&connection, &[question]).await.unwrap().remove(0).1
     }
 
-    pub(super) async fn offset(&self, at: At) -> i64 {
+    pub(crate) async fn offset(&self, at: At) -> i64 {
         self.offset_under(self.epoch(), at).await.unwrap()
     }
 
-    pub(super) async fn offset_under(&self, current: LeaderEpoch, at: At) -> Result<i64, ErrorCode> {
+    pub(crate) async fn offset_under(&self, current: LeaderEpoch, at: At) -> Result<i64, ErrorCode> {
         let connection = self.connection().await;
         list_offsets(&connection, &[(self.tp.clone(), current)], at).await.unwrap().remove(0).1
     }
 
     /// What the partition remembers of a producer.
-    pub(super) async fn remembered(&self, producer: ProducerIdentity) -> Option<ProducerState> {
+    pub(crate) async fn remembered(&self, producer: ProducerIdentity) -> Option<ProducerState> {
         let connection = self.connection().await;
         let all = describe_producers(&connection, std::slice::from_ref(&self.tp)).await.unwrap().remove(0).1;
         all.unwrap().into_iter().find(|state| state.producer_id == producer.id)
     }
 
     /// An ordinary fetch from this offset on, without limits that matter.
-    pub(super) fn target(&self, offset: i64) -> FetchTarget {
+    pub(crate) fn target(&self, offset: i64) -> FetchTarget {
         FetchTarget {
             tp: self.tp.clone(),
             topic_id: self.cluster.metadata().topics[&self.tp.topic].id,
@@ -173,12 +173,12 @@ impl Log {
         }
     }
 
-    pub(super) async fn fetch(&self, target: FetchTarget, isolation: Isolation) -> FetchedPartition {
+    pub(crate) async fn fetch(&self, target: FetchTarget, isolation: Isolation) -> FetchedPartition {
         fetch_all(self, &[target], ROOMY, isolation).await.remove(0)
     }
 
     /// Every batch from the log's start to the high watermark.
-    pub(super) async fn batches(&self) -> Vec<FetchedBatch> {
+    pub(crate) async fn batches(&self) -> Vec<FetchedBatch> {
         let high_watermark = self.offset(At::Latest).await;
         let mut all: Vec<FetchedBatch> = Vec::new();
         loop {
@@ -194,7 +194,7 @@ impl Log {
 }
 
 /// One request for several partitions, outside any session, to the leader of `log`.
-pub(super) async fn fetch_all(
+pub(crate) async fn fetch_all(
     log: &Log,
     targets: &[FetchTarget],
     limits: FetchLimits,
@@ -204,11 +204,11 @@ pub(super) async fn fetch_all(
 }
 
 /// The whole batches of an answer.
-pub(super) fn whole(records: Bytes) -> Vec<FetchedBatch> {
+pub(crate) fn whole(records: Bytes) -> Vec<FetchedBatch> {
     split(records).collect::<Result<_, _>>().unwrap()
 }
 
 /// A producer that no partition has met: ids are the brokers' to give, so far-away ones are free.
-pub(super) fn stranger(epoch: i16) -> ProducerIdentity {
+pub(crate) fn stranger(epoch: i16) -> ProducerIdentity {
     ProducerIdentity { id: (1 << 40) + i64::from(fastrand::u32(..)), epoch }
 }

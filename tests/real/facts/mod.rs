@@ -16,17 +16,19 @@
 //! | `rights` | what they need where there is an authorizer |
 //! | `taking` | the product's own tasks that take offsets (M12, M15) |
 //! | `groups` | committed offsets: who may write them, what they carry, when they are gone (M30, M31, M33) |
+//! | `fences` | what stops clients, what passes, what refuses a former owner (M23 to M26) |
 //! | `settings` | what a standby topic accepts (M20), and what else is set or read |
 //!
 //! `batches` writes batches by hand, `log` is one partition under test, `stages` are clusters with a past.
 
-mod batches;
+pub(crate) mod batches;
 mod encoder;
 mod ends;
+mod fences;
 mod fetching;
 mod groups;
 mod identity;
-mod log;
+pub(crate) mod log;
 mod markers;
 mod memory;
 mod raw;

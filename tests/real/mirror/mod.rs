@@ -24,7 +24,7 @@
 //! | `compared` | what `lockstep verify` says, and that it never says identical without proof |
 
 mod brokers;
-mod compared;
+pub(crate) mod compared;
 mod damage;
 mod exact;
 mod growth;

@@ -1,6 +1,8 @@
 //! Hands out whatever work has become possible: openings, probes, fetches, appends. Never waits: what does not fit
 //! now is found again in the next turn.
 
+use std::sync::Arc;
+
 use lockstep_core::mirror::Millis;
 
 use super::{Engine, OPEN_ROUNDS_MAX};
@@ -48,7 +50,11 @@ impl Engine {
             let opener = Opener {
                 source: self.setup.source.clone(),
                 dest: self.setup.dest.clone(),
-                writers: Writers { link: self.setup.identity, filler: self.setup.filler.identity() },
+                writers: Writers {
+                    inherited: Arc::clone(&self.setup.inherited),
+                    link: self.setup.identity,
+                    filler: self.setup.filler.identity(),
+                },
                 budget: self.setup.budget.clone(),
             };
             let events = self.events_in.clone();

@@ -44,6 +44,7 @@ use super::markers::{Filler, MarkerJob, MarkerRight, Markers, WantedRun};
 use super::report::LinkReport;
 use super::routes::Routes;
 use super::slot::Slot;
+use super::tail::Inherited;
 pub use compaction::Altered;
 use topology::TopicWatch;
 
@@ -64,6 +65,8 @@ pub struct Setup {
     /// The last beat of a stop.
     pub drain: Duration,
     pub identity: ProducerIdentity,
+    /// What a former primary holds from before (M27); empty for a mirror that has always been one.
+    pub inherited: Arc<Inherited>,
     pub guard: Guard,
     pub budget: Budget,
     /// Which topics go first.

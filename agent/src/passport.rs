@@ -1,0 +1,320 @@
+//! The passport of a cluster (M27): the topic `__lockstep` on the cluster itself, read whole and appended to.
+//! Promises: a write returns when every replica in sync has it; repeating one is harmless; the latest record of a key
+//! counts. A cluster without the topic has an empty passport, and reading never creates it.
+//! On failure: nothing is acted upon; a record of a later version is refused by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use lockstep_batch::build;
+use lockstep_batch::header::{Codec, HEADER_LEN};
+use lockstep_batch::records::{Limits, Record, decode};
+use lockstep_batch::split::Entry as LogEntry;
+use lockstep_core::dr::passport::{
+    ChangesRecord, CutRecord, Entry, Key, LinkRecord, Passport, Role, TOPIC, Unreadable, VERSION,
+    check_version,
+};
+use lockstep_core::ids::TopicPartition;
+use lockstep_kafka::admin::{At, NewTopic, create_topics, list_offsets};
+use lockstep_kafka::{Class, Cluster, Error, ErrorCode, ProduceBatch, submit_produce};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use thiserror::Error as ThisError;
+use tokio::time::{Instant, sleep};
+
+use crate::pipeline::peek::walk;
+
+/// How long leaders may move and a new topic may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(100);
+const APPEND_TIMEOUT: Duration = Duration::from_secs(15);
+/// Records of one batch: well below a megabyte, whatever the names are.
+const BATCH_RECORDS: usize = 500;
+
+/// Why a passport could not be read or written.
+#[derive(Debug, ThisError)]
+pub enum PassportError {
+    #[error(transparent)]
+    Kafka(#[from] Error),
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    #[error("{what} the passport of cluster {cluster}: {why}")]
+    Failed { what: &'static str, cluster: String, why: String },
+    /// The right to read or write the topic is missing, or a setting refuses the record.
+    #[error("{what} the passport of cluster {cluster} was refused: {code}{detail}")]
+    Refused { what: &'static str, cluster: String, code: ErrorCode, detail: String },
+}
+
+/// What every record's value begins with.
+#[derive(Deserialize)]
+struct Envelope {
+    version: u32,
+}
+
+#[derive(Serialize)]
+struct Versioned<'a, T> {
+    version: u32,
+    #[serde(flatten)]
+    record: &'a T,
+}
+
+/// What the cluster says about a link.
+///
+/// # Errors
+/// [`PassportError`]; a record about *another* link that cannot be read is no error.
+pub async fn read(cluster: &Cluster, link: &str) -> Result<Passport, PassportError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if !cluster.metadata().topics.contains_key(TOPIC) {
+            return Ok(Passport::default());
+        }
+        match read_once(cluster, link).await {
+            Ok(passport) => return passport,
+            Err(why) if Instant::now() >= deadline => {
+                return Err(PassportError::Failed { what: "reading", cluster: cluster.cluster_id(), why });
+            }
+            Err(_) => {
+                sleep(PAUSE).await;
+                cluster.refresh().await?;
+            }
+        }
+    }
+}
+
+/// Where the topics of all links were cut at the last promotion, on a cluster that is a standby since. What cannot be read
+/// is left out: nothing is explained by it then.
+pub async fn cuts(cluster: &Cluster) -> BTreeMap<TopicPartition, i64> {
+    let mut all = BTreeMap::new();
+    if !cluster.metadata().topics.contains_key(TOPIC) {
+        return all;
+    }
+    let records = match records(cluster).await {
+        Ok(Ok(records)) => records,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "the passport is left out");
+            return all;
+        }
+        Err(why) => {
+            tracing::warn!(why, "the passport is left out");
+            return all;
+        }
+    };
+    let links: BTreeSet<_> =
+        records.iter().filter_map(key).map(|(key, _)| link_of(&key).to_owned()).collect();
+    for link in links {
+        let Ok(passport) = fold(&records, &link) else { continue };
+        if passport.role() != Some(Role::Standby) {
+            continue;
+        }
+        let generation = passport.generation();
+        let last = passport.cuts.into_iter().filter(|(_, record)| record.generation == generation);
+        for (tp, record) in last {
+            let cut = all.entry(tp).or_insert(record.cut);
+            *cut = record.cut.max(*cut);
+        }
+    }
+    all
+}
+
+/// The outer error is worth another look, the inner one is final.
+async fn read_once(cluster: &Cluster, link: &str) -> Result<Result<Passport, PassportError>, String> {
+    let records = records(cluster).await?;
+    Ok(records.and_then(|records| fold(&records, link).map_err(PassportError::from)))
+}
+
+/// Every record of the topic, in order.
+async fn records(cluster: &Cluster) -> Result<Result<Vec<Record>, PassportError>, String> {
+    let tp = TopicPartition::new(TOPIC, 0);
+    let metadata = cluster.metadata();
+    let (node, epoch) = metadata.leader(&tp).ok_or("its partition has no leader")?;
+    let connection = cluster.connection(node).await.map_err(|error| error.to_string())?;
+    let mut ends = [0, 0];
+    for (end, at) in ends.iter_mut().zip([At::Earliest, At::Latest]) {
+        let answers = list_offsets(&connection, &[(tp.clone(), epoch)], at).await;
+        match answers.map_err(|error| error.to_string())?.pop() {
+            Some((_, Ok(offset))) => *end = offset,
+            Some((_, Err(code))) if code.class() == Class::Fatal => {
+                let (what, cluster) = ("reading", cluster.cluster_id());
+                return Ok(Err(PassportError::Refused { what, cluster, code, detail: String::new() }));
+            }
+            Some((_, Err(code))) => return Err(code.to_string()),
+            None => return Err("no answer".to_owned()),
+        }
+    }
+    let mut records = Vec::new();
+    let mut fault = None;
+    let walked = walk(cluster, &tp, ends[0], ends[1], |entry| {
+        let LogEntry::Batch(batch) = entry else { return std::ops::ControlFlow::Continue(()) };
+        if batch.header().is_control() {
+            return std::ops::ControlFlow::Continue(());
+        }
+        match decode(&batch.view(), Limits::default()).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+            Ok(found) => records.extend(found),
+            Err(error) => fault = Some(error.to_string()),
+        }
+        std::ops::ControlFlow::Continue(())
+    });
+    walked.await.map_err(|trouble| trouble.text)?;
+    match fault {
+        Some(fault) => Err(fault),
+        None => Ok(Ok(records)),
+    }
+}
+
+/// The key and its text. What is not a key of ours may be a later version's: it says nothing about a link that we could
+/// miss, because what a later version says of a link changes the version of its `link` record.
+fn key(record: &Record) -> Option<(Key, String)> {
+    let text = String::from_utf8_lossy(record.key.as_deref()?).into_owned();
+    Some((serde_json::from_str(&text).ok()?, text))
+}
+
+fn link_of(key: &Key) -> &str {
+    match key {
+        Key::Link { link } | Key::Cut { link, .. } | Key::Changes { link } => link,
+    }
+}
+
+fn fold(records: &[Record], link: &str) -> Result<Passport, Unreadable> {
+    let mut passport = Passport::default();
+    for record in records {
+        let Some((key, text)) = key(record).filter(|(key, _)| link_of(key) == link) else { continue };
+        let entry = record.value.as_deref().map(|value| parse(&key, &text, value)).transpose()?;
+        passport.take(&key, entry);
+    }
+    Ok(passport)
+}
+
+fn parse(key: &Key, text: &str, value: &[u8]) -> Result<Entry, Unreadable> {
+    let malformed =
+        |error: serde_json::Error| Unreadable::Malformed { key: text.to_owned(), why: error.to_string() };
+    let value: Value = serde_json::from_slice(value).map_err(malformed)?;
+    let Envelope { version } = Envelope::deserialize(&value).map_err(malformed)?;
+    check_version(text, version)?;
+    Ok(match key {
+        Key::Link { .. } => Entry::Link(LinkRecord::deserialize(&value).map_err(malformed)?),
+        Key::Cut { .. } => Entry::Cut(CutRecord::deserialize(&value).map_err(malformed)?),
+        Key::Changes { .. } => Entry::Changes(ChangesRecord::deserialize(&value).map_err(malformed)?),
+    })
+}
+
+/// Appends records in order; the topic is created where it is missing.
+///
+/// # Errors
+/// [`PassportError`]; some may have been written then, and writing them again is right.
+pub async fn write(cluster: &Cluster, entries: &[(Key, Entry)], now_ms: i64) -> Result<(), PassportError> {
+    let failed = |why: String| PassportError::Failed { what: "writing", cluster: cluster.cluster_id(), why };
+    for chunk in entries.chunks(BATCH_RECORDS) {
+        let mut records = Vec::with_capacity(chunk.len());
+        for (offset, (key, entry)) in (0..).zip(chunk) {
+            let key = serde_json::to_vec(key).map_err(|error| failed(error.to_string()))?;
+            let value = match entry {
+                Entry::Link(record) => serde_json::to_vec(&Versioned { version: VERSION, record }),
+                Entry::Cut(record) => serde_json::to_vec(&Versioned { version: VERSION, record }),
+                Entry::Changes(record) => serde_json::to_vec(&Versioned { version: VERSION, record }),
+            };
+            let value = value.map_err(|error| failed(error.to_string()))?;
+            let (key, value) = (Some(Bytes::from(key)), Some(Bytes::from(value)));
+            records.push(Record { offset, timestamp: now_ms, key, value, headers: Vec::new() });
+        }
+        let batch = build::batch(&records, Codec::None, -1).map_err(|error| failed(error.to_string()))?;
+        append(cluster, batch.bytes()).await?;
+    }
+    Ok(())
+}
+
+async fn append(cluster: &Cluster, batch: &Bytes) -> Result<(), PassportError> {
+    let tp = TopicPartition::new(TOPIC, 0);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        ensure_topic(cluster).await?;
+        let why = match append_once(cluster, &tp, batch).await {
+            Ok(None) => return Ok(()),
+            Ok(Some((code, detail))) if code.class() == Class::Fatal => {
+                let (what, cluster) = ("writing", cluster.cluster_id());
+                return Err(PassportError::Refused { what, cluster, code, detail });
+            }
+            Ok(Some((code, detail))) => format!("{code}{detail}"),
+            Err(error) if error.class() == Class::Fatal => return Err(error.into()),
+            Err(error) => error.to_string(),
+        };
+        if Instant::now() >= deadline {
+            return Err(PassportError::Failed { what: "writing", cluster: cluster.cluster_id(), why });
+        }
+        sleep(PAUSE).await;
+        cluster.refresh().await?;
+    }
+}
+
+async fn append_once(
+    cluster: &Cluster,
+    tp: &TopicPartition,
+    batch: &Bytes,
+) -> Result<Option<(ErrorCode, String)>, Error> {
+    let Some((node, _)) = cluster.metadata().leader(tp) else {
+        return Ok(Some((ErrorCode::LEADER_NOT_AVAILABLE, String::new())));
+    };
+    let connection = cluster.connection(node).await?;
+    let batch = ProduceBatch { header: batch.slice(..HEADER_LEN), payload: batch.slice(HEADER_LEN..) };
+    let answers = submit_produce(&connection, vec![(tp.clone(), batch)], APPEND_TIMEOUT).await?;
+    let refused = answers.answer().await?.into_iter().find_map(|answer| {
+        Some((answer.error?, answer.message.map(|text| format!(": {text}")).unwrap_or_default()))
+    });
+    Ok(refused)
+}
+
+async fn ensure_topic(cluster: &Cluster) -> Result<(), PassportError> {
+    if cluster.metadata().topics.contains_key(TOPIC) {
+        return Ok(());
+    }
+    let topic = NewTopic {
+        name: TOPIC.to_owned(),
+        partitions: 1,
+        replication_factor: -1,
+        configs: vec![("cleanup.policy".to_owned(), "compact".to_owned())],
+    };
+    let answers = create_topics(cluster, &[topic], PATIENCE, false).await?;
+    if let Some((_, Err((code, detail)))) = answers.into_iter().next()
+        && code != ErrorCode::TOPIC_ALREADY_EXISTS
+    {
+        let (what, cluster, detail) = ("creating", cluster.cluster_id(), format!(": {detail}"));
+        return Err(PassportError::Refused { what, cluster, code, detail });
+    }
+    cluster.refresh().await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(key: &str, value: Option<&str>) -> Record {
+        let bytes = |text: &str| Some(Bytes::copy_from_slice(text.as_bytes()));
+        Record { offset: 0, timestamp: 0, key: bytes(key), value: value.and_then(bytes), headers: Vec::new() }
+    }
+
+    const CUT: &str = r#"{"cut":{"link":"l","topic":"t","partition":0}}"#;
+
+    #[test]
+    fn the_latest_record_counts_and_other_links_do_not_disturb() {
+        let records = [
+            record(CUT, Some(r#"{"version":1,"generation":1,"cut":5,"floor":5}"#)),
+            record(r#"{"link":{"link":"other"}}"#, Some("from the future")),
+            record("not a key of ours", Some("x")),
+            record(CUT, Some(r#"{"version":1,"generation":2,"cut":9,"floor":9}"#)),
+        ];
+        let passport = fold(&records, "l").unwrap();
+        assert_eq!(
+            passport.cuts[&TopicPartition::new("t", 0)],
+            CutRecord { generation: 2, cut: 9, floor: 9 }
+        );
+    }
+
+    #[test]
+    fn a_record_of_a_later_version_is_refused_by_name() {
+        let newer = [record(CUT, Some(r#"{"version":2,"generation":1,"cut":5,"floor":5,"more":1}"#))];
+        let refused = fold(&newer, "l").unwrap_err();
+        assert!(matches!(&refused, Unreadable::Newer { key, found: 2 } if key == CUT), "{refused}");
+        assert!(matches!(fold(&[record(CUT, Some("{"))], "l"), Err(Unreadable::Malformed { .. })));
+    }
+}
