@@ -98,6 +98,7 @@ pub async fn run(
         to_revive: BTreeMap::new(),
         tasks,
     };
+    // Before anything else is polled: who asks whether every link runs must not hear of none.
     supervisor.reconcile();
     systemd::ready(&supervisor.summary());
     let mut beat = interval(systemd::watchdog_interval().map_or(BEAT, |limit| limit.min(BEAT)));

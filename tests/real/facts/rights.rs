@@ -152,20 +152,10 @@ async fn asking_what_is_allowed_does_nothing() {
         assert!(!kafka.log_folder(1, internal, 0).unwrap().exists(), "{internal} came into being");
     }
 
-    let topic_rights = [
-        "--operation",
-        "Read",
-        "--operation",
-        "Create",
-        "--operation",
-        "AlterConfigs",
-        "--operation",
-        "Alter",
-        "--operation",
-        "Delete",
-        "--topic",
-        topic,
-    ];
+    let operations = ["Read", "Create", "AlterConfigs", "Alter", "Delete"];
+    let topic_rights: Vec<_> =
+        operations.into_iter().flat_map(|operation| ["--operation", operation]).collect();
+    let topic_rights = [&topic_rights[..], &["--topic", topic]].concat();
     allow(&kafka, &topic_rights);
     allow(&kafka, &["--operation", "DescribeConfigs", "--cluster"]);
     allow(&kafka, &["--operation", "Write", "--transactional-id", id]);

@@ -373,10 +373,7 @@ impl Engine {
                 Action::Opened { end } => {
                     slot.opened(end, now.mono);
                     slot.lane = Lane::opened(slot.is_behind());
-                    match slot.lane {
-                        Lane::Live => self.behind.remove(tp),
-                        Lane::Backlog => self.behind.insert(tp.clone()),
-                    };
+                    note_lane(&mut self.behind, tp, slot.lane);
                 }
                 Action::Stopped(verdict) => {
                     self.routes.drop_source(tp);
@@ -403,4 +400,11 @@ impl Engine {
             buffered_bytes_max: (self.setup.budget.capacity_bytes() / 8).max(2 * PARTITION_BYTES_MAX),
         }
     }
+}
+
+fn note_lane(behind: &mut BTreeSet<TopicPartition>, tp: &TopicPartition, lane: Lane) {
+    match lane {
+        Lane::Live => behind.remove(tp),
+        Lane::Backlog => behind.insert(tp.clone()),
+    };
 }
