@@ -218,7 +218,9 @@ fn no_token() {
 
 #[test]
 fn no_client_secret_and_no_token_of_an_endpoint() {
-    let realm = &secured_pair().realm.clone();
+    // Held: a pair that nobody holds is gone, and its realm's keys with it.
+    let pair = secured_pair();
+    let realm = &pair.realm;
     let endpoint = endpoint::start(realm, BASIC, HOUR);
     none_shows("planted-client", 0, |realm| {
         [Place::File, Place::Environment].map(|place| {
@@ -243,7 +245,9 @@ fn no_key_and_no_word_that_opens_it() {
 #[test]
 fn no_wrong_secret_either() {
     const WRONG: &str = "planted-wrong-3d7-word";
-    let realm = &secured_pair().realm.clone();
+    // Held: a pair that nobody holds is gone, and its realm's keys with it.
+    let pair = secured_pair();
+    let realm = &pair.realm;
     let endpoint = endpoint::start(realm, BASIC, HOUR);
     type Wrong<'a> = (&'static str, &'a dyn Fn(&Realm, Place) -> Way);
     let ways: [Wrong<'_>; 4] = [
