@@ -136,6 +136,7 @@ fn agent_said(scene: &Scene) -> Vec<(&'static str, String)> {
     let env = scene.from.env.iter().chain(&scene.to.env);
     let env: Vec<_> = env.map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let agent = Agent::start_with(&File::of(&agent_file(scene)), &env);
+    agent.wait_until_said("writing as producer");
     agent.wait_until_ready();
     let mut all: Vec<_> = ["/status", "/metrics", "/readyz"].map(|path| (path, agent.get(path).1)).into();
     let printed = agent.process.stdout();
