@@ -145,7 +145,8 @@ fn tokens() {
             &format!("token_endpoint_url: \"{url}\", client_id: x, client_secret: {{ file: {secret} }}"),
         )
     };
-    let server = super::endpoint::start(&secured_pair().realm, "bm8=", Duration::from_secs(1));
+    let pair = secured_pair();
+    let server = super::endpoint::start(&pair.realm, "bm8=", Duration::from_secs(1));
     refused("endpoint-refuses", "L-125", "status 401 (invalid_client)", |realm| endpoint(realm, &server.url));
     refused("no-endpoint", "L-125", "cannot be reached", |realm| endpoint(realm, "http://127.0.0.1:1/token"));
 }

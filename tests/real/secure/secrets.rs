@@ -136,6 +136,7 @@ fn agent_said(scene: &Scene) -> Vec<(&'static str, String)> {
     let env = scene.from.env.iter().chain(&scene.to.env);
     let env: Vec<_> = env.map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let agent = Agent::start_with(&File::of(&agent_file(scene)), &env);
+    agent.wait_until_said("writing as producer");
     agent.wait_until_ready();
     let mut all: Vec<_> = ["/status", "/metrics", "/readyz"].map(|path| (path, agent.get(path).1)).into();
     let printed = agent.process.stdout();
@@ -218,7 +219,9 @@ fn no_token() {
 
 #[test]
 fn no_client_secret_and_no_token_of_an_endpoint() {
-    let realm = &secured_pair().realm.clone();
+    // Held: a pair that nobody holds is gone, and its realm's keys with it.
+    let pair = secured_pair();
+    let realm = &pair.realm;
     let endpoint = endpoint::start(realm, BASIC, HOUR);
     none_shows("planted-client", 0, |realm| {
         [Place::File, Place::Environment].map(|place| {
@@ -243,7 +246,9 @@ fn no_key_and_no_word_that_opens_it() {
 #[test]
 fn no_wrong_secret_either() {
     const WRONG: &str = "planted-wrong-3d7-word";
-    let realm = &secured_pair().realm.clone();
+    // Held: a pair that nobody holds is gone, and its realm's keys with it.
+    let pair = secured_pair();
+    let realm = &pair.realm;
     let endpoint = endpoint::start(realm, BASIC, HOUR);
     type Wrong<'a> = (&'static str, &'a dyn Fn(&Realm, Place) -> Way);
     let ways: [Wrong<'_>; 4] = [

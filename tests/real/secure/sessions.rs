@@ -73,7 +73,9 @@ fn sessions_are_renewed_under_load_without_losing_a_connection() {
 
 #[test]
 fn a_token_file_is_renewed_before_the_token_expires() {
-    let realm = &secured_pair().realm.clone();
+    // Held: a pair that nobody holds is gone, and its realm's keys with it.
+    let pair = secured_pair();
+    let realm = &pair.realm;
     let short = || realm.tokens.issue(CLIENT.0, Duration::from_secs(6));
     let file = secret(realm, &short());
     let how = format!("token: {{ file: {} }}", shown(&file));
@@ -110,7 +112,9 @@ impl Drop for Ended<'_> {
 /// Nobody renews the file in time.
 #[test]
 fn a_token_that_expires_is_said_and_the_next_one_heals() {
-    let realm = &secured_pair().realm.clone();
+    // Held: a pair that nobody holds is gone, and its realm's keys with it.
+    let pair = secured_pair();
+    let realm = &pair.realm;
     let file = secret(realm, &realm.tokens.issue(CLIENT.0, Duration::from_secs(5)));
     let how = format!("token: {{ file: {} }}", shown(&file));
     let scene = Scene::new("expired", |realm| (oauth(realm, &how), oauth(realm, &how)));
