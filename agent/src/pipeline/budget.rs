@@ -2,7 +2,8 @@
 //! Reserved before a fetch is sent, corrected to what came, released when the last batch of the answer has its
 //! receipt. A single batch larger than what was reserved puts the budget into debt: nothing new starts until
 //! that is worked off, and nothing is ever dropped for it.
-//! Who waits is served in turn: what is live before what catches up, and of those the link that holds least.
+//! Fetches are served in turn: what is live before what catches up, and of those the link that holds least. Who opens a
+//! partition never stands behind a fetch: what was fetched may be waiting for just that opening.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,8 +50,16 @@ struct Waiter {
 #[derive(Clone, Copy, Debug)]
 struct Claim {
     holder: u64,
-    lane: Lane,
+    purpose: Purpose,
     bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Purpose {
+    /// A look at what is there: granted as soon as it fits, whoever else waits.
+    Look,
+    /// Granted in turn.
+    Fetch(Lane),
 }
 
 /// Forgotten when its last handle goes; what its permits hold stays counted.
@@ -103,14 +112,18 @@ impl Budget {
         self.shared.state().holders.len().max(1)
     }
 
-    /// Waits until `bytes` fit, as what is live does. More than the whole capacity is granted when nothing else is held.
+    /// Waits until `bytes` fit, in nobody's turn. More than the whole capacity is granted when nothing else is held.
     pub async fn reserve(&self, bytes: usize) -> Permit {
-        self.reserve_for(Lane::Live, bytes).await
+        self.wait(Purpose::Look, bytes).await
     }
 
     /// Waits until it is this holder's turn in this lane, and `bytes` fit. Dropping the future gives the place up.
     pub async fn reserve_for(&self, lane: Lane, bytes: usize) -> Permit {
-        let claim = Claim { holder: self.holder.id, lane, bytes };
+        self.wait(Purpose::Fetch(lane), bytes).await
+    }
+
+    async fn wait(&self, purpose: Purpose, bytes: usize) -> Permit {
+        let claim = Claim { holder: self.holder.id, purpose, bytes };
         loop {
             let (granted, answer) = oneshot::channel();
             self.shared.state().waiting.push(Waiter { claim, granted });
@@ -144,23 +157,28 @@ impl Shared {
 }
 
 impl State {
-    /// Whose turn it is, if that fits. Nobody overtakes whose turn it is: else what is large would never fit.
+    /// A look that fits; else the fetch whose turn it is, if that fits. No fetch overtakes whose turn it is: else what is
+    /// large would never fit.
     fn next(&self, capacity: usize) -> Option<usize> {
+        let fits = |bytes: usize| self.used == 0 || self.used + bytes <= capacity;
+        let is_look = |waiter: &Waiter| waiter.claim.purpose == Purpose::Look;
+        if let Some(at) = self.waiting.iter().position(|waiter| is_look(waiter) && fits(waiter.claim.bytes)) {
+            return Some(at);
+        }
         let held = |claim: &Claim| self.holders.get(&claim.holder).copied().unwrap_or(0);
-        let turn = |(at, waiter): &(usize, &Waiter)| (waiter.claim.lane, held(&waiter.claim), *at);
-        let (at, waiter) = self.waiting.iter().enumerate().min_by_key(turn)?;
-        let Claim { lane, bytes, .. } = waiter.claim;
-        let fits = self.used == 0 || self.used + bytes <= capacity;
-        let leaves_room = match lane {
-            Lane::Live => true,
-            Lane::Backlog => self.backlog == 0 || self.backlog + bytes <= capacity - capacity / LIVE_PART,
-        };
-        (fits && leaves_room).then_some(at)
+        let turn = |(at, waiter): &(usize, &Waiter)| (waiter.claim.purpose, held(&waiter.claim), *at);
+        let fetches = self.waiting.iter().enumerate().filter(|(_, waiter)| !is_look(waiter));
+        let (at, waiter) = fetches.min_by_key(turn)?;
+        let Claim { purpose, bytes, .. } = waiter.claim;
+        let leaves_room = purpose != Purpose::Fetch(Lane::Backlog)
+            || self.backlog == 0
+            || self.backlog + bytes <= capacity - capacity / LIVE_PART;
+        (fits(bytes) && leaves_room).then_some(at)
     }
 
     fn add(&mut self, claim: Claim, bytes: usize) {
         self.used += bytes;
-        if claim.lane == Lane::Backlog {
+        if claim.purpose == Purpose::Fetch(Lane::Backlog) {
             self.backlog += bytes;
         }
         if let Some(held) = self.holders.get_mut(&claim.holder) {
@@ -170,7 +188,7 @@ impl State {
 
     fn take(&mut self, claim: Claim, bytes: usize) {
         self.used -= bytes;
-        if claim.lane == Lane::Backlog {
+        if claim.purpose == Purpose::Fetch(Lane::Backlog) {
             self.backlog -= bytes;
         }
         if let Some(held) = self.holders.get_mut(&claim.holder) {
@@ -216,6 +234,26 @@ mod tests {
     /// At once, or not at all.
     fn now(budget: &Budget, lane: Lane, bytes: usize) -> Option<Permit> {
         budget.reserve_for(lane, bytes).now_or_never()
+    }
+
+    /// What was fetched waits for an opening, the opening for memory, and that stood behind a fetch that did not fit: nothing
+    /// moved any more (real::mirror::exact::proof, with 256 KiB).
+    #[tokio::test]
+    async fn an_opening_never_stands_behind_a_fetch() {
+        let budget = Budget::new(256);
+        let fetched = budget.reserve_for(Lane::Backlog, 148).await;
+        let mut live = Box::pin(budget.reserve_for(Lane::Live, 131));
+        assert!(poll!(&mut live).is_pending());
+        let look = now_look(&budget, 64);
+        assert!(look.is_some(), "it fits");
+        drop(look);
+        assert!(poll!(&mut live).is_pending(), "it does not");
+        drop(fetched);
+        assert!(poll!(&mut live).is_ready());
+    }
+
+    fn now_look(budget: &Budget, bytes: usize) -> Option<Permit> {
+        budget.reserve(bytes).now_or_never()
     }
 
     #[tokio::test]
