@@ -1,7 +1,6 @@
-//! The memory of the whole process for records on their way, in bytes.
-//! Reserved before a fetch is sent, corrected to what came, released when the last batch of the answer has its
-//! receipt. A single batch larger than what was reserved puts the budget into debt: nothing new starts until
-//! that is worked off, and nothing is ever dropped for it.
+//! The memory of the whole process for records on their way, in bytes. Reserved before a fetch is sent, corrected to what
+//! came, released when the last batch of the answer has its receipt. A batch larger than what was reserved puts the
+//! budget into debt: nothing new starts until that is worked off, and nothing is ever dropped for it.
 //! Fetches are served in turn: what is live before what catches up, and of those the link that holds least. Who opens a
 //! partition never stands behind a fetch: what was fetched may be waiting for just that opening.
 

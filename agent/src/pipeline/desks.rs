@@ -11,6 +11,8 @@ use lockstep_kafka::Cluster;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use tracing::Instrument;
+
 use super::budget::Budget;
 use super::event::Event;
 use super::lane::Lane;
@@ -50,10 +52,13 @@ impl FetchDesk {
             jobs: receiver,
             events: events.clone(),
         };
-        tasks.spawn(async move {
-            fetcher.run().await;
-            "fetcher"
-        });
+        tasks.spawn(
+            async move {
+                fetcher.run().await;
+                "fetcher"
+            }
+            .in_current_span(),
+        );
         Self { jobs, job: 0, idle: true, attention: true }
     }
 
@@ -83,10 +88,13 @@ impl SinkDesk {
     ) -> Self {
         let (jobs, receiver) = mpsc::channel(REQUESTS_IN_FLIGHT_MAX);
         let sink = Sink { node, lane, cluster: cluster.clone(), jobs: receiver, events: events.clone() };
-        tasks.spawn(async move {
-            sink.run().await;
-            "sink"
-        });
+        tasks.spawn(
+            async move {
+                sink.run().await;
+                "sink"
+            }
+            .in_current_span(),
+        );
         Self { jobs, queue: VecDeque::new(), under_way: 0 }
     }
 
@@ -150,10 +158,13 @@ impl MarkerDesk {
     ) -> Self {
         let (jobs, receiver) = mpsc::channel(JOBS_WAITING_MAX);
         let markers = task(receiver);
-        tasks.spawn(async move {
-            markers.run().await;
-            "markers"
-        });
+        tasks.spawn(
+            async move {
+                markers.run().await;
+                "markers"
+            }
+            .in_current_span(),
+        );
         Self { jobs, queue: Vec::new() }
     }
 

@@ -13,6 +13,8 @@ use lockstep_core::plan::configs::uncompacted;
 use lockstep_core::plan::topics::{COMPACTED_POLICY, Compaction};
 use lockstep_kafka::admin::incremental_alter_configs;
 
+use tracing::Instrument;
+
 use super::Engine;
 use super::topology::TopicWatch;
 use crate::pipeline::event::Event;
@@ -157,7 +159,7 @@ impl Engine {
             // A closed channel: the engine has ended and no longer wants to know.
             let _ = events.send(Event::PolicyAltered { topic, altered }).await;
             "compaction"
-        });
+        }.in_current_span());
     }
 
     pub(super) fn on_policy_altered(&mut self, topic: &Arc<str>, altered: Altered, now: Now) {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use lockstep_core::mirror::Millis;
 
+use tracing::Instrument;
+
 use super::{Engine, OPEN_ROUNDS_MAX};
 use crate::pipeline::event::Event;
 use crate::pipeline::open::{Ask, Opener};
@@ -58,12 +60,15 @@ impl Engine {
                 budget: self.setup.budget.clone(),
             };
             let events = self.events_in.clone();
-            self.tasks.spawn(async move {
-                let facts = opener.gather(asks).await;
-                // A closed channel: the engine has ended and no longer wants to know.
-                let _ = events.send(Event::Opened { facts }).await;
-                "open"
-            });
+            self.tasks.spawn(
+                async move {
+                    let facts = opener.gather(asks).await;
+                    // A closed channel: the engine has ended and no longer wants to know.
+                    let _ = events.send(Event::Opened { facts }).await;
+                    "open"
+                }
+                .in_current_span(),
+            );
         }
     }
 }

@@ -9,6 +9,8 @@ use lockstep_core::mirror::partition::Phase;
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::mirror::{Millis, Now};
 
+use tracing::Instrument;
+
 use super::Engine;
 use crate::pipeline::event::Event;
 use crate::pipeline::open_transactions::{OpenTransaction, open_transactions};
@@ -45,18 +47,21 @@ impl Engine {
         self.following = true;
         let (source, dest) = (self.setup.source.clone(), self.setup.dest.clone());
         let (propagation, events) = (self.setup.propagation, self.events_in.clone());
-        self.tasks.spawn(async move {
-            let followed = match follow_log_starts(&source, &dest, propagation, &behind, now.wall).await {
-                Ok(followed) => followed,
-                Err(error) => {
-                    tracing::warn!(%error, "the source's log starts could not be followed");
-                    Vec::new()
-                }
-            };
-            // A closed channel: the engine has ended and no longer wants to know.
-            let _ = events.send(Event::Followed(followed)).await;
-            "retention"
-        });
+        self.tasks.spawn(
+            async move {
+                let followed = match follow_log_starts(&source, &dest, propagation, &behind, now.wall).await {
+                    Ok(followed) => followed,
+                    Err(error) => {
+                        tracing::warn!(%error, "the source's log starts could not be followed");
+                        Vec::new()
+                    }
+                };
+                // A closed channel: the engine has ended and no longer wants to know.
+                let _ = events.send(Event::Followed(followed)).await;
+                "retention"
+            }
+            .in_current_span(),
+        );
     }
 
     pub(super) fn on_followed(&mut self, followed: Vec<Followed>) {
@@ -101,13 +106,16 @@ impl Engine {
         }
         self.asking_hanging = true;
         let (source, events) = (self.setup.source.clone(), self.events_in.clone());
-        self.tasks.spawn(async move {
-            let found = open_transactions(&source, &standing).await;
-            let found = found.into_iter().filter_map(|(tp, open)| Some((tp, open.ok()?))).collect();
-            // A closed channel: the engine has ended and no longer wants to know.
-            let _ = events.send(Event::Hanging(found)).await;
-            "hanging"
-        });
+        self.tasks.spawn(
+            async move {
+                let found = open_transactions(&source, &standing).await;
+                let found = found.into_iter().filter_map(|(tp, open)| Some((tp, open.ok()?))).collect();
+                // A closed channel: the engine has ended and no longer wants to know.
+                let _ = events.send(Event::Hanging(found)).await;
+                "hanging"
+            }
+            .in_current_span(),
+        );
     }
 
     pub(super) fn on_hanging(&mut self, found: Vec<(TopicPartition, Option<OpenTransaction>)>) {

@@ -11,6 +11,8 @@ use lockstep_core::ids::{DestOffset, TopicPartition};
 use lockstep_core::mirror::partition::{Input, Phase};
 use lockstep_core::mirror::{Millis, Now, Pace, Trouble};
 
+use tracing::Instrument;
+
 use super::Engine;
 use crate::pipeline::denied::Deed;
 use crate::pipeline::event::Event;
@@ -56,11 +58,14 @@ impl Engine {
             starts: starts.map(|(tp, _)| tp.clone()).collect(),
         };
         let events = self.events_in.clone();
-        self.tasks.spawn(async move {
-            let answer = probe(&source, &dest, questions).await;
-            let _ = events.send(Event::Probed(answer)).await;
-            "probe"
-        });
+        self.tasks.spawn(
+            async move {
+                let answer = probe(&source, &dest, questions).await;
+                let _ = events.send(Event::Probed(answer)).await;
+                "probe"
+            }
+            .in_current_span(),
+        );
     }
 
     pub(super) fn on_probed(&mut self, answer: ProbeAnswer, now: Now) {
@@ -199,15 +204,18 @@ impl Engine {
         }
         self.reading_settings = true;
         let (source, events) = (self.setup.source.clone(), self.events_in.clone());
-        self.tasks.spawn(async move {
-            let found = read_retentions(&source, &topics).await.unwrap_or_else(|error| {
-                tracing::debug!(%error, "how long the source keeps its topics is not known");
-                Vec::new()
-            });
-            // A closed channel: the engine has ended and no longer wants to know.
-            let _ = events.send(Event::Retentions(found)).await;
-            "settings"
-        });
+        self.tasks.spawn(
+            async move {
+                let found = read_retentions(&source, &topics).await.unwrap_or_else(|error| {
+                    tracing::debug!(%error, "how long the source keeps its topics is not known");
+                    Vec::new()
+                });
+                // A closed channel: the engine has ended and no longer wants to know.
+                let _ = events.send(Event::Retentions(found)).await;
+                "settings"
+            }
+            .in_current_span(),
+        );
     }
 
     pub(super) fn on_retentions(&mut self, found: Vec<(Arc<str>, SourceRetention)>) {
