@@ -43,9 +43,9 @@ struct Share {
     waited: f64,
 }
 
-struct Quantiles {
+pub(super) struct Quantiles {
     p50: f64,
-    p99: f64,
+    pub(super) p99: f64,
 }
 
 pub(super) fn run(site: &Site, settings: &Settings) -> Result<Found> {
@@ -143,7 +143,7 @@ fn share(before: &SoFar, after: &SoFar) -> Share {
 }
 
 /// Nearest rank.
-fn quantiles(mut values: Vec<f64>) -> Result<Quantiles> {
+pub(super) fn quantiles(mut values: Vec<f64>) -> Result<Quantiles> {
     values.sort_by(f64::total_cmp);
     let at = |hundredths: usize| {
         let rank = (values.len() * hundredths).div_ceil(100).max(1);

@@ -4,6 +4,7 @@
 mod age;
 mod backlog;
 mod idle;
+mod links;
 mod mirrormaker;
 mod new_topic;
 mod small;
@@ -47,10 +48,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: NAMES[2], what: "a topic is created while the mirror runs", run: new_topic::run },
     Scenario { name: NAMES[3], what: "how old records are when they can be read", run: age::run },
     Scenario { name: NAMES[4], what: "a mirror that has caught up and waits", run: idle::run },
+    Scenario { name: NAMES[7], what: "many links of one agent, idle and one of them busy", run: links::run },
 ];
 
-pub(crate) const NAMES: [&str; 7] =
-    ["backlog", "mirrormaker", "new-topic", "age", "idle", "small", "transactions"];
+pub(crate) const NAMES: [&str; 8] =
+    ["backlog", "mirrormaker", "new-topic", "age", "idle", "small", "transactions", "links"];
 
 const GB: f64 = 1e9;
 const MB: f64 = 1e6;
