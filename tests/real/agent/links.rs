@@ -72,3 +72,31 @@ fn a_link_that_cannot_work_disturbs_no_other() {
     agent.stop(0);
     assert_identical(&ends.from, &ends.to, &good, PARTITIONS);
 }
+
+/// Links that share a cluster share its metadata, too: each notices what is its own.
+#[test]
+fn topics_that_come_later_are_noticed_by_their_link() {
+    let ends = Ends::shared();
+    let prefix = unique("later");
+    let topic = |link: u8, number: u8| format!("{prefix}-{link}.{number}");
+    let mut file = File::new();
+    for link in 0..3 {
+        ends.create(&topic(link, 0), PARTITIONS, &[]);
+        file = file.link(&format!("{prefix}-{link}"), &format!("{prefix}-{link}\\..*"), "");
+    }
+    let agent = Agent::start(&file);
+    agent.wait_until_ready();
+    for round in 1..3 {
+        for link in 0..3 {
+            ends.create(&topic(link, round), PARTITIONS, &[]);
+            write(&topic(link, round), 0, 30);
+        }
+        for link in 0..3 {
+            ends.wait_until_equal(&topic(link, round), PARTITIONS);
+        }
+    }
+    agent.stop(0);
+    for link in 0..3 {
+        assert_identical(&ends.from, &ends.to, &topic(link, 2), PARTITIONS);
+    }
+}
