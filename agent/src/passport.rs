@@ -11,18 +11,23 @@ use lockstep_batch::build;
 use lockstep_batch::header::{Codec, HEADER_LEN};
 use lockstep_batch::records::{Limits, Record, decode};
 use lockstep_batch::split::Entry as LogEntry;
+use lockstep_core::code::Code;
+use lockstep_core::dr::denied::{Denied, Side};
 use lockstep_core::dr::passport::{
     ChangesRecord, CutRecord, Entry, Key, LinkRecord, Passport, Role, TOPIC, Unreadable, VERSION,
     check_version,
 };
 use lockstep_core::ids::TopicPartition;
 use lockstep_kafka::admin::{At, NewTopic, create_topics, list_offsets};
-use lockstep_kafka::{Class, Cluster, Error, ErrorCode, ProduceBatch, submit_produce};
+use lockstep_kafka::{
+    Api, Class, Cluster, Error, ErrorCode, MissingPermission, ProduceBatch, Settings, submit_produce,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error as ThisError;
 use tokio::time::{Instant, sleep};
 
+use crate::pipeline::denied::{by_code, by_error};
 use crate::pipeline::peek::walk;
 
 /// How long leaders may move and a new topic may take.
@@ -44,6 +49,47 @@ pub enum PassportError {
     /// The right to read or write the topic is missing, or a setting refuses the record.
     #[error("{what} the passport of cluster {cluster} was refused: {code}{detail}")]
     Refused { what: &'static str, cluster: String, code: ErrorCode, detail: String },
+}
+
+impl PassportError {
+    /// The page for whoever has to act on it, if there is one.
+    #[must_use]
+    pub fn page(&self) -> Option<Code> {
+        match self {
+            Self::Kafka(error) => error.page(),
+            Self::Refused { code, .. } if code.is_missing_permission() => Some(Code::PermissionMissing),
+            _ => None,
+        }
+    }
+
+    /// What the cluster refuses, if that is the cause. `settings`: of that cluster.
+    #[must_use]
+    pub fn denied(&self, side: Side, settings: &Settings) -> Option<Denied> {
+        match self {
+            Self::Kafka(error) => by_error(side, settings, error),
+            Self::Refused { what, code, .. } => by_code(side, settings, api(what), *code, TOPIC),
+            _ => None,
+        }
+    }
+
+    /// The ACL that is missing, if that is the cause.
+    #[must_use]
+    pub fn missing_permission(&self, settings: &Settings) -> Option<MissingPermission> {
+        match self {
+            Self::Kafka(error) => MissingPermission::of(settings, error),
+            Self::Refused { what, code, .. } => MissingPermission::new(settings, api(what), *code, TOPIC),
+            _ => None,
+        }
+    }
+}
+
+/// Which request a refusal tells of, by its verb.
+fn api(what: &str) -> Api {
+    match what {
+        "creating" => Api::CreateTopics,
+        "writing" => Api::Produce,
+        _ => Api::Fetch,
+    }
 }
 
 /// What every record's value begins with.

@@ -228,8 +228,9 @@ impl MirrorDriver for LinkDriver {
     }
 
     async fn promote(&self, settled: &Settled) -> Result<Promoted, DriverError> {
-        let (primary, standby, rename) = (&self.primary, &self.standby, &self.way.settings.rename);
-        Promotion { primary, standby, rename, settled }.run().await
+        let (primary, standby) = (&self.primary, &self.standby);
+        let LinkSettings { rename, topic_settings: policy, .. } = &self.way.settings;
+        Promotion { primary, standby, rename, policy, settled }.run().await
     }
 
     async fn open(&self) -> Result<Opened, DriverError> {

@@ -13,6 +13,7 @@ use lockstep_core::dr::passport::{
 use lockstep_core::dr::settings::promoted_settings;
 use lockstep_core::ids::{ProducerIdentity, TopicPartition};
 use lockstep_core::mirror::markers::COORDINATOR_EPOCH_JUMP;
+use lockstep_core::plan::owners::TopicSettingsPolicy;
 use lockstep_core::spec::rename::Rename;
 use lockstep_kafka::admin::{
     MarkerEntry, MarkerKind, ProducerState, incremental_alter_configs, init_producer_id,
@@ -38,6 +39,7 @@ pub(super) struct Promotion<'a> {
     pub(super) primary: &'a Site,
     pub(super) standby: &'a Site,
     pub(super) rename: &'a Rename,
+    pub(super) policy: &'a TopicSettingsPolicy,
     pub(super) settled: &'a Settled,
 }
 
@@ -248,7 +250,8 @@ impl Promotion<'_> {
         for (source, values) in &theirs {
             let name = self.rename.dest_name(source);
             let Some(standing) = ours.get(name.as_ref()) else { continue };
-            let changes = promoted_settings(values, noted.get(source).unwrap_or(&none), standing);
+            let changes =
+                promoted_settings(values, noted.get(source).unwrap_or(&none), standing, self.policy);
             if changes.is_empty() {
                 continue;
             }

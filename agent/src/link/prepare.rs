@@ -52,8 +52,8 @@ pub enum StartError {
     Topic(#[from] TopicError),
     #[error(transparent)]
     WrongWay(#[from] WrongWay),
-    #[error(transparent)]
-    Passport(#[from] PassportError),
+    #[error("{side}: {source}")]
+    Passport { side: Side, source: PassportError },
 }
 
 impl StartError {
@@ -66,6 +66,7 @@ impl StartError {
             Self::Topic(TopicError::Refused { code, .. }) if code.is_missing_permission() => {
                 Some(Code::PermissionMissing)
             }
+            Self::Passport { source, .. } => source.page(),
             _ => None,
         }
     }
@@ -77,6 +78,8 @@ impl StartError {
             Self::Cluster { side: "source", source: error } => by_error(Side::Source, source, error),
             Self::Cluster { source: error, .. } => by_error(Side::Dest, dest, error),
             Self::Topic(error) => error.denied(source, dest),
+            Self::Passport { side: Side::Source, source: error } => error.denied(Side::Source, source),
+            Self::Passport { side: Side::Dest, source: error } => error.denied(Side::Dest, dest),
             _ => None,
         }
     }
@@ -88,6 +91,8 @@ impl StartError {
             Self::Cluster { side: "source", source: error } => MissingPermission::of(source, error),
             Self::Cluster { source: error, .. } => MissingPermission::of(dest, error),
             Self::Topic(error) => error.missing_permission(source, dest),
+            Self::Passport { side: Side::Source, source: error } => error.missing_permission(source),
+            Self::Passport { side: Side::Dest, source: error } => error.missing_permission(dest),
             _ => None,
         }
     }
@@ -218,12 +223,13 @@ pub async fn prepare(ends: Ends, settings: LinkSettings) -> Result<Prepared, Sta
 
 /// What the link finds on its destination from before, and whether it may run this way at all (M27).
 async fn inherited(source: &Cluster, dest: &Cluster, link: &str) -> Result<Inherited, StartError> {
-    let there = passport::read(dest, link).await?;
+    let at = |side| move |source| StartError::Passport { side, source };
+    let there = passport::read(dest, link).await.map_err(at(Side::Dest))?;
     let here = match passport::read(source, link).await {
         Ok(passport) => Some(passport),
         // The destination's word alone counts then; it is what stands between us and a primary.
         Err(PassportError::Refused { code, .. }) if code.is_missing_permission() => None,
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(at(Side::Source)(error)),
     };
     Ok(match standing(here.as_ref(), &there)? {
         Standing::Fresh => Inherited::new(),

@@ -40,6 +40,7 @@ pub struct TailQuestion {
 }
 
 /// What stands on a former primary below these offsets was agreed upon at its last promotion, whoever wrote it (M27).
+/// By the destination's own names.
 pub type Inherited = BTreeMap<TopicPartition, DestOffset>;
 
 /// Whose batches belong on a mirror.
@@ -174,7 +175,7 @@ impl TailReader<'_> {
                 if let Some(difference) = difference(original, copied) {
                     return Ok(Tail::Different { at: SourceOffset(at), difference });
                 }
-                let odd = self.odd_above(tp, at + 1, dest_end.0, &there).await?;
+                let odd = self.odd_above(twin, at + 1, dest_end.0, &there).await?;
                 return Ok(odd.unwrap_or(Tail::Equal { source_epoch }));
             }
             if from == dest_start.0.max(source_start.0) {
@@ -188,15 +189,16 @@ impl TailReader<'_> {
     /// a record that consumers of the source see is one too many, a record over a marker of the source is none of it.
     async fn odd_above(
         &self,
-        tp: &TopicPartition,
+        twin: &Twin,
         from: i64,
         end: i64,
         there: &Stretch,
     ) -> Result<Option<Tail>, Trouble> {
         // A former primary holds what its clients rolled back, where the other side holds markers (M27): what stands
         // below the cut was agreed upon as a whole.
-        let from = self.writers.inherited.get(tp).map_or(from, |cut| from.max(cut.0));
-        self.first_of_source(tp, from, end, |piece| odd_beside(piece, there, end)).await
+        let cut = self.writers.inherited.get(twin.dest.there());
+        let from = cut.map_or(from, |cut| from.max(cut.0));
+        self.first_of_source(&twin.source, from, end, |piece| odd_beside(piece, there, end)).await
     }
 
     /// Anything between two offsets of the destination that is not the link's.

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::permissions::Operation;
+
 /// One entry. Kafka (`AclBinding`) compares all of its parts: two that differ in anything are two entries.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct AclBinding {
@@ -15,7 +17,7 @@ pub struct AclBinding {
     pub principal: String,
     /// `*`: from everywhere.
     pub host: String,
-    pub operation: Operation,
+    pub operation: Operations,
     pub permission: Permission,
 }
 
@@ -39,13 +41,12 @@ pub enum PatternKind {
     Other(i8),
 }
 
-/// What is allowed or denied (Kafka: `AclOperation`). Only what a fence is about has a name here.
+/// What is allowed or denied (Kafka: `AclOperation`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Operation {
+pub enum Operations {
     All,
-    Read,
-    Write,
+    One(Operation),
     Other(i8),
 }
 
@@ -72,7 +73,7 @@ impl AclBinding {
             pattern: PatternKind::Literal,
             principal: principal.to_owned(),
             host: ANY.to_owned(),
-            operation: Operation::Write,
+            operation: Operations::One(Operation::Write),
             permission: Permission::Deny,
         }
     }
@@ -89,7 +90,7 @@ impl AclBinding {
 
     /// Whether it is about producing: WRITE, or ALL, which includes it.
     pub fn is_about_writing(&self) -> bool {
-        matches!(self.operation, Operation::Write | Operation::All)
+        matches!(self.operation, Operations::One(Operation::Write) | Operations::All)
     }
 }
 

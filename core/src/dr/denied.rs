@@ -21,6 +21,13 @@ impl Side {
             Self::Dest => "destination",
         }
     }
+
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Source => Self::Dest,
+            Self::Dest => Self::Source,
+        }
+    }
 }
 
 impl fmt::Display for Side {

@@ -174,7 +174,8 @@ pub fn stage_allowed(openness: Openness) -> TopicStage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dr::acl::{Operation, PatternKind};
+    use crate::dr::acl::{Operations, PatternKind};
+    use crate::plan::permissions::Operation;
 
     fn allow(principal: &str, topic: &str) -> AclBinding {
         AclBinding { permission: Permission::Allow, ..AclBinding::deny_write(principal, topic) }
@@ -193,8 +194,8 @@ mod tests {
         let standing = [
             allow("User:literal", "orders"),
             AclBinding { pattern: PatternKind::Prefixed, ..allow("User:prefix", "ord") },
-            AclBinding { operation: Operation::All, ..allow("User:wild", "*") },
-            AclBinding { operation: Operation::Read, ..allow("User:reader", "orders") },
+            AclBinding { operation: Operations::All, ..allow("User:wild", "*") },
+            AclBinding { operation: Operations::One(Operation::Read), ..allow("User:reader", "orders") },
             allow("User:elsewhere", "bills"),
             allow("User:mirror", "*"),
         ];
@@ -221,7 +222,7 @@ mod tests {
         let again = acl_fence(&standing, &topics(&["orders"]), &mirror());
         assert_eq!(again.missing, [AclBinding::deny_write("User:c", "orders")]);
         let everything = AclBinding {
-            operation: Operation::All,
+            operation: Operations::All,
             pattern: PatternKind::Prefixed,
             ..AclBinding::deny_write("User:c", "or")
         };

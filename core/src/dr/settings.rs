@@ -4,28 +4,26 @@
 use std::collections::BTreeMap;
 
 use super::fence::Previous;
-use crate::plan::owners::{FIELDS, Owner};
-
-/// The source's settings that wait on a standby until it is compacted (M21).
-const WAITING: [&str; 2] = ["segment.ms", "segment.jitter.ms"];
+use crate::plan::configs::{Own, WITH_COMPACTION, kept};
+use crate::plan::owners::{FIELDS, Owner, TopicSettingsPolicy};
 
 /// What to set (`Some`) or unset (`None`) on the promoted topic. `source`: the source topic's own values as they are now;
-/// `noted`: what a fence has changed among them; `dest`: the promoted topic's own values.
+/// `noted`: what a fence has changed among them; `dest`: the promoted topic's own values; `policy`: whose word counts for
+/// the settings that wait on a standby until it is compacted (M21).
 pub fn promoted_settings(
-    source: &BTreeMap<String, String>,
+    source: &Own,
     noted: &BTreeMap<String, Previous>,
-    dest: &BTreeMap<String, String>,
+    dest: &Own,
+    policy: &TopicSettingsPolicy,
 ) -> Vec<(String, Option<String>)> {
-    let names = FIELDS.iter().filter(|field| field.owner == Owner::Standby).map(|field| field.name);
-    let real = |name: &str| match noted.get(name) {
-        Some(previous) => previous.restored().map(str::to_owned),
-        None => source.get(name).cloned(),
-    };
-    let changes = names.chain(WAITING).filter_map(|name| {
-        let wanted = real(name);
-        (dest.get(name) != wanted.as_ref()).then(|| (name.to_owned(), wanted))
-    });
-    changes.collect()
+    let before = noted.iter().filter_map(|(name, was)| Some((name.clone(), was.restored()?.to_owned())));
+    let real = kept(source, &before.collect());
+    let standing_by = FIELDS.iter().filter(|field| field.owner == Owner::Standby).map(|field| field.name);
+    let waiting = WITH_COMPACTION.into_iter().filter(|name| policy.owner(name) == Owner::Source);
+    let wanted =
+        standing_by.map(|name| (name, real.get(name))).chain(waiting.map(|name| (name, source.get(name))));
+    let changes = wanted.filter(|(name, value)| dest.get(*name) != *value);
+    changes.map(|(name, value)| (name.to_owned(), value.cloned())).collect()
 }
 
 #[cfg(test)]
@@ -37,11 +35,19 @@ mod tests {
         list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
+    fn promoted(
+        source: &Own,
+        noted: &BTreeMap<String, Previous>,
+        dest: &Own,
+    ) -> Vec<(String, Option<String>)> {
+        promoted_settings(source, noted, dest, &TopicSettingsPolicy::default())
+    }
+
     #[test]
     fn what_standing_by_changed_becomes_the_sources_own() {
         let dest: BTreeMap<_, _> = standby_settings(|_| true).into_iter().collect();
         let source = values(&[("retention.ms", "3600000"), ("cleanup.policy", "compact"), ("x.y", "z")]);
-        let changes = promoted_settings(&source, &BTreeMap::new(), &dest);
+        let changes = promoted(&source, &BTreeMap::new(), &dest);
         let of = |name: &str| changes.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_deref());
         assert_eq!(of("retention.ms"), Some(Some("3600000")));
         assert_eq!(of("cleanup.policy"), Some(Some("compact")));
@@ -54,7 +60,7 @@ mod tests {
                 None => after.remove(name),
             };
         }
-        assert_eq!(promoted_settings(&source, &BTreeMap::new(), &after), [], "once is enough");
+        assert_eq!(promoted(&source, &BTreeMap::new(), &after), [], "once is enough");
     }
 
     #[test]
@@ -63,8 +69,22 @@ mod tests {
         let noted = BTreeMap::from([("max.message.bytes".to_owned(), Previous::Set("5000000".to_owned()))]);
         let dest = values(&[("max.message.bytes", "2147483647")]);
         let wanted = [("max.message.bytes".to_owned(), Some("5000000".to_owned()))];
-        assert_eq!(promoted_settings(&fenced, &noted, &dest), wanted);
+        assert_eq!(promoted(&fenced, &noted, &dest), wanted);
         let unset = BTreeMap::from([("max.message.bytes".to_owned(), Previous::Unset)]);
-        assert_eq!(promoted_settings(&fenced, &unset, &dest), [("max.message.bytes".to_owned(), None)]);
+        let not_noted = promoted(&fenced, &BTreeMap::new(), &dest);
+        assert_eq!(not_noted, [("max.message.bytes".to_owned(), None)], "whoever fenced it");
+        assert_eq!(promoted(&fenced, &unset, &dest), [("max.message.bytes".to_owned(), None)]);
+    }
+
+    #[test]
+    fn what_waited_for_compaction_follows_the_source_unless_the_user_said_otherwise() {
+        let source = values(&[("segment.ms", "600000")]);
+        let (none, dest) = (BTreeMap::new(), values(&[("segment.jitter.ms", "5")]));
+        let changes = promoted(&source, &none, &dest);
+        let wanted = [("segment.jitter.ms", None), ("segment.ms", Some("600000"))];
+        assert_eq!(changes, wanted.map(|(name, value)| (name.to_owned(), value.map(str::to_owned))));
+        let local = ["segment.ms", "segment.jitter.ms"].map(|name| (name.to_owned(), Owner::Local));
+        let policy = TopicSettingsPolicy::new(Own::new(), BTreeMap::from(local)).unwrap();
+        assert_eq!(promoted_settings(&source, &none, &dest, &policy), []);
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::owners::{Owner, TopicSettingsPolicy};
 use super::topics::{COMPACTED_POLICY, SourceCompaction};
+use crate::dr::fence::{MAX_MESSAGE_BYTES, TopicStage};
 
 /// Settings of a topic itself, not inherited from its brokers.
 pub type Own = BTreeMap<String, String>;
@@ -21,10 +22,7 @@ const CLEANUP_POLICY: &str = "cleanup.policy";
 const UNCOMPACTED_POLICY: &str = "delete";
 /// A segment that begins with a marker carries the broker's time and is not rolled by older records behind it: were these
 /// set while a compacted topic is copied from its start, its cleaner would wait for `segment.bytes` (M21).
-const WITH_COMPACTION: [&str; 2] = ["segment.jitter.ms", "segment.ms"];
-const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
-/// What the two steps of a topic fence write there (M25).
-const FENCED_MESSAGE_BYTES: [&str; 2] = ["78", "0"];
+pub(crate) const WITH_COMPACTION: [&str; 2] = ["segment.jitter.ms", "segment.ms"];
 
 /// The three views of one topic.
 #[derive(Clone, Copy, Debug)]
@@ -231,7 +229,7 @@ pub fn kept(source: &Own, before: &Own) -> Own {
     let owned =
         source.iter().filter(|(name, _)| TopicSettingsPolicy::default().owner(name) == Owner::Standby);
     let mut kept: Own = owned.map(|(name, value)| (name.clone(), value.clone())).collect();
-    if kept.get(MAX_MESSAGE_BYTES).is_some_and(|bytes| FENCED_MESSAGE_BYTES.contains(&bytes.as_str())) {
+    if TopicStage::of_value(kept.get(MAX_MESSAGE_BYTES).map(String::as_str)).is_some() {
         kept.remove(MAX_MESSAGE_BYTES);
         kept.extend(before.get_key_value(MAX_MESSAGE_BYTES).map(|(n, v)| (n.clone(), v.clone())));
     }

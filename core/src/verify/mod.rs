@@ -31,29 +31,4 @@ pub use findings::{Difference, Findings, Undecided, Unread, Unseen, Verdict};
 pub use portion::Portion;
 pub use second_look::SecondLook;
 
-use std::fmt;
-
-/// One of the two logs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Side {
-    Source,
-    Dest,
-}
-
-impl Side {
-    pub(crate) fn other(self) -> Self {
-        match self {
-            Self::Source => Self::Dest,
-            Self::Dest => Self::Source,
-        }
-    }
-}
-
-impl fmt::Display for Side {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Source => "source",
-            Self::Dest => "destination",
-        })
-    }
-}
+pub use crate::dr::denied::Side;

@@ -6,7 +6,8 @@
 use kafka_protocol::messages::create_acls_request::AclCreation;
 use kafka_protocol::messages::delete_acls_request::DeleteAclsFilter;
 use kafka_protocol::messages::{CreateAclsRequest, DeleteAclsRequest, DescribeAclsRequest};
-use lockstep_core::dr::acl::{AclBinding, Operation, PatternKind, Permission, ResourceKind};
+use lockstep_core::dr::acl::{AclBinding, Operations, PatternKind, Permission, ResourceKind};
+use lockstep_core::plan::permissions::Operation;
 
 use super::patience::Patience;
 use crate::cluster::Cluster;
@@ -177,21 +178,19 @@ fn pattern_number(kind: PatternKind) -> i8 {
     }
 }
 
-fn operation(number: i8) -> Operation {
-    match number {
-        2 => Operation::All,
-        3 => Operation::Read,
-        4 => Operation::Write,
-        other => Operation::Other(other),
+fn operation(number: i8) -> Operations {
+    if number == 2 {
+        return Operations::All;
     }
+    let known = Operation::ALL.into_iter().find(|operation| *operation as i8 == number);
+    known.map_or(Operations::Other(number), Operations::One)
 }
 
-fn operation_number(operation: Operation) -> i8 {
+fn operation_number(operation: Operations) -> i8 {
     match operation {
-        Operation::All => 2,
-        Operation::Read => 3,
-        Operation::Write => 4,
-        Operation::Other(other) => other,
+        Operations::All => 2,
+        Operations::One(operation) => operation as i8,
+        Operations::Other(other) => other,
     }
 }
 

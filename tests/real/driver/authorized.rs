@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::thread;
 
 use lockstep_agent::driver::{AclReport, Closure, MirrorDriver};
-use lockstep_core::dr::acl::{AclBinding, Operation, PatternKind, Permission, ResourceKind};
+use lockstep_core::dr::acl::{AclBinding, Operations, PatternKind, Permission, ResourceKind};
+use lockstep_core::plan::permissions::Operation;
 use lockstep_core::spec::security::{LoginSpec, SecretSpec, SecuritySpec};
 use lockstep_kafka::admin::{NewTopic, create_acls, create_topics, describe_acls};
 use lockstep_kafka::{Cluster, Security, Settings, Tcp};
@@ -48,10 +49,10 @@ async fn grant(kafka: &Kafka, topic: &str) -> Cluster {
     let entries = [
         allow("User:alice", topic),
         AclBinding { pattern: PatternKind::Prefixed, ..allow("User:bob", &topic[..3]) },
-        AclBinding { operation: Operation::All, ..allow("User:carol", "*") },
-        anything("User:*", ResourceKind::TransactionalId, Operation::All),
-        anything(CLIENTS, ResourceKind::Topic, Operation::Read),
-        anything(CLIENTS, ResourceKind::Group, Operation::Read),
+        AclBinding { operation: Operations::All, ..allow("User:carol", "*") },
+        anything("User:*", ResourceKind::TransactionalId, Operations::All),
+        anything(CLIENTS, ResourceKind::Topic, Operations::One(Operation::Read)),
+        anything(CLIENTS, ResourceKind::Group, Operations::One(Operation::Read)),
     ];
     create_acls(&cluster, &entries).await.unwrap();
     cluster

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_core::dr::acl::{AclBinding, Operation, Permission, ResourceKind};
+use lockstep_core::dr::acl::{AclBinding, Operations, Permission, ResourceKind};
 use lockstep_core::dr::fence::TopicStage;
 use lockstep_core::ids::ProducerIdentity;
 use lockstep_kafka::admin::{
@@ -215,7 +215,7 @@ async fn a_denial_beats_a_permission_and_lets_transactions_end() {
     let before = listed().await;
     let theirs = AclBinding {
         permission: Permission::Allow,
-        operation: Operation::All,
+        operation: Operations::All,
         ..AclBinding::deny_write(lockstep_testkit::broker::CLIENTS, "*")
     };
     assert_eq!(before, [theirs]);
