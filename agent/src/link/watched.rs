@@ -14,7 +14,9 @@ use tracing::Instrument;
 const METADATA_INTERVAL: Duration = Duration::from_millis(400);
 /// On large clusters an answer is work: at most this part of the time goes into asking.
 const METADATA_SHARE: u32 = 50;
-/// But never more often than this.
+/// But at least this often: one answer that took seconds must not keep new topics unnoticed for minutes.
+const METADATA_INTERVAL_MAX: Duration = Duration::from_secs(5);
+/// And never more often than this.
 const METADATA_PAUSE: Duration = Duration::from_millis(100);
 
 /// See the module's description. Cheap to clone.
@@ -62,10 +64,29 @@ async fn refresh(cluster: Cluster, stale: Arc<Notify>, news: watch::Sender<Arc<M
         let asked = tokio::time::Instant::now();
         match cluster.refresh().await {
             Ok(metadata) => {
-                interval = METADATA_INTERVAL.max(asked.elapsed() * METADATA_SHARE);
+                interval = pause_after(asked.elapsed());
                 news.send_replace(metadata);
             }
             Err(error) => tracing::debug!(%error, "metadata cannot be refreshed"),
         }
+    }
+}
+
+/// How long to wait after an answer that took so long, the wait for others' answers included.
+fn pause_after(took: Duration) -> Duration {
+    (took * METADATA_SHARE).clamp(METADATA_INTERVAL, METADATA_INTERVAL_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Twenty-four links that create their topics at once ask for metadata in turn: the watcher's answer took seconds, and
+    /// a topic that came then was not noticed for a minute.
+    #[test]
+    fn a_slow_answer_does_not_put_the_watcher_to_sleep() {
+        assert_eq!(pause_after(Duration::from_millis(1)), METADATA_INTERVAL);
+        assert_eq!(pause_after(Duration::from_millis(20)), Duration::from_secs(1));
+        assert_eq!(pause_after(Duration::from_secs(3)), METADATA_INTERVAL_MAX);
     }
 }
