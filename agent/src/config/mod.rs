@@ -116,7 +116,7 @@ pub fn load(path: &Path) -> Result<Config, Unusable> {
     for (name, cluster) in raw.clusters(document.folder()) {
         // Faults of a cluster's section are among those of the check.
         let Ok(cluster) = cluster else { continue };
-        match resolve(name, &cluster) {
+        match settings(name, &cluster) {
             Ok(settings) => drop(clusters.insert(name.to_owned(), settings)),
             Err(more) => faults.extend(more),
         }
@@ -127,7 +127,11 @@ pub fn load(path: &Path) -> Result<Config, Unusable> {
     }
 }
 
-fn resolve(name: &str, cluster: &ClusterSpec) -> Result<Settings, Vec<Fault>> {
+/// How the client reaches a cluster of the file. Secrets are read from their files or variables now.
+///
+/// # Errors
+/// Every address that cannot be meant, and every secret or certificate that cannot be used.
+pub fn settings(name: &str, cluster: &ClusterSpec) -> Result<Settings, Vec<Fault>> {
     let key = format!("clusters.{name}");
     let mut faults = Vec::new();
     for address in &cluster.bootstrap {

@@ -14,9 +14,7 @@ use tokio::time::Instant;
 use super::life::LinkState;
 use crate::metrics::{Metrics, PartitionSeries};
 use crate::pipeline::report::LinkReport;
-use crate::status::{
-    self, About, AgentStatus, ConfigStatus, GroupsStatus, LinkStatus, link_status, not_running,
-};
+use crate::status::{About, AgentStatus, ConfigStatus, GroupsStatus, LinkStatus, link_status, not_running};
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -170,23 +168,20 @@ impl LinkDesk {
             groups: None,
             drift: None,
         };
-        let (state, why, denied) = match &*self.state.borrow() {
+        let state = self.state.borrow();
+        let (why, denied) = match &*state {
             LinkState::Running(report) => {
                 let report = Arc::clone(&report.borrow());
                 about.drift = Some(report.open_drift().count() as u64);
                 about.groups = self.spec.groups.is_some().then(|| report.groups.summary());
                 return (link_status(&about, &report, wall_millis()), Some(report));
             }
-            LinkState::Starting => (status::LinkState::Starting, "is starting".to_owned(), None),
-            LinkState::Stopping => (status::LinkState::Stopping, "is stopping".to_owned(), None),
-            LinkState::Paused => {
-                (status::LinkState::Paused, "is paused by the configuration".to_owned(), None)
-            }
-            LinkState::Waiting(trouble) => {
-                (status::LinkState::Waiting, trouble.why.clone(), trouble.denied.clone())
-            }
+            LinkState::Starting => ("is starting", None),
+            LinkState::Stopping => ("is stopping", None),
+            LinkState::Paused => ("is paused by the configuration", None),
+            LinkState::Waiting(trouble) => (trouble.why.as_str(), trouble.denied.clone()),
         };
-        (not_running(&about, state, &why, denied.into_iter().collect()), None)
+        (not_running(&about, state.word(), why, denied.into_iter().collect()), None)
     }
 }
 

@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lockstep_core::code::Code;
 use lockstep_core::dr::denied::{Cause, Denied, Side};
 use lockstep_core::spec::agent::ClusterSpec;
-use lockstep_kafka::{Dial, Security, Settings};
+use lockstep_core::spec::fault::Fault;
+use lockstep_kafka::Dial;
 
+use crate::config;
 use crate::link::watched::WatchedCluster;
 use crate::pipeline::denied::by_error;
 
@@ -48,7 +50,7 @@ impl Clusters {
         {
             return Ok(cluster.clone());
         }
-        let settings = settings(side, name, spec)?;
+        let settings = config::settings(name, spec).map_err(|faults| unusable(side, name, &faults))?;
         let cluster = WatchedCluster::connect(Arc::clone(&self.dial), settings.clone()).await;
         let cluster = cluster.map_err(|error| Unreachable {
             why: format!("cannot use the cluster {name}: {error}"),
@@ -69,17 +71,17 @@ impl Clusters {
     }
 }
 
-/// How the client reaches it. Secrets are read from their files or variables now.
-fn settings(side: Side, name: &str, spec: &ClusterSpec) -> Result<Settings, Unreachable> {
-    let unusable = |words: String| Unreachable {
+/// `denied` for secrets and certificates: an address that cannot be meant is refused by nobody.
+fn unusable(side: Side, name: &str, faults: &[Fault]) -> Unreachable {
+    let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    let words = lines.join("; ");
+    let of_security = faults.iter().any(|fault| !fault.key.ends_with(".bootstrap"));
+    Unreachable {
         why: format!("cannot use the cluster {name}: {words}"),
-        denied: Some(Denied { side, code: Code::SecuritySettings, cause: Cause::Connection { words } }),
-    };
-    let mut settings = Settings::new(&spec.bootstrap.join(","))
-        .map_err(|error| Unreachable { why: format!("clusters.{name}.bootstrap: {error}"), denied: None })?;
-    settings.security = Security::resolve(&spec.security).map_err(|faults| {
-        let lines: Vec<_> = faults.iter().map(ToString::to_string).collect();
-        unusable(lines.join("; "))
-    })?;
-    Ok(settings)
+        denied: of_security.then_some(Denied {
+            side,
+            code: Code::SecuritySettings,
+            cause: Cause::Connection { words },
+        }),
+    }
 }

@@ -16,6 +16,7 @@ use crate::link::running::Running;
 use crate::link::watched::Ends;
 use crate::pipeline::engine::Ended;
 use crate::pipeline::report::LinkReport;
+use crate::status;
 
 /// The pause after a start that failed; it doubles up to the longest.
 const PAUSE_SHORTEST: Duration = Duration::from_secs(1);
@@ -36,6 +37,19 @@ pub(super) enum LinkState {
     Paused,
     /// Told to stop; what is in flight is being finished.
     Stopping,
+}
+
+impl LinkState {
+    /// As a status calls it.
+    pub(super) fn word(&self) -> status::LinkState {
+        match self {
+            Self::Starting => status::LinkState::Starting,
+            Self::Running(_) => status::LinkState::Running,
+            Self::Waiting(_) => status::LinkState::Waiting,
+            Self::Paused => status::LinkState::Paused,
+            Self::Stopping => status::LinkState::Stopping,
+        }
+    }
 }
 
 /// Why a link does not run.

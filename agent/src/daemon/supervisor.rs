@@ -22,6 +22,7 @@ use super::watch_file::watch_file;
 use crate::config;
 use crate::link::{LinkSettings, Unfit};
 use crate::pipeline::budget::Budget;
+use crate::status;
 
 /// How often the supervisor comes round when nothing happens.
 const BEAT: Duration = Duration::from_secs(1);
@@ -276,17 +277,12 @@ impl Supervisor {
     /// One line for `systemctl status`.
     fn summary(&self) -> String {
         let links = self.board.links();
-        let count = |fits: fn(&LinkState) -> bool| links.values().filter(|l| fits(&l.state.borrow())).count();
-        let mut words =
-            format!("{} of {} links running", count(|s| matches!(s, LinkState::Running(_))), links.len());
-        for (what, count) in [
-            ("starting", count(|s| matches!(s, LinkState::Starting))),
-            ("waiting", count(|s| matches!(s, LinkState::Waiting(_)))),
-            ("paused", count(|s| matches!(s, LinkState::Paused))),
-            ("stopping", count(|s| matches!(s, LinkState::Stopping))),
-        ] {
+        let count = |state| links.values().filter(|link| link.state.borrow().word() == state).count();
+        let mut words = format!("{} of {} links running", count(status::LinkState::Running), links.len());
+        for state in status::LinkState::ALL.into_iter().skip(1) {
+            let count = count(state);
             if count > 0 {
-                words.push_str(&format!(", {count} {what}"));
+                words.push_str(&format!(", {count} {}", state.word()));
             }
         }
         if self.board.config().refused.is_some() {

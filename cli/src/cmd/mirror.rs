@@ -72,7 +72,7 @@ pub(crate) struct Args {
     #[arg(long = "topic-setting", value_name = "NAME=VALUE", value_parser = topic_setting)]
     topic_settings: Vec<(String, String)>,
     /// Bytes fetched from the source per second at most, as they are on the wire [default: as fast as it goes]
-    #[arg(long, value_name = "SIZE", value_parser = throttle)]
+    #[arg(long, value_name = "SIZE", value_parser = quantity::throttle)]
     throttle: Option<NonZeroU64>,
     /// Topics that go first while not everything can be copied at once: a regular expression for the whole name, as at
     /// the source. They get three turns of four; nothing is left out
@@ -156,12 +156,6 @@ impl Args {
         };
         Ok(Pace { bytes_per_second_max: self.throttle, priorities })
     }
-}
-
-/// A size, with or without "/s".
-fn throttle(text: &str) -> Result<NonZeroU64, String> {
-    let size = parse_size(text.strip_suffix("/s").unwrap_or(text))?;
-    NonZeroU64::new(size as u64).ok_or_else(|| "0 would copy nothing: leave it out for no limit".to_owned())
 }
 
 pub(crate) async fn run(args: Args) -> Exit {

@@ -1,6 +1,7 @@
 //! Sizes, durations and what is either of the two, as people write them in files and flags.
 //! Promises: every refusal says what would be right; nothing overflows in silence.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use crate::mirror::cost::AlignmentBudget;
@@ -26,6 +27,15 @@ pub fn size(text: &str) -> Result<u64, String> {
     };
     let number: u64 = digits.parse().map_err(|_| format!("{digits:?} is not a whole number"))?;
     number.checked_mul(factor).ok_or_else(|| "larger than a machine can count".to_owned())
+}
+
+/// Bytes per second: a size above 0, with or without `/s`.
+///
+/// # Errors
+/// In words.
+pub fn throttle(text: &str) -> Result<NonZeroU64, String> {
+    let bytes = size(text.strip_suffix("/s").unwrap_or(text))?;
+    NonZeroU64::new(bytes).ok_or_else(|| "would copy nothing: leave it out for no limit".to_owned())
 }
 
 /// A time: whole numbers, each with ms, s, m, h or d, one behind the other: `10s`, `1h 30m`.

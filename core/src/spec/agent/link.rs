@@ -88,8 +88,12 @@ impl Defaults {
             "a size such as 2GiB or a time such as 10m",
             quantity::alignment_budget,
         );
-        let throttle =
-            faults.parsed(&at("throttle"), given.throttle, "bytes per second such as 50MiB", throttle);
+        let throttle = faults.parsed(
+            &at("throttle"),
+            given.throttle,
+            "bytes per second such as 50MiB",
+            quantity::throttle,
+        );
         Self {
             rpo: rpo.unwrap_or(self.rpo),
             propagation: propagation.unwrap_or(self.propagation),
@@ -333,9 +337,4 @@ fn propagation(text: &str) -> Result<Propagation, String> {
         "all" => Ok(Propagation::All),
         _ => Err("is neither".to_owned()),
     }
-}
-
-fn throttle(text: &str) -> Result<NonZeroU64, String> {
-    let bytes = quantity::size(text.strip_suffix("/s").unwrap_or(text))?;
-    NonZeroU64::new(bytes).ok_or_else(|| "would copy nothing: to stop a link write paused: true".to_owned())
 }
