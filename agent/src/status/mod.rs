@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use convert::{link_status, not_running};
 pub use facts::facts;
+pub(crate) use facts::is_over;
 pub use groups::{GroupStatus, GroupsStatus, OffsetStatus};
 
 use lockstep_core::dr::posture::{Role, WriteProtection};
