@@ -94,6 +94,7 @@ impl Engine {
         for (tp, mark) in answer.dest_high_watermarks {
             self.on_high_watermark(&tp, mark, now);
         }
+        self.stirred |= !answer.refused.is_empty();
         for (tp, denied) in answer.refused {
             let deed = if denied.side == Side::Source { Deed::SourceEnd } else { Deed::DestEnd };
             if let Some(slot) = self.slots.get_mut(&tp) {
@@ -104,6 +105,7 @@ impl Engine {
             watch.gone_at = answer.gone.contains(name).then_some(now.mono);
         }
         if answer.troubles != self.silent {
+            self.stirred = true;
             for trouble in &answer.troubles {
                 tracing::warn!("{trouble}");
             }
