@@ -247,6 +247,7 @@ impl Engine {
             memory_bytes: self.setup.budget.used_bytes(),
             memory_bytes_max: self.setup.budget.capacity_bytes(),
             partitions,
+            elsewhere: 0,
             blocked_topics: self.blocked.iter().map(|(t, w)| (t.clone(), w.clone())).collect(),
             unheld: unheld.collect(),
             drift: Arc::clone(&self.drift),
