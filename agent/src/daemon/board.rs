@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use lockstep_core::dr::posture::{Role, WriteProtection};
-use lockstep_core::mirror::{Millis, WallMillis};
+use lockstep_core::mirror::{Millis, Now, WallMillis};
 use lockstep_core::spec::agent::LinkSpec;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -121,7 +121,7 @@ impl Board {
                 refused: inner.config.refused.clone(),
                 waits_for_start: inner.config.waits_for_start.iter().map(ToString::to_string).collect(),
             },
-            links: inner.links.iter().map(|(name, desk)| desk.status(name).0).collect(),
+            links: inner.links.iter().map(|(name, desk)| desk.status(name)).collect(),
         }
     }
 
@@ -136,11 +136,11 @@ impl Board {
     /// Counts on: what is counted by time needs a look every now and then.
     pub(super) fn observe(&self) {
         let mut inner = self.lock();
-        let now = Millis(u64::try_from(inner.started.mono.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let mono = u64::try_from(inner.started.mono.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = Now { mono: Millis(mono), wall: wall_millis() };
         let Inner { links, metrics, .. } = &mut *inner;
         for (name, desk) in links {
-            let (status, report) = desk.status(name);
-            metrics.observe(status, report.as_deref(), now);
+            metrics.observe(name, desk.report().as_deref(), desk.rpo_ms(), now);
         }
     }
 
@@ -148,7 +148,9 @@ impl Board {
     /// In words: the metrics cannot be written, which is a defect.
     pub(super) fn metrics(&self) -> Result<String, String> {
         self.observe();
-        self.lock().metrics.render().map_err(|error| error.to_string())
+        let inner = self.lock();
+        let links: Vec<_> = inner.links.iter().map(|(name, desk)| desk.status(name)).collect();
+        inner.metrics.render(&links).map_err(|error| error.to_string())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -158,13 +160,24 @@ impl Board {
 }
 
 impl LinkDesk {
-    /// With the report that it rests on, while the link runs.
-    fn status(&self, name: &str) -> (LinkStatus, Option<Arc<LinkReport>>) {
+    /// While the link runs.
+    fn report(&self) -> Option<Arc<LinkReport>> {
+        match &*self.state.borrow() {
+            LinkState::Running(report) => Some(Arc::clone(&report.borrow())),
+            _ => None,
+        }
+    }
+
+    fn rpo_ms(&self) -> u64 {
+        u64::try_from(self.spec.rpo.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn status(&self, name: &str) -> LinkStatus {
         let mut about = About {
             link: name.to_owned(),
             from: self.spec.from.clone(),
             to: self.spec.to.clone(),
-            rpo_ms: u64::try_from(self.spec.rpo.as_millis()).unwrap_or(u64::MAX),
+            rpo_ms: self.rpo_ms(),
             role: Role::Standby,
             write_protection: WriteProtection::NotLooked,
             groups: None,
@@ -176,14 +189,14 @@ impl LinkDesk {
                 let report = Arc::clone(&report.borrow());
                 about.drift = Some(report.open_drift().count() as u64);
                 about.groups = self.spec.groups.is_some().then(|| report.groups.summary());
-                return (link_status(&about, &report, wall_millis()), Some(report));
+                return link_status(&about, &report, wall_millis());
             }
             LinkState::Starting => ("is starting", None),
             LinkState::Stopping => ("is stopping", None),
             LinkState::Paused => ("is paused by the configuration", None),
             LinkState::Waiting(trouble) => (trouble.why.as_str(), trouble.denied.clone()),
         };
-        (not_running(&about, state.word(), why, denied.into_iter().collect()), None)
+        not_running(&about, state.word(), why, denied.into_iter().collect())
     }
 }
 

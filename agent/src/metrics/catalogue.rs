@@ -1,20 +1,16 @@
 //! Every metric: its name, what it means, and where its value comes from. One place, so that the list in
 //! docs/OPERATIONS.md can be kept equal (a test compares them).
 
-use std::collections::BTreeMap;
-
 use lockstep_core::dr::posture::Posture;
 use prometheus::proto::MetricFamily;
 
-use super::kept::Kept;
+use super::kept::Counters;
 use super::write::Family;
-use super::{PartitionSeries, TOPICS_MAX};
+use super::{PartitionSeries, Shown, TOPICS_MAX};
 use crate::status::{LinkState, LinkStatus};
 
-type Links = BTreeMap<String, Kept>;
-
 /// All families that have anything to say, in the order of docs/OPERATIONS.md.
-pub(super) fn families(links: &Links, partitions: PartitionSeries, started: f64) -> Vec<MetricFamily> {
+pub(super) fn families(links: &[Shown<'_>], partitions: PartitionSeries, started: f64) -> Vec<MetricFamily> {
     let mut all = vec![build_info(), start_time(started)];
     all.extend(state(links));
     all.extend(exposure(links));
@@ -43,18 +39,19 @@ fn start_time(started: f64) -> Family {
 }
 
 /// A family with one sample of each link.
-fn per_link(links: &Links, mut family: Family, value: impl Fn(&Kept) -> Option<f64>) -> Family {
-    for (link, kept) in links {
-        family.set(&[("link", link)], value(kept));
+fn per_link(links: &[Shown<'_>], mut family: Family, value: impl Fn(&Shown<'_>) -> Option<f64>) -> Family {
+    for shown in links {
+        family.set(&[("link", &shown.status.link)], value(shown));
     }
     family
 }
 
-fn state(links: &Links) -> Vec<Family> {
+fn state(links: &[Shown<'_>]) -> Vec<Family> {
     let mut state = Family::gauge("link_state", "1 for the state that the link is in; only running copies.");
     let mut posture = Family::gauge("posture", "1 for the posture that the link is in (docs/GLOSSARY.md).");
     let mut phases = Family::gauge("link_partitions", "Partitions of the link, by what they do.");
-    for (link, Kept { status, .. }) in links {
+    for Shown { status, .. } in links {
+        let link = status.link.as_str();
         state.one_of(link, "state", LinkState::ALL.map(LinkState::word), status.state.word());
         posture.one_of(link, "posture", Posture::ALL.map(Posture::word), &status.posture);
         let counts = status.partitions;
@@ -76,15 +73,15 @@ fn state(links: &Links) -> Vec<Family> {
         state,
         posture,
         phases,
-        per_link(links, topics, |kept| Some(kept.status.topics_total as f64)),
-        per_link(links, good, |kept| Some(kept.status.topics_good as f64)),
-        per_link(links, memory, |kept| Some(kept.status.memory_bytes as f64)),
+        per_link(links, topics, |shown| Some(shown.status.topics_total as f64)),
+        per_link(links, good, |shown| Some(shown.status.topics_good as f64)),
+        per_link(links, memory, |shown| Some(shown.status.memory_bytes as f64)),
     ]
 }
 
-fn exposure(links: &Links) -> Vec<Family> {
+fn exposure(links: &[Shown<'_>]) -> Vec<Family> {
     let of = |name: &str, help: &str, value: fn(&LinkStatus) -> Option<f64>| {
-        per_link(links, Family::gauge(name, help), |kept| value(&kept.status))
+        per_link(links, Family::gauge(name, help), |shown| value(shown.status))
     };
     let breach = Family::counter(
         "rpo_breach_seconds_total",
@@ -140,13 +137,13 @@ fn exposure(links: &Links) -> Vec<Family> {
             |s| s.source_end_timestamp_seconds,
         ),
         of("rpo_target_seconds", "The limit of the link's exposure.", |s| Some(s.rpo_seconds)),
-        per_link(links, breach, |kept| Some(kept.breach_ms as f64 / 1_000.0)),
+        per_link(links, breach, |shown| Some(shown.kept.breach_ms as f64 / 1_000.0)),
     ]
 }
 
-fn runways(links: &Links) -> Vec<Family> {
+fn runways(links: &[Shown<'_>]) -> Vec<Family> {
     let of = |name: &str, help: &str, value: fn(&LinkStatus) -> Option<f64>| {
-        per_link(links, Family::gauge(name, help), |kept| value(&kept.status))
+        per_link(links, Family::gauge(name, help), |shown| value(shown.status))
     };
     vec![
         of(
@@ -169,9 +166,9 @@ fn runway(status: &LinkStatus) -> Option<f64> {
     }
 }
 
-fn copied(links: &Links) -> Vec<Family> {
-    let of = |name: &str, help: &str, value: fn(&Kept) -> u64| {
-        per_link(links, Family::counter(name, help), |kept| Some(value(kept) as f64))
+fn copied(links: &[Shown<'_>]) -> Vec<Family> {
+    let of = |name: &str, help: &str, value: fn(&Counters) -> u64| {
+        per_link(links, Family::counter(name, help), |shown| Some(value(&shown.kept.totals) as f64))
     };
     let mut errors = Family::counter(
         "link_errors_total",
@@ -181,7 +178,8 @@ fn copied(links: &Links) -> Vec<Family> {
         "link_replication_latency_seconds",
         "From a batch's newest record timestamp at the source to its acknowledgement by the standby.",
     );
-    for (link, Kept { totals, .. }) in links {
+    for Shown { status, kept } in links {
+        let (link, totals) = (status.link.as_str(), &kept.totals);
         for (class, count) in [
             ("transient", totals.failures.transient),
             ("needs_action", totals.failures.needs_action),
@@ -196,30 +194,31 @@ fn copied(links: &Links) -> Vec<Family> {
         "When records were last made durable on the standby, in seconds since 1970.",
     );
     vec![
-        of("link_replicated_records_total", "Records made durable on the standby.", |k| k.totals.records),
-        of("link_replicated_bytes_total", "Bytes of the batches made durable, as on the wire.", |k| {
-            k.totals.bytes
+        of("link_replicated_records_total", "Records made durable on the standby.", |totals| totals.records),
+        of("link_replicated_bytes_total", "Bytes of the batches made durable, as on the wire.", |totals| {
+            totals.bytes
         }),
-        of("link_aligned_offsets_total", "Offsets filled without a record of the source.", |k| {
-            k.totals.aligned_offsets
+        of("link_aligned_offsets_total", "Offsets filled without a record of the source.", |totals| {
+            totals.aligned_offsets
         }),
-        of("link_lost_records_total", "Records that the source deleted before they were copied.", |k| {
-            k.totals.lost_records
+        of("link_lost_records_total", "Records that the source deleted before they were copied.", |totals| {
+            totals.lost_records
         }),
         errors,
-        per_link(links, last, |kept| kept.status.last_replicated_timestamp_seconds),
+        per_link(links, last, |shown| shown.status.last_replicated_timestamp_seconds),
         latency,
     ]
 }
 
-fn topics(links: &Links) -> Vec<Family> {
+fn topics(links: &[Shown<'_>]) -> Vec<Family> {
     let mut seconds = Family::gauge("topic_exposure_seconds", "exposure_seconds of one topic.");
     let mut records = Family::gauge("topic_exposure_records", "exposure_records of one topic.");
     let mut hidden =
         Family::gauge("link_topics_without_series", "Topics of the link that have no series of their own.");
-    for (link, Kept { status, .. }) in links {
+    for Shown { status, .. } in links {
+        let link = status.link.as_str();
         for topic in status.topics.iter().take(TOPICS_MAX) {
-            let labels = [("link", link.as_str()), ("topic", topic.topic.as_str())];
+            let labels = [("link", link), ("topic", topic.topic.as_str())];
             seconds.set(&labels, topic.exposure.seen_seconds);
             records.set(&labels, topic.exposure.seen_records.map(|records| records as f64));
         }
@@ -229,19 +228,17 @@ fn topics(links: &Links) -> Vec<Family> {
     vec![seconds, records, hidden]
 }
 
-fn of_partitions(links: &Links) -> Vec<Family> {
+fn of_partitions(links: &[Shown<'_>]) -> Vec<Family> {
     let mut records = Family::gauge("partition_exposure_records", "exposure_records of one partition.");
     let mut held =
         Family::gauge("partition_replicated_offset", "The offset below which the standby holds everything.");
-    for (link, Kept { status, .. }) in links {
+    for Shown { status, .. } in links {
+        let link = status.link.as_str();
         for topic in status.topics.iter().take(TOPICS_MAX) {
             for partition in &topic.partitions {
                 let number = partition.partition.to_string();
-                let labels = [
-                    ("link", link.as_str()),
-                    ("topic", topic.topic.as_str()),
-                    ("partition", number.as_str()),
-                ];
+                let labels =
+                    [("link", link), ("topic", topic.topic.as_str()), ("partition", number.as_str())];
                 records.set(&labels, partition.exposure.seen_records.map(|records| records as f64));
                 held.set(&labels, partition.replicated_offset.map(|offset| offset as f64));
             }

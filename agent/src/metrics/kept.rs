@@ -1,22 +1,22 @@
-//! What is kept of a link between scrapes and over its restarts: its last status, and counters that only grow.
+//! What is kept of a link between scrapes and over its restarts: counters that only grow.
 //! A report's counters begin at 0 with every start of the link: what is smaller than before is a new beginning.
 
-use lockstep_core::mirror::Millis;
+use lockstep_core::mirror::Now;
 
 use crate::pipeline::latency::{Failures, Latency};
 use crate::pipeline::report::LinkReport;
-use crate::status::LinkStatus;
+use crate::status::is_over;
 
 /// One link.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Kept {
-    pub(super) status: LinkStatus,
     pub(super) totals: Counters,
     /// Time for which the exposure, seen or (of a silent source) estimated, was above the limit.
     pub(super) breach_ms: u64,
     /// As the running instance last told.
     last: Counters,
-    observed: Millis,
+    /// When it was above the limit at the last look: then.
+    over_since_look: Option<Now>,
 }
 
 /// Everything that only grows.
@@ -31,17 +31,12 @@ pub(super) struct Counters {
 }
 
 impl Kept {
-    pub(super) fn new(status: LinkStatus, now: Millis) -> Self {
-        let (totals, last) = (Counters::default(), Counters::default());
-        Self { status, totals, breach_ms: 0, last, observed: now }
-    }
-
-    pub(super) fn observe(&mut self, status: LinkStatus, report: Option<&LinkReport>, now: Millis) {
-        if is_breached(&self.status) {
-            self.breach_ms += now.since(self.observed);
+    /// `None`: the link does not run.
+    pub(super) fn observe(&mut self, report: Option<&LinkReport>, rpo_ms: u64, now: Now) {
+        if let Some(before) = self.over_since_look {
+            self.breach_ms += now.mono.since(before.mono);
         }
-        self.observed = now;
-        self.status = status;
+        self.over_since_look = report.filter(|report| is_over(report, rpo_ms, now.wall)).map(|_| now);
         if let Some(report) = report {
             let told = Counters::of(report);
             let since = if told.began_anew_after(&self.last) { Counters::default() } else { self.last };
@@ -49,12 +44,6 @@ impl Kept {
             self.last = told;
         }
     }
-}
-
-fn is_breached(status: &LinkStatus) -> bool {
-    let exposure = &status.exposure;
-    let estimated = exposure.estimated_seconds.filter(|_| !exposure.is_fresh);
-    [exposure.seen_seconds, estimated].into_iter().flatten().any(|seconds| seconds > status.rpo_seconds)
 }
 
 impl Counters {

@@ -1,5 +1,5 @@
 //! A process's links for Prometheus: names and units as docs/OPERATIONS.md lists them, text on demand.
-//! Gauges are taken from a link's last status; counters are kept here and survive a link's restart. Moments are exported,
+//! Gauges are taken from a status made for the scrape; counters are kept here and survive a link's restart. Moments are exported,
 //! not ages, so that a link that is stuck shows a growing one; what is not known has no series. Labels are bounded: links
 //! as configured, topics up to [`TOPICS_MAX`] of a link, partitions only where asked for.
 
@@ -9,7 +9,7 @@ mod write;
 
 use std::collections::BTreeMap;
 
-use lockstep_core::mirror::Millis;
+use lockstep_core::mirror::Now;
 use prometheus::TextEncoder;
 
 use crate::pipeline::report::LinkReport;
@@ -42,17 +42,12 @@ impl Metrics {
         Self { partition_series, started_timestamp_seconds, links: BTreeMap::new() }
     }
 
-    /// Takes over how a link stands at `now`. `report`: of the instance that runs; its counters start at 0 when the link
-    /// does, these here go on.
-    pub fn observe(&mut self, status: LinkStatus, report: Option<&LinkReport>, now: Millis) {
-        match self.links.get_mut(&status.link) {
-            Some(kept) => kept.observe(status, report, now),
-            None => {
-                let mut kept = Kept::new(status.clone(), now);
-                let link = status.link.clone();
-                kept.observe(status, report, now);
-                self.links.insert(link, kept);
-            }
+    /// Counts on at `now`, every second or so. `report`: of the instance that runs, if one does; its counters start at 0
+    /// when the link does, these here go on. `rpo_ms`: the limit of exposure.
+    pub fn observe(&mut self, link: &str, report: Option<&LinkReport>, rpo_ms: u64, now: Now) {
+        match self.links.get_mut(link) {
+            Some(kept) => kept.observe(report, rpo_ms, now),
+            None => self.links.entry(link.to_owned()).or_default().observe(report, rpo_ms, now),
         }
     }
 
@@ -61,15 +56,25 @@ impl Metrics {
         self.links.remove(link);
     }
 
-    /// The text that a scrape gets (`text/plain; version=0.0.4`).
+    /// The text that a scrape gets (`text/plain; version=0.0.4`). `links`: how each of them stands.
     ///
     /// # Errors
     /// The families cannot be encoded, which is a defect.
-    pub fn render(&self) -> Result<String, prometheus::Error> {
-        let families =
-            catalogue::families(&self.links, self.partition_series, self.started_timestamp_seconds);
+    pub fn render(&self, links: &[LinkStatus]) -> Result<String, prometheus::Error> {
+        let nothing = Kept::default();
+        let shown: Vec<_> = links
+            .iter()
+            .map(|status| Shown { status, kept: self.links.get(&status.link).unwrap_or(&nothing) })
+            .collect();
+        let families = catalogue::families(&shown, self.partition_series, self.started_timestamp_seconds);
         TextEncoder::new().encode_to_string(&families)
     }
+}
+
+/// What a link's series are written from.
+struct Shown<'a> {
+    status: &'a LinkStatus,
+    kept: &'a Kept,
 }
 
 #[cfg(test)]

@@ -1,17 +1,46 @@
 //! Names and units as Prometheus wants them (promtool looks at text and rules), counters that survive restarts, and
 //! nothing unknown that looks like zero.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use lockstep_core::mirror::Millis;
+
 use super::*;
 use crate::status::testing::{NOW, about, denied, figures, partition, report};
-use crate::status::{LinkState, link_status, not_running};
+use crate::status::{About, LinkState, link_status, not_running};
 
-fn metrics_of(report: &LinkReport, partitions: PartitionSeries) -> Metrics {
-    let mut metrics = Metrics::new(partitions, 1_700_000_000.0);
-    metrics.observe(link_status(&about(), report, NOW.wall), Some(report), Millis(0));
-    metrics
+/// As the daemon has them: looked at at moments, and how the links stood last.
+struct Watched {
+    metrics: Metrics,
+    links: BTreeMap<String, LinkStatus>,
+}
+
+impl Watched {
+    fn look(&mut self, report: &LinkReport, mono: u64) {
+        let now = Now { mono: Millis(mono), ..NOW };
+        let about = about();
+        self.metrics.observe(&about.link, Some(report), about.rpo_ms, now);
+        self.links.insert(about.link.clone(), link_status(&about, report, NOW.wall));
+    }
+
+    fn stands_still(&mut self, about: &About) {
+        self.metrics.observe(&about.link, None, about.rpo_ms, NOW);
+        let status = not_running(about, LinkState::Waiting, "lost", Vec::new());
+        self.links.insert(about.link.clone(), status);
+    }
+
+    fn render(&self) -> Result<String, prometheus::Error> {
+        self.metrics.render(&self.links.values().cloned().collect::<Vec<_>>())
+    }
+}
+
+fn metrics_of(report: &LinkReport, partitions: PartitionSeries) -> Watched {
+    let metrics = Metrics::new(partitions, 1_700_000_000.0);
+    let mut watched = Watched { metrics, links: BTreeMap::new() };
+    watched.look(report, 0);
+    watched
 }
 
 fn value(text: &str, series: &str) -> Option<f64> {
@@ -41,15 +70,15 @@ fn expect_success(mut command: Command, input: &str) {
     assert!(output.status.success(), "{command:?}: {}\n{input}", said.concat());
 }
 
-fn everything() -> Metrics {
+fn everything() -> Watched {
     let mut slow = partition("orders", 0, figures(41, 300, 200));
     slow.denied = vec![denied()];
     let mut report = report(vec![slow, partition("orders", 1, figures(1, 100, 200))]);
     report.latency.observe(7);
     report.failures.denied = 3;
     let mut metrics = metrics_of(&report, PartitionSeries::On);
-    let other = crate::status::About { link: "bills \"x\"\\".to_owned(), ..about() };
-    metrics.observe(not_running(&other, LinkState::Waiting, "same cluster", Vec::new()), None, Millis(0));
+    let other = About { link: "bills \"x\"\\".to_owned(), ..about() };
+    metrics.stands_still(&other);
     metrics
 }
 
@@ -76,7 +105,7 @@ fn promtool_accepts_the_rules_and_their_tests() {
 #[test]
 fn rules_and_the_list_in_operations_name_what_exists() {
     let text = everything().render().unwrap();
-    let exists: std::collections::BTreeSet<_> =
+    let exists: BTreeSet<_> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     let named = |paper: &str| -> Vec<String> {
         let words = paper.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
@@ -124,14 +153,16 @@ fn counters_survive_a_restart_of_the_link() {
         |records, bytes| LinkReport { copied_records: records, copied_bytes: bytes, ..report(Vec::new()) };
     let mut metrics = metrics_of(&at(10, 1_000), PartitionSeries::Off);
     for told in [at(15, 1_500), at(15, 1_500), at(2, 200)] {
-        metrics.observe(link_status(&about(), &told, NOW.wall), Some(&told), Millis(0));
+        metrics.look(&told, 0);
     }
-    metrics.observe(not_running(&about(), LinkState::Waiting, "lost", Vec::new()), None, Millis(0));
+    metrics.stands_still(&about());
     let text = metrics.render().unwrap();
     assert_eq!(value(&text, "lockstep_link_replicated_records_total{link=\"claims\"}"), Some(17.0));
     assert_eq!(value(&text, "lockstep_link_replicated_bytes_total{link=\"claims\"}"), Some(1_700.0));
-    metrics.forget("claims");
-    assert!(!metrics.render().unwrap().contains("claims"));
+    metrics.metrics.forget("claims");
+    metrics.stands_still(&about());
+    let text = metrics.render().unwrap();
+    assert_eq!(value(&text, "lockstep_link_replicated_records_total{link=\"claims\"}"), Some(0.0));
 }
 
 #[test]
@@ -142,7 +173,7 @@ fn time_above_the_limit_is_counted_and_silence_counts_by_its_estimate() {
     for (told, now) in
         [(told(6_000, 100), 1_000), (told(0, 41_000), 3_000), (told(0, 100), 8_000), (told(0, 100), 9_000)]
     {
-        metrics.observe(link_status(&about(), &told, NOW.wall), Some(&told), Millis(now));
+        metrics.look(&told, now);
     }
     let text = metrics.render().unwrap();
     assert_eq!(value(&text, "lockstep_rpo_breach_seconds_total{link=\"claims\"}"), Some(7.0));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lockstep_core::dr::exposure::DATUM_FRESH_MS;
 use lockstep_core::dr::posture::{Doing, HeldBack, LinkFacts, PartitionFacts, SCHEMAS_TOPIC, TopicFacts};
 use lockstep_core::dr::runway::{Runway, is_short, runway};
-use lockstep_core::dr::total::Figures;
+use lockstep_core::dr::total::{Figures, Total};
 use lockstep_core::mirror::partition::Phase;
 use lockstep_core::mirror::{Millis, Now, WallMillis};
 
@@ -19,8 +19,7 @@ const REPORT_FRESH_MS: u64 = 3_000;
 
 /// What the posture of a running link is judged by, at `now`.
 pub fn facts(about: &About, report: &LinkReport, at: WallMillis) -> LinkFacts {
-    let silent = report.at.and_then(|made| u64::try_from(at.0.saturating_sub(made.wall.0)).ok()).unwrap_or(0);
-    let aged = |figures: Figures| if silent > REPORT_FRESH_MS { figures.aged(silent) } else { figures };
+    let aged = |figures| aged(figures, silent_ms(report, at));
     let now = report.at.unwrap_or(Now { mono: Millis(0), wall: WallMillis(0) });
     let mut denied: BTreeSet<_> = report.denied.iter().cloned().collect();
     denied.extend(report.partitions.iter().flat_map(|p| p.denied.iter().cloned()));
@@ -67,6 +66,25 @@ pub fn facts(about: &About, report: &LinkReport, at: WallMillis) -> LinkFacts {
         topics: topics.into_values().collect(),
         elsewhere: report.elsewhere,
     }
+}
+
+/// Whether the exposure, seen or (of a silent source) estimated, is longer than the limit. Cheap: it is asked every second.
+pub(crate) fn is_over(report: &LinkReport, rpo_ms: u64, at: WallMillis) -> bool {
+    let silent = silent_ms(report, at);
+    let mut total = Total::default();
+    report.figures().for_each(|figures| total.add(&aged(*figures, silent)));
+    let estimated = total.estimated().filter(|_| !total.is_fresh());
+    [total.seen(), estimated].into_iter().flatten().any(|amount| amount.milliseconds > rpo_ms)
+}
+
+/// For how long the engine has said nothing.
+fn silent_ms(report: &LinkReport, at: WallMillis) -> u64 {
+    let since = report.at.and_then(|made| u64::try_from(at.0.saturating_sub(made.wall.0)).ok());
+    since.unwrap_or(0)
+}
+
+fn aged(figures: Figures, silent_ms: u64) -> Figures {
+    if silent_ms > REPORT_FRESH_MS { figures.aged(silent_ms) } else { figures }
 }
 
 /// Since when schemas are missing on the standby, once that has lasted longer than a look takes.

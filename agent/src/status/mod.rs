@@ -19,4 +19,5 @@ pub use lockstep_core::status::{
 
 pub use convert::link_status;
 pub use facts::facts;
+pub(crate) use facts::is_over;
 pub use groups::{group_status, groups_status};

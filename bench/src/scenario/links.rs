@@ -32,8 +32,10 @@ const AGE_P99_MS_MAX: f64 = 50.0;
 const RATE: u64 = 200;
 const SECONDS: u64 = 6;
 const RECORD_BYTES: usize = 1_000;
-/// Of the busy link, meanwhile.
-const BUSY_RECORDS: u32 = 300_000;
+/// Of the busy link, meanwhile: 1 kB records, a third of what saturates brokers, producer and mirror on two cores. When the
+/// source itself is saturated, every record is a second old before a direct consumer sees it.
+const BUSY_RATE: u64 = 20_000;
+const BUSY_SECONDS: u64 = SECONDS + 4;
 
 pub(super) fn run(site: &Site, settings: &Settings) -> Result<Found> {
     eprintln!("  creating {} topics", LINKS * TOPICS_EACH);
@@ -93,8 +95,8 @@ pub(super) fn run(site: &Site, settings: &Settings) -> Result<Found> {
     ];
     let facts = format!(
         "One agent, {LINKS} links between the same clusters, {TOPICS_EACH} topics of {PARTITIONS} partitions each, a record \
-         in every partition. Age: {RATE} records/s of {RECORD_BYTES} bytes on one link while {BUSY_RECORDS} of 1 kB come on \
-         another."
+         in every partition. Age: {RATE} records/s of {RECORD_BYTES} bytes on one link while {BUSY_RATE} of 1 kB per second \
+         come on another."
     );
     Ok(Found { facts, figures })
 }
@@ -158,12 +160,16 @@ fn beside_a_busy_one(site: &Site, number: u32) -> Result<(f64, f64)> {
     watch.seen()?;
     let bootstrap = site.source.bootstrap();
     let load = thread::spawn(move || -> std::result::Result<u64, lockstep_testkit::Error> {
-        let record = |n: u32| {
-            let partition = i32::try_from(n).unwrap_or(0) % PARTITIONS;
+        let start = Instant::now();
+        let record = |n: u64| {
+            let due = start + Duration::from_nanos(n * 1_000_000_000 / BUSY_RATE);
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            // Less than PARTITIONS.
+            let partition = (n % PARTITIONS as u64) as i32;
             Record::new(format!("{n} {}", "some words that lz4 makes short, again; ".repeat(24)))
                 .partition(partition)
         };
-        Seed::to(&bootstrap).codec(Codec::Lz4).write(&busy, (0..BUSY_RECORDS).map(record))
+        Seed::to(&bootstrap).codec(Codec::Lz4).write(&busy, (0..BUSY_RATE * BUSY_SECONDS).map(record))
     });
     let ages = ages(site, &seeder, &watched);
     load.join().map_err(|_| "the busy link's producer died")??;
