@@ -1,9 +1,8 @@
 //! Collects what is wrong, so that everything is said at once. Values shown are those of keys that hold no secret.
 
-use super::raw::Unknown;
-use crate::spec::fault::Fault;
-use crate::spec::names::unknown_key;
-use crate::spec::written::{Text, Texts, Written};
+use super::fault::Fault;
+use super::names::unknown_key;
+use super::written::{Text, Texts, Unknown, Written};
 
 #[derive(Default)]
 pub(super) struct Faults(Vec<Fault>);
