@@ -48,7 +48,7 @@ pub(super) fn meaning(faults: &mut Faults, raw: &RawDr) -> Option<Checked> {
     let (links, directed) = links(faults, raw, &names, &clusters, &defaults);
     between::check(faults, &directed);
     let warnings = warn::warnings(&directed);
-    faults.is_empty().then(|| Checked { spec: DrSpec { sites, clusters, links }, warnings })
+    faults.is_empty().then_some(Checked { spec: DrSpec { sites, clusters, links }, warnings })
 }
 
 fn refuse(faults: &mut Faults, key: &str, unknown: &Unknown, known: &[&str], later: &[&str]) {

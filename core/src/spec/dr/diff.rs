@@ -148,6 +148,14 @@ enum Change<'a, T> {
     Removed(&'a T),
 }
 
+impl<T> Clone for Change<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Change<'_, T> {}
+
 fn each<'a, T: PartialEq>(
     old: &'a BTreeMap<String, T>,
     new: &'a BTreeMap<String, T>,

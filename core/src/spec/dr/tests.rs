@@ -30,7 +30,7 @@ fn with(more: Value) -> Value {
 }
 
 fn links(links: Value) -> Value {
-    with(json!({ "links": links }))
+    with([("links".to_owned(), links)].into_iter().collect())
 }
 
 fn claims(more: Value) -> Value {
