@@ -127,7 +127,7 @@ mod tests {
             "lockstep://agent/paris/a1/more",
             "lockstep://operator/",
             "lockstep://operator/a b",
-            "lockstep://root/x",
+            "lockstep://broker/x",
             "LOCKSTEP://operator/eve",
         ] {
             assert!(matches!(Holder::of_uri(uri), Err(Nobody::BadUri { .. })), "{uri}");

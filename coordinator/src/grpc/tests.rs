@@ -1,3 +1,5 @@
+//! Agents at the door, over real TLS on loopback: who gets in, what is said, and how sessions end.
+
 use std::sync::Arc;
 use std::time::Duration;
 

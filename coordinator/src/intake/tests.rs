@@ -1,3 +1,5 @@
+//! The last report of each agent as time goes by: ages, silence, shares that went elsewhere, bounds.
+
 use lockstep_core::dr::posture::{Role, WriteProtection};
 use lockstep_proto::agent::{Exposure, Partitions, Reach};
 

@@ -1,3 +1,5 @@
+//! A report over the wire: clocks that disagree, what is not known, what newer versions add.
+
 use lockstep_core::status::{ExposureStatus, RunwayStatus, shifted};
 use prost::Message;
 
