@@ -20,6 +20,7 @@
 //! | [`verify`] | reads both sides and says whether they are the same |
 
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod driver;
 pub mod link;

@@ -220,6 +220,7 @@ impl Supervisor {
             // The file has no key for it yet: the table alone counts.
             topic_settings: link.topic_settings.clone(),
             groups: link.groups.clone(),
+            owned: crate::pipeline::owned::Owned::alone(),
             unfit: Unfit::BlockTopic,
             drain: self.spec.drain,
             budget: self.budget.clone(),
