@@ -16,6 +16,10 @@ impl Faults {
         self.0.extend(more);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn into_vec(self) -> Vec<Fault> {
         self.0
     }

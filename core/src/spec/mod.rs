@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`agent`] | `agent.yaml`: the daemon of a site, its clusters and links |
+//! | [`dr`] | `dr.yaml`: sites, clusters and links of the whole system |
 //! | [`link`] | one link, wherever it is written |
 //! | [`security`] | how a cluster is reached securely |
 //! | [`select`], [`rename`], [`pace`] | which topics and groups, under which names, how fast |
@@ -11,6 +12,7 @@
 //! | [`fault`], `faults`, [`lines`] | what is wrong, all of it, and where it stands |
 
 pub mod agent;
+pub mod dr;
 pub mod fault;
 mod faults;
 pub mod lines;

@@ -5,17 +5,22 @@
 //! | `raw` | what may be written, whatever its shape |
 //! | `check` | what a link takes, under which names, how fast |
 //! | `between` | links against each other: circles, collisions |
+//! | `rules` | the same as it is stored and sent |
 //! | `example` | a topic's name that a pattern takes, to judge patterns by |
 
 pub(super) mod between;
 pub(super) mod check;
 mod example;
 mod raw;
+mod rules;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use example::{example, literal};
 pub(super) use raw::{RawDefaults, RawGroups, RawPriority, RawRename, RawTopicSettings, RawTopics};
+pub use rules::{GroupRules, LinkRules, Names, RenameRule};
 
 use super::pace::Pace;
 use super::rename::Rename;
@@ -47,7 +52,8 @@ pub struct LinkSpec {
 }
 
 /// What a link is to do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Wanted {
     #[default]
     Running,
