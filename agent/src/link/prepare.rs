@@ -228,7 +228,11 @@ async fn inherited(source: &Cluster, dest: &Cluster, link: &str) -> Result<Inher
     let here = match passport::read(source, link).await {
         Ok(passport) => Some(passport),
         // The destination's word alone counts then; it is what stands between us and a primary.
-        Err(PassportError::Refused { code, .. }) if code.is_missing_permission() => None,
+        Err(error @ PassportError::Refused { code, .. }) if code.is_missing_permission() => {
+            let grant = error.missing_permission(source.settings()).map(|missing| missing.grant());
+            tracing::warn!(link, %error, grant, "the source's passport does not count: it may not be read");
+            None
+        }
         Err(error) => return Err(at(Side::Source)(error)),
     };
     Ok(match standing(here.as_ref(), &there)? {
