@@ -120,7 +120,7 @@ impl Check<'_> {
         let ssl = self.shape(ssl_key.clone(), Some(raw.ssl.as_ref().unwrap_or(&no_ssl)), KEYS);
         let sasl = self.shape(sasl_key.clone(), Some(raw.sasl.as_ref().unwrap_or(&no_sasl)), KEYS);
         let truststore =
-            ssl.and_then(|ssl| self.files(format!("{ssl_key}.truststore"), ssl.truststore.as_ref()));
+            ssl.and_then(|ssl| self.files(&format!("{ssl_key}.truststore"), ssl.truststore.as_ref()));
         let tls = match ssl {
             Some(ssl) if tls => Some(self.tls(&ssl_key, ssl, truststore.clone())),
             _ => None,
@@ -266,7 +266,7 @@ impl Check<'_> {
         let client_id = self.text(format!("{key}.client_id"), raw.client_id.as_ref());
         let client_secret = self.secret(format!("{key}.client_secret"), raw.client_secret.as_ref());
         let scope = self.shape(format!("{key}.scope"), raw.scope.as_ref(), TEXT).cloned();
-        let own = self.files(format!("{key}.truststore"), raw.truststore.as_ref());
+        let own = self.files(&format!("{key}.truststore"), raw.truststore.as_ref());
         let is_unreadable = raw.truststore.is_some() && own.is_none();
         let own = own.filter(|own| !own.is_empty()).unwrap_or_else(|| truststore.to_vec());
         let is_secure = url.as_ref().is_some_and(|url| url.scheme == Scheme::Https);
@@ -285,8 +285,8 @@ impl Check<'_> {
     }
 
     /// `None` if it is absent or any of it is no text, which is a fault.
-    fn files(&mut self, key: String, given: Option<&Written<Files>>) -> Option<Vec<String>> {
-        match self.shape(key.clone(), given, FILES)? {
+    fn files(&mut self, key: &str, given: Option<&Written<Files>>) -> Option<Vec<String>> {
+        match self.shape(key.to_owned(), given, FILES)? {
             Files::One(file) => Some(vec![file.clone()]),
             Files::Many(many) => {
                 let all: Vec<_> = many
