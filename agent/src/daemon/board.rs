@@ -14,7 +14,9 @@ use tokio::time::Instant;
 use super::life::LinkState;
 use crate::metrics::{Metrics, PartitionSeries};
 use crate::pipeline::report::LinkReport;
-use crate::status::{About, AgentStatus, ConfigStatus, GroupsStatus, LinkStatus, link_status, not_running};
+use crate::status::{
+    About, AgentStatus, ConfigStatus, GroupsStatus, LinkStatus, groups_status, link_status, not_running,
+};
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -128,7 +130,7 @@ impl Board {
         let state = self.lock().links.get(link)?.state.clone();
         let LinkState::Running(report) = &*state.borrow() else { return None };
         let groups = Arc::clone(&report.borrow().groups);
-        Some(GroupsStatus::of(&groups.groups))
+        Some(groups_status(&groups.groups))
     }
 
     /// Counts on: what is counted by time needs a look every now and then.

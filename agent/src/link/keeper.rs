@@ -23,8 +23,10 @@ use super::identity::transactional_id;
 use super::topics::Topics;
 use crate::pipeline::event::Event;
 
-/// A change at the source is noticed within this time, and acted on after a second look.
+/// A change at the source is noticed within this time, and acted on after a second look: looking at many topics is work,
+/// so each makes it a moment longer.
 const ROUND_INTERVAL: Duration = Duration::from_secs(5);
+const ROUND_INTERVAL_EACH: Duration = Duration::from_millis(100);
 /// The second look, after one that found something new.
 const SOON: Duration = Duration::from_secs(1);
 /// On large links a round is work: at most this part of the time goes into it.
@@ -190,7 +192,7 @@ impl Keeper {
                     return;
                 }
                 Round::News => SOON,
-                Round::Quiet => ROUND_INTERVAL,
+                Round::Quiet => ROUND_INTERVAL + ROUND_INTERVAL_EACH * self.topics.len() as u32,
             };
             let until = Instant::now() + pause.max(started.elapsed() * ROUND_SHARE).min(ROUND_INTERVAL_MAX);
             while let Ok(Some(told)) = tokio::time::timeout_at(until, news.recv()).await {

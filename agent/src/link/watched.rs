@@ -13,7 +13,7 @@ use tracing::Instrument;
 /// Metadata are asked for this often, and sooner when something looks stale: a new topic is noticed within it.
 const METADATA_INTERVAL: Duration = Duration::from_millis(400);
 /// On large clusters an answer is work: at most this part of the time goes into asking.
-const METADATA_SHARE: u32 = 50;
+const METADATA_SHARE: u32 = 200;
 /// But at least this often: one answer that took seconds must not keep new topics unnoticed for minutes.
 const METADATA_INTERVAL_MAX: Duration = Duration::from_secs(5);
 /// And never more often than this.
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn a_slow_answer_does_not_put_the_watcher_to_sleep() {
         assert_eq!(pause_after(Duration::from_millis(1)), METADATA_INTERVAL);
-        assert_eq!(pause_after(Duration::from_millis(20)), Duration::from_secs(1));
+        assert_eq!(pause_after(Duration::from_millis(5)), Duration::from_secs(1));
         assert_eq!(pause_after(Duration::from_secs(3)), METADATA_INTERVAL_MAX);
     }
 }

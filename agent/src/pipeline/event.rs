@@ -89,6 +89,21 @@ pub enum Event {
     Retentions(Vec<(Arc<str>, SourceRetention)>),
 }
 
+impl Event {
+    /// Whether it may change what a report says by more than the age of its figures. What comes around while nothing
+    /// happens is none; where it has consequences, those are.
+    pub(super) fn is_news(&self) -> bool {
+        match self {
+            Self::Probed(_)
+            | Self::PositionsWanted { .. }
+            | Self::SourceMetadata(_)
+            | Self::DestMetadata(_) => false,
+            Self::Fetched { outcome: Ok(outcome), .. } => !outcome.partitions.is_empty(),
+            _ => true,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct FetchOutcome {
     pub partitions: Vec<FetchedPartition>,

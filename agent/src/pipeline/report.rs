@@ -35,6 +35,8 @@ pub struct LinkReport {
     pub memory_bytes_max: usize,
     /// Sorted by topic and partition.
     pub partitions: Vec<PartitionReport>,
+    /// Partitions of the link that are another agent's work: nothing is said of them here.
+    pub elsewhere: u64,
     /// Settings of standby topics that are not as their owners have them, by topic and name.
     pub drift: Arc<[Drift]>,
     /// Topics that cannot be mirrored as things stand, and why.

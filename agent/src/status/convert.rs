@@ -1,20 +1,19 @@
-//! From judged facts to the words and figures of a status. A link that does not run has no figures at all.
+//! From a report and what was judged of it to a status: counts, positions, and the figures of every topic and partition.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lockstep_core::dr::denied::{Cause, Denied};
-use lockstep_core::dr::posture::{Judged, LinkFacts, PartitionFacts, Reason, TopicFacts, judge};
+use lockstep_core::dr::posture::{PartitionFacts, Reason, TopicFacts, judge};
 use lockstep_core::dr::runway::Runway;
 use lockstep_core::dr::total::Total;
 use lockstep_core::ids::TopicPartition;
 use lockstep_core::mirror::partition::Phase;
 use lockstep_core::mirror::{Millis, Now, WallMillis};
+use lockstep_core::status::{
+    About, LinkState, LinkStatus, PartitionCounts, PartitionStatus, TopicStatus, ago, exposure_status,
+    judged_status, runway_status,
+};
 
 use super::facts::facts;
-use super::{
-    About, ExposureStatus, LinkState, LinkStatus, PartitionCounts, PartitionStatus, ReasonStatus,
-    RunwayStatus, TopicStatus,
-};
 use crate::pipeline::report::{LinkReport, PartitionReport};
 
 /// The status of a link that runs, at `now`: later than the report where its engine is stuck.
@@ -28,15 +27,18 @@ pub fn link_status(about: &About, report: &LinkReport, now: WallMillis) -> LinkS
     let topics: Vec<_> = facts
         .topics
         .iter()
-        .map(|topic| topic_status(topic, blocked.get(&*topic.topic).copied(), &reports, now))
+        .map(|topic| {
+            let is_good = !bad.contains(&*topic.topic);
+            TopicStatus { is_good, ..topic_status(topic, blocked.get(&*topic.topic).copied(), &reports, now) }
+        })
         .collect();
     let unlisted = blocked.keys().filter(|name| !facts.topics.iter().any(|t| *t.topic == ***name)).count();
     let total: Total = facts.topics.iter().flat_map(|topic| &topic.partitions).map(|p| &p.figures).collect();
-    let mut status = of_judged(about, LinkState::Running, &judged);
+    let mut status = judged_status(about, LinkState::Running, &judged);
     status.topics_total = (topics.len() + unlisted) as u64;
-    status.topics_good = facts.topics.iter().filter(|topic| !bad.contains(&*topic.topic)).count() as u64;
-    status.as_of_timestamp_seconds = report.at.map(|now| seconds(now.wall.0));
-    status.exposure = exposure(&total, now);
+    status.topics_good = topics.iter().filter(|topic| topic.is_good).count() as u64;
+    status.as_of_timestamp_seconds = report.at.map(|now| now.wall.0 as f64 / 1_000.0);
+    status.exposure = exposure_status(&total, now);
     let runways = facts.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.runway);
     status.retention_runway = runways.reduce(Runway::shorter).map(runway_status).unwrap_or_default();
     status.source_end_timestamp_seconds = ago(now, total.source_age_ms);
@@ -51,62 +53,6 @@ pub fn link_status(about: &About, report: &LinkReport, now: WallMillis) -> LinkS
     status.partitions = counts(report);
     status.topics = topics;
     status
-}
-
-/// The status of a link that does not run, whatever it does instead. `denied`: what a cluster refuses, if that is why.
-pub fn not_running(about: &About, state: LinkState, why: &str, denied: Vec<Denied>) -> LinkStatus {
-    let facts = LinkFacts {
-        role: about.role,
-        write_protection: about.write_protection,
-        rpo_ms: about.rpo_ms,
-        not_running: Some(why.to_owned()),
-        denied,
-        ..LinkFacts::default()
-    };
-    of_judged(about, state, &judge(&facts))
-}
-
-/// Everything that does not come from a report.
-fn of_judged(about: &About, state: LinkState, judged: &Judged) -> LinkStatus {
-    LinkStatus {
-        link: about.link.clone(),
-        from: about.from.clone(),
-        to: about.to.clone(),
-        state,
-        posture: judged.posture.word().to_owned(),
-        reasons: judged.reasons.iter().map(reason_status).collect(),
-        rpo_seconds: about.rpo_ms as f64 / 1_000.0,
-        as_of_timestamp_seconds: None,
-        exposure: ExposureStatus::default(),
-        retention_runway: RunwayStatus { kind: "unknown".to_owned(), ..RunwayStatus::default() },
-        source_end_timestamp_seconds: None,
-        last_replicated_timestamp_seconds: None,
-        copied_records: 0,
-        copied_bytes: 0,
-        aligned_offsets: 0,
-        lost_records: 0,
-        memory_bytes: 0,
-        memory_max_bytes: 0,
-        partitions: PartitionCounts::default(),
-        topics_total: 0,
-        topics_good: 0,
-        groups: about.groups,
-        drift: about.drift,
-        topics: Vec::new(),
-    }
-}
-
-fn reason_status(reason: &Reason) -> ReasonStatus {
-    let grant = match reason {
-        Reason::Auth(Denied { cause: Cause::Permission(permission), .. }) => Some(permission.grant.clone()),
-        _ => None,
-    };
-    ReasonStatus {
-        reason: reason.word().to_owned(),
-        posture: reason.posture().map(|posture| posture.word().to_owned()),
-        text: reason.to_string(),
-        grant,
-    }
 }
 
 /// The topic that a reason takes out of the good ones.
@@ -138,8 +84,9 @@ fn topic_status(
     });
     TopicStatus {
         topic: facts.topic.to_string(),
-        exposure: exposure(&total, now),
+        exposure: exposure_status(&total, now),
         retention_runway: runway.map(runway_status).unwrap_or_default(),
+        is_good: true,
         blocked: blocked.cloned(),
         partitions: partitions.collect(),
     }
@@ -162,7 +109,7 @@ fn partition_status(
         source_end_offset: report.and_then(|p| p.source_end).map(|offset| offset.0),
         source_last_stable_offset: report.and_then(|p| p.source_last_stable).map(|offset| offset.0),
         replicated_offset: report.and_then(|p| p.durable).map(|offset| offset.0),
-        exposure: exposure(&one, now),
+        exposure: exposure_status(&one, now),
         trouble: report.and_then(|p| p.trouble.clone()).or_else(|| verdict.map(ToString::to_string)),
     }
 }
@@ -178,7 +125,8 @@ fn phase(phase: &Phase) -> &'static str {
 }
 
 fn counts(report: &LinkReport) -> PartitionCounts {
-    let mut counts = PartitionCounts { total: report.partitions.len() as u64, ..PartitionCounts::default() };
+    let (total, elsewhere) = (report.partitions.len() as u64, report.elsewhere);
+    let mut counts = PartitionCounts { total, elsewhere, ..PartitionCounts::default() };
     for partition in &report.partitions {
         *match partition.phase {
             Phase::Opening => &mut counts.opening,
@@ -191,53 +139,10 @@ fn counts(report: &LinkReport) -> PartitionCounts {
     counts
 }
 
-fn exposure(total: &Total, now: Option<Now>) -> ExposureStatus {
-    let (seen, estimated) = (total.seen(), total.estimated());
-    ExposureStatus {
-        seen_records: seen.map(|seen| seen.records),
-        seen_estimated_bytes: seen.and_then(|seen| seen.bytes),
-        seen_seconds: seen.map(|seen| seen.milliseconds as f64 / 1_000.0),
-        held_back_records: total.held_back_records,
-        estimated_records: estimated.map(|estimated| estimated.records),
-        estimated_bytes: estimated.and_then(|estimated| estimated.bytes),
-        estimated_seconds: estimated.map(|estimated| estimated.milliseconds as f64 / 1_000.0),
-        unknown_partitions: total.unknown,
-        datum_age_seconds: total.datum_age_ms.map(|age| age as f64 / 1_000.0),
-        datum_timestamp_seconds: ago(now, total.datum_age_ms),
-        is_fresh: total.is_fresh(),
-    }
-}
-
-fn runway_status(runway: Runway) -> RunwayStatus {
-    let kind = |kind: &str| RunwayStatus { kind: kind.to_owned(), ..RunwayStatus::default() };
-    match runway {
-        Runway::NothingWaits => kind("nothing_waits"),
-        Runway::Endless => kind("endless"),
-        Runway::Unknown(missing) => {
-            RunwayStatus { missing: Some(missing.name().to_owned()), ..kind("unknown") }
-        }
-        Runway::Lasts { milliseconds, basis, missing } => RunwayStatus {
-            seconds: Some(milliseconds as f64 / 1_000.0),
-            basis: Some(basis.name().to_owned()),
-            missing: missing.map(|missing| missing.name().to_owned()),
-            ..kind("lasts")
-        },
-    }
-}
-
 /// Seconds since 1970 of a moment on the clock of reports.
 fn moment(now: Option<Now>, at: Option<Millis>) -> Option<f64> {
     let (now, at) = (now?, at?);
     ago(Some(now), Some(now.mono.since(at)))
-}
-
-fn ago(now: Option<Now>, age_ms: Option<u64>) -> Option<f64> {
-    let age = i64::try_from(age_ms?).ok()?;
-    Some(seconds(now?.wall.0.saturating_sub(age)))
-}
-
-fn seconds(milliseconds: i64) -> f64 {
-    milliseconds as f64 / 1_000.0
 }
 
 #[cfg(test)]

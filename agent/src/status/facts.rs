@@ -64,6 +64,7 @@ pub fn facts(about: &About, report: &LinkReport, at: WallMillis) -> LinkFacts {
         denied: denied.into_iter().map(|denied| (*denied).clone()).collect(),
         blocked: report.blocked_topics.clone(),
         topics: topics.into_values().collect(),
+        elsewhere: report.elsewhere,
     }
 }
 

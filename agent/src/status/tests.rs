@@ -2,6 +2,7 @@
 
 use lockstep_core::ids::TopicPartition;
 use lockstep_core::mirror::{Millis, WallMillis};
+use lockstep_core::status::not_running;
 
 use super::super::testing::{NOW, about, denied, figures, partition, report};
 use super::*;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use lockstep_agent::pipeline::groups::survey::{Asked, survey};
-use lockstep_agent::status::GroupsStatus;
+use lockstep_agent::status::{GroupsStatus, groups_status};
 use lockstep_core::spec::select::{GroupSelection, Patterns};
 use lockstep_kafka::{Cluster, Error, Settings, Tcp};
 
@@ -77,7 +77,7 @@ async fn of_clusters(between: &Between, grouping: &Grouping) -> Result<GroupsSta
     let asked = Asked { topics: selection, groups, rename };
     let (source, dest) = (connect("source", source).await?, connect("destination", dest).await?);
     let found = survey(&source, &dest, &asked).await.map_err(|error| Failure::with(error.page(), &error))?;
-    Ok(GroupsStatus::of(&found))
+    Ok(groups_status(&found))
 }
 
 fn all() -> Result<GroupSelection, String> {

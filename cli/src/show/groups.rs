@@ -140,7 +140,7 @@ mod tests {
         };
         let report =
             GroupReport { group: name.into(), kind: GroupKind::Consumer, state, offsets: vec![offset] };
-        GroupStatus::of(&report)
+        lockstep_agent::status::group_status(&report)
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! | [`acl`] | entries of an access control list |
 //! | [`fence`] | what stops a side's clients, and what lifting that needs (M23, M25) |
 //! | [`settings`] | what a topic is set to when it is promoted (M26) |
+//! | [`lease`] | which agent copies which partitions, and what it may do unheard |
 //! | [`passport`] | what each cluster says of itself about a link (M27) |
 
 pub mod acl;
@@ -19,6 +20,7 @@ pub mod denied;
 pub mod estimate;
 pub mod exposure;
 pub mod fence;
+pub mod lease;
 pub mod passport;
 pub mod posture;
 pub mod runway;

@@ -52,6 +52,11 @@ impl Posture {
             Self::WithinRpo => "WITHIN_RPO",
         }
     }
+
+    /// By its word. One that this version does not know says nothing that can be relied on: UNKNOWN.
+    pub fn of_word(word: &str) -> Self {
+        Self::ALL.into_iter().find(|posture| posture.word() == word).unwrap_or(Self::Unknown)
+    }
 }
 
 /// What the passports say of the standby (M27).
@@ -128,6 +133,8 @@ pub struct LinkFacts {
     /// Topics that cannot be mirrored as things stand, and why.
     pub blocked: Vec<(String, String)>,
     pub topics: Vec<TopicFacts>,
+    /// Partitions of the link that are another agent's work: an agent whose share is nothing has nothing to measure.
+    pub elsewhere: u64,
 }
 
 /// Why a link is not green, or what else is worth a word.
@@ -137,6 +144,14 @@ pub enum Reason {
     FailedOver,
     /// No partition has been measured, because there is none yet.
     NothingMeasured,
+    /// So many partitions of the link are in no agent's report.
+    Uncovered {
+        partitions: u64,
+    },
+    /// Nobody has reported on the link for so long.
+    AgentSilent {
+        age_ms: u64,
+    },
     /// A side has never answered for these partitions, or they were never opened.
     Unmeasured {
         topic: Arc<str>,
@@ -206,6 +221,8 @@ impl Reason {
             Self::ReinstateRequired => "REINSTATE_REQUIRED",
             Self::FailedOver => "FAILED_OVER",
             Self::NothingMeasured => "NOTHING_MEASURED",
+            Self::Uncovered { .. } => "UNCOVERED",
+            Self::AgentSilent { .. } => "AGENT_SILENT",
             Self::Unmeasured { .. } => "UNMEASURED",
             Self::Silent { side: Side::Source, .. } => "SOURCE_SILENT",
             Self::Silent { side: Side::Dest, .. } => "DESTINATION_SILENT",
@@ -229,7 +246,11 @@ impl Reason {
         match self {
             Self::ReinstateRequired => Some(Posture::ReinstateRequired),
             Self::FailedOver => Some(Posture::FailedOver),
-            Self::NothingMeasured | Self::Unmeasured { .. } | Self::Silent { .. } => Some(Posture::Unknown),
+            Self::NothingMeasured
+            | Self::Uncovered { .. }
+            | Self::AgentSilent { .. }
+            | Self::Unmeasured { .. }
+            | Self::Silent { .. } => Some(Posture::Unknown),
             Self::NotRunning { .. } | Self::Auth(_) | Self::StandbyWritable => Some(Posture::Unprotected),
             Self::TopicBlocked { .. } | Self::PartitionStopped { .. } | Self::RunwayShort { .. } => {
                 Some(Posture::Unprotected)
@@ -261,7 +282,7 @@ pub fn judge(link: &LinkFacts) -> Judged {
     }
     if let Some(why) = &link.not_running {
         reasons.push(Reason::NotRunning { why: why.clone() });
-    } else if link.topics.iter().all(|topic| topic.partitions.is_empty()) {
+    } else if link.elsewhere == 0 && link.topics.iter().all(|topic| topic.partitions.is_empty()) {
         reasons.push(Reason::NothingMeasured);
     }
     reasons.extend(silences(link));
@@ -367,6 +388,8 @@ impl fmt::Display for Reason {
             Self::ReinstateRequired => write!(f, "the old primary has to be made a standby again"),
             Self::FailedOver => write!(f, "failed over"),
             Self::NothingMeasured => write!(f, "no partition has been measured yet"),
+            Self::Uncovered { partitions } => write!(f, "{partitions} partitions are in no agent's report"),
+            Self::AgentSilent { age_ms } => write!(f, "no agent has reported for {}", time(*age_ms)),
             Self::Unmeasured { topic, partitions } => {
                 write!(f, "topic {topic}: {partitions} partitions were never measured")
             }

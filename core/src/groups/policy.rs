@@ -1,5 +1,7 @@
 //! What a link does with consumer groups, as its user asked.
 
+use serde::{Deserialize, Serialize};
+
 use crate::spec::select::GroupSelection;
 
 /// Which groups a link copies, and how.
@@ -11,7 +13,8 @@ pub struct GroupPolicy {
 }
 
 /// What an offset waits for before it reaches the standby (M31).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Barrier {
     /// Until every partition of the link holds what its source held when the offset was read: input never counts as
     /// done whose output would be lost.
@@ -22,7 +25,8 @@ pub enum Barrier {
 }
 
 /// What happens to a copied group that is removed at the source.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Removal {
     /// Its offsets stay on the standby until they expire there.
     #[default]

@@ -14,6 +14,7 @@ use super::guard::Guard;
 use super::markers::{MARKERS_MAX, MarkerAnswer, MarkerRun, SequenceBehind};
 use super::opening::{Footing, Ownership, Position};
 use super::queue::{Head, Holes, Outgoing, Queue};
+use super::signals::Licence;
 use super::verdict::Verdict;
 use super::window::{Ticket, Window};
 use super::{Millis, Now, Trouble};
@@ -314,6 +315,29 @@ impl<P: Clone> Copying<P> {
         let ticket = self.window.push(0, sent);
         self.send_at = next;
         Some(MarkerRun { ticket, from, count, above_coordinator_epoch: self.coordinator_epoch })
+    }
+
+    /// Whether the head of the queue may go out with this leave. Where others may write too, only what the broker would
+    /// refuse from two (M5, M6): not the first batch it learns us by (M7), nothing old, no markers and nothing in place
+    /// of them (M13).
+    pub(super) fn is_licensed(&mut self, licence: Licence, guard: Guard, now: Now) -> bool {
+        match (licence, self.queue.head(now)) {
+            (Licence::Everything, _) | (_, Head::Nothing) => true,
+            (Licence::Nothing, _) | (Licence::Guarded, Head::Markers) => false,
+            (Licence::Guarded, head @ Head::Batch { .. }) => {
+                self.is_guarded(guard, now)
+                    && !is_old(head, guard, now)
+                    && self.queue.cost_of_head().is_none()
+            }
+        }
+    }
+
+    /// Others may have written since. Guarded, we would hear of it: from here on the end rests on the broker's memory of
+    /// us. Else true: it has to be looked at anew.
+    pub(super) fn doubt_others(&mut self, guard: Guard, now: Now) -> bool {
+        self.markers_are_safe = false;
+        self.footing = Footing::Remembered;
+        !self.is_guarded(guard, now)
     }
 
     /// Why the end has to be read once more before the head of the queue may be sent: who may have moved it.

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::align::Span;
 
 /// A control record with its batch header on the wire and on disk (`EndTransactionMarker` in Apache Kafka).
@@ -38,7 +40,7 @@ pub struct Cost {
 }
 
 /// What may be spent on one hole without asking: `--alignment-budget`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlignmentBudget {
     pub bytes: u64,
     pub milliseconds: u64,

@@ -37,6 +37,8 @@ pub mod cost;
 mod filling_tests;
 pub mod guard;
 pub mod identity;
+#[cfg(test)]
+mod licence_tests;
 pub mod markers;
 #[cfg(test)]
 mod model_tests;

@@ -5,6 +5,7 @@
 
 use super::guard::Guard;
 use super::markers::COORDINATOR_EPOCH_JUMP;
+use super::signals::Licence;
 use super::verdict::{Divergence, Verdict};
 use super::{Millis, Now};
 use crate::ids::{DestOffset, LeaderEpoch, ProducerIdentity, SourceOffset, TopicId};
@@ -134,6 +135,18 @@ pub struct Position {
     pub coordinator_epoch: i32,
     /// The source's log starts only behind `end`.
     pub starts_late: Option<StartsLate>,
+}
+
+impl Position {
+    /// Whether one who has only this leave may go on here: what does not rest on the broker's memory of us rests on
+    /// nobody else's writing.
+    pub(super) fn may_be_begun(&self, licence: Licence) -> bool {
+        match licence {
+            Licence::Nothing => false,
+            Licence::Guarded => self.footing == Footing::Remembered,
+            Licence::Everything => true,
+        }
+    }
 }
 
 /// Between our end and the source's log start there is nothing left to copy (M9, M14).

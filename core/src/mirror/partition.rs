@@ -3,15 +3,17 @@
 //! Whatever goes wrong leads through draining (wait for every answer) to opening (ask the destination).
 //! A verdict drawn from one look is looked at twice, so that a single damaged answer stops nothing.
 
+mod sending;
+
 use bytes::Bytes;
 
 use super::align::Span;
 use super::answers::{Meaning, settle_append, settle_markers};
-use super::copying::{AppendAnswer, Copying, Sent, Step, next_receipt};
+use super::copying::{AppendAnswer, Copying, Sent};
 use super::markers::MarkerAnswer;
 use super::opening::{Displaced, Facts, Judgement, Ownership, Position, Standstill, judge};
 use super::queue::Holes;
-pub use super::signals::{Action, FetchPosition, Input, Phase, Settings, SourceEnds};
+pub use super::signals::{Action, FetchPosition, Input, Licence, Phase, Settings, SourceEnds};
 use super::verdict::{Divergence, Verdict, is_seen_by_fetching, same_kind};
 use super::window::{Ticket, Window};
 use super::{Millis, Now, Pace, Trouble};
@@ -48,6 +50,7 @@ enum Then {
 #[derive(Debug)]
 pub struct Partition<P> {
     settings: Settings,
+    licence: Licence,
     state: State<P>,
     source_id: TopicId,
     ends: Option<SourceEnds>,
@@ -84,6 +87,7 @@ impl<P: Clone> Partition<P> {
     pub fn new(settings: Settings, source_id: TopicId, ownership: Ownership) -> Self {
         Self {
             settings,
+            licence: Licence::Everything,
             state: State::Opening(Opening::new(ownership, None, Millis(0))),
             source_id,
             ends: None,
@@ -116,6 +120,7 @@ impl<P: Clone> Partition<P> {
                 let verdict = Verdict::Diverged(Divergence::TopicRecreated { was: self.source_id, is });
                 self.drain(Then::Stop(verdict), now, out);
             }
+            Input::Licensed(licence) => self.on_licensed(licence, now, out),
             Input::Tick => {}
         }
         self.pump(now, out);
@@ -124,7 +129,11 @@ impl<P: Clone> Partition<P> {
     /// Where to fetch from next; `None` while nothing may be fetched.
     pub fn wants(&self) -> Option<FetchPosition> {
         match &self.state {
-            State::Copying(c) if c.wall.is_none() && c.has_room(self.settings.buffered_bytes_max) => {
+            State::Copying(c)
+                if c.wall.is_none()
+                    && self.licence != Licence::Nothing
+                    && c.has_room(self.settings.buffered_bytes_max) =>
+            {
                 Some(FetchPosition { offset: c.fetch_at, last_epoch: c.last_epoch })
             }
             _ => None,
@@ -201,6 +210,12 @@ impl<P: Clone> Partition<P> {
         let kept = opening.kept.take();
         let Settings { identity, guard, .. } = self.settings;
         match judge(facts, identity, guard, opening.ownership, opening.watching, opening.asked_at, now) {
+            Judgement::GoOn(position) if !position.may_be_begun(self.licence) => {
+                // Where it stands still now, somebody else may write before we may.
+                opening.watching = None;
+                self.trouble = Some(sending::unlicensed());
+                out.push(opening.ask(now.mono.plus(sending::UNLICENSED_PAUSE_MS)));
+            }
             Judgement::GoOn(position) => {
                 if let Some(late) = position.starts_late
                     && !self.late_start_seen
@@ -388,62 +403,6 @@ impl<P: Clone> Partition<P> {
             stopped @ State::Stopped(_) => self.state = stopped,
         }
         self.pump(now, out);
-    }
-
-    /// Does whatever has become possible: receipts first, then appends, then the end of draining.
-    fn pump(&mut self, now: Now, out: &mut Vec<Action<P>>) {
-        let Settings { identity, guard, .. } = self.settings;
-        match &mut self.state {
-            State::Copying(copying) => {
-                while let Some(receipt) = copying.next_receipt() {
-                    self.durable = Some(receipt.next);
-                    out.push(Action::Receipt(receipt));
-                }
-                while let Some(step) = copying.next_step(identity, guard, now) {
-                    out.push(match step {
-                        Step::Append(append) => Action::Append(append),
-                        Step::Mark(run) => Action::Mark(run),
-                        Step::Announce { from, cost } => Action::Announce { from, cost },
-                    });
-                }
-                if copying.is_idle()
-                    && let Some(verdict) = copying.wall.take()
-                {
-                    self.stop(verdict, out);
-                } else if let Some(ownership) = copying.doubts_end(guard, now) {
-                    self.look_again(ownership, now, out);
-                }
-            }
-            State::Draining { window, .. } => {
-                while let Some(receipt) = next_receipt(window) {
-                    self.durable = Some(receipt.next);
-                    out.push(Action::Receipt(receipt));
-                }
-                if window.is_drained() {
-                    self.end_draining(now, out);
-                }
-            }
-            State::Opening(_) | State::Stopped(_) => {}
-        }
-    }
-
-    fn end_draining(&mut self, now: Now, out: &mut Vec<Action<P>>) {
-        let opening = State::Opening(Opening::new(Ownership::Unknown, None, now.mono));
-        let State::Draining { mut window, then } = std::mem::replace(&mut self.state, opening) else {
-            return;
-        };
-        window.clear();
-        self.next_ticket = window.next_ticket();
-        match then {
-            Then::Stop(verdict) => self.stop(verdict, out),
-            Then::Reopen { displaced } => {
-                let pause = self.pause(self.trouble.as_ref().map_or(Pace::Soon, |t| t.pace));
-                self.failures += 1;
-                let mut opening = Opening::new(Ownership::Unknown, displaced, now.mono);
-                out.push(opening.ask(now.mono.plus(pause)));
-                self.state = State::Opening(opening);
-            }
-        }
     }
 
     fn stop(&mut self, verdict: Verdict, out: &mut Vec<Action<P>>) {

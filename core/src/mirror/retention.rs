@@ -3,10 +3,13 @@
 //! source looks just the same from the log start alone; it must never empty the mirror. So each step has to be
 //! explained by the source's settings, unless the operator asked to follow everything.
 
+use serde::{Deserialize, Serialize};
+
 use crate::ids::{DestOffset, SourceOffset};
 
 /// What of the source's deletions reaches the standby.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Propagation {
     /// Only what the source's retention explains.
     #[default]

@@ -68,8 +68,22 @@ pub enum Input<P> {
     SourceRecreated {
         is: TopicId,
     },
+    /// What this process may write here from now on.
+    Licensed(Licence),
     /// Time passed.
     Tick,
+}
+
+/// What the one who works on a partition may write, as long as others may believe that it is theirs. What the broker
+/// itself keeps from being written twice (M5, M6) needs nobody's leave.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Licence {
+    /// It is another agent's: what is in flight is answered, nothing more is begun.
+    Nothing,
+    /// Another agent may still be writing: only what is guarded.
+    Guarded,
+    #[default]
+    Everything,
 }
 
 /// What to do.

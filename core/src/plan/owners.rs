@@ -4,11 +4,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::configs::Own;
 use crate::spec::fault::Fault;
 
 /// Whose word counts for a setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Owner {
     /// Follows what is set on the source's topic; unset there, it is unset here.
     Source,
@@ -168,6 +171,11 @@ impl TopicSettingsPolicy {
     /// Whether anybody has decided about this name: the table or the user.
     pub fn knows(&self, name: &str) -> bool {
         field_of(name).is_some() || self.set.contains_key(name) || self.owners.contains_key(name)
+    }
+
+    /// Names that the user gave to another owner than the table does.
+    pub fn owners(&self) -> &BTreeMap<String, Owner> {
+        &self.owners
     }
 
     /// Values that the user gave.

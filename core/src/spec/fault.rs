@@ -27,3 +27,24 @@ impl fmt::Display for Fault {
         write!(f, "{}: {}", self.key, self.what)
     }
 }
+
+/// Something that may be meant but should be looked at: it keeps nothing from being done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// What it is about: `links.claims.groups`.
+    pub key: String,
+    /// What may happen, and what would avoid it.
+    pub what: String,
+}
+
+impl Warning {
+    pub fn new(key: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { key: key.into(), what: what.into() }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.what)
+    }
+}

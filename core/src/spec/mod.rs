@@ -3,15 +3,20 @@
 //! | file | holds |
 //! |---|---|
 //! | [`agent`] | `agent.yaml`: the daemon of a site, its clusters and links |
+//! | [`dr`] | `dr.yaml`: sites, clusters and links of the whole system |
+//! | [`link`] | one link, wherever it is written |
 //! | [`security`] | how a cluster is reached securely |
 //! | [`select`], [`rename`], [`pace`] | which topics and groups, under which names, how fast |
 //! | [`names`], [`quantity`] | what things may be called; sizes and times |
 //! | [`written`] | values of whatever shape, so that all faults are found at once |
-//! | [`fault`], [`lines`] | what is wrong, and where it stands |
+//! | [`fault`], `faults`, [`lines`] | what is wrong, all of it, and where it stands |
 
 pub mod agent;
+pub mod dr;
 pub mod fault;
+mod faults;
 pub mod lines;
+pub mod link;
 pub mod names;
 pub mod pace;
 pub mod quantity;

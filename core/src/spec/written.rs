@@ -2,11 +2,18 @@
 //! Promises: a value of the wrong shape never ends the reading, so that all faults are found at once; it is dropped unread.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, Visitor};
+
+/// Keys that mean nothing.
+pub(super) type Unknown = BTreeMap<String, IgnoredAny>;
+
+/// A map from names that the user chose; its values may have any shape until they are looked at.
+pub(super) type Named<T> = Option<Written<BTreeMap<String, Written<T>>>>;
 
 /// A value that was to be a `T`.
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -25,9 +25,9 @@ pub(super) fn by_topic<T>(items: &[T], tp: impl Fn(&T) -> &TopicPartition) -> Ve
     topics
 }
 
-/// Answers by partition, until all are there.
+/// Answers by topic and partition, until all are there. Probes ask about thousands every second: a name is kept once.
 pub(super) struct Answers<T> {
-    found: HashMap<(String, i32), Result<T, ErrorCode>>,
+    found: HashMap<String, HashMap<i32, Result<T, ErrorCode>>>,
 }
 
 impl<T: Clone> Answers<T> {
@@ -37,7 +37,10 @@ impl<T: Clone> Answers<T> {
 
     pub(super) fn add(&mut self, topic: &str, partition: i32, error_code: i16, value: T) {
         let outcome = ErrorCode::from_wire(error_code).map_or(Ok(value), Err);
-        self.found.insert((topic.to_owned(), partition), outcome);
+        match self.found.get_mut(topic) {
+            Some(partitions) => drop(partitions.insert(partition, outcome)),
+            None => drop(self.found.insert(topic.to_owned(), HashMap::from([(partition, outcome)]))),
+        }
     }
 
     /// One answer for each partition asked about, in that order.
@@ -48,7 +51,7 @@ impl<T: Clone> Answers<T> {
         asked: impl Iterator<Item = &'a TopicPartition>,
     ) -> Result<PerPartition<T>, Error> {
         asked
-            .map(|tp| match self.found.get(&(tp.topic.to_string(), tp.partition)) {
+            .map(|tp| match self.found.get(&*tp.topic).and_then(|found| found.get(&tp.partition)) {
                 Some(outcome) => Ok((tp.clone(), outcome.clone())),
                 None => Err(connection.protocol(api, format!("the answer leaves out {tp}"))),
             })

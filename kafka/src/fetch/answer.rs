@@ -65,6 +65,10 @@ pub(super) fn read(
     wanted: &[FetchTarget],
     connection: &Connection,
 ) -> Result<Read, Error> {
+    if answer.responses.is_empty() {
+        let nothing = FetchAnswer { frame_bytes, partitions: Vec::new() };
+        return Ok(Read { session_id: answer.session_id, answer: nothing });
+    }
     let by_id: HashMap<TopicId, _> =
         wanted.iter().map(|target| (target.topic_id, &target.tp.topic)).collect();
     let by_name: HashMap<&str, _> =

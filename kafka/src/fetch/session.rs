@@ -86,28 +86,28 @@ impl FetchSession {
             return PlannedFetch::alone(wanted, version);
         }
         let style = if version > LAST_BY_NAME { Style::Ids } else { Style::Names };
-        let held: HashMap<_, _> = wanted.iter().map(|target| (target.tp.clone(), target.clone())).collect();
         // Until the plan is confirmed nobody knows what the broker knows.
         match std::mem::replace(&mut self.state, State::Fresh) {
-            State::Established { epoch, style: before, held: known } if before == style => PlannedFetch {
-                version,
-                session_id: self.id,
-                session_epoch: epoch,
-                changed: wanted
-                    .iter()
-                    .filter(|target| known.get(&target.tp) != Some(*target))
-                    .cloned()
-                    .collect(),
-                forgotten: forgotten(&known, &held, style),
-                held,
-            },
+            State::Established { epoch, style: before, held: known } if before == style => {
+                let differs = |target: &&FetchTarget| known.get(&target.tp) != Some(*target);
+                let changed: Vec<_> = wanted.iter().filter(differs).cloned().collect();
+                // Thousands of partitions in which nothing happens are the usual case: their map is kept.
+                let (held, forgotten) = if changed.is_empty() && known.len() == wanted.len() {
+                    (known, Vec::new())
+                } else {
+                    let held = by_partition(wanted);
+                    let forgotten = forgotten(&known, &held, style);
+                    (held, forgotten)
+                };
+                PlannedFetch { version, session_id: self.id, session_epoch: epoch, changed, forgotten, held }
+            }
             _ => PlannedFetch {
                 version,
                 session_id: self.id,
                 session_epoch: NEW,
                 changed: wanted.to_vec(),
                 forgotten: Vec::new(),
-                held,
+                held: by_partition(wanted),
             },
         }
     }
@@ -127,6 +127,10 @@ impl FetchSession {
     pub fn reset(&mut self) {
         self.state = State::Fresh;
     }
+}
+
+fn by_partition(wanted: &[FetchTarget]) -> HashMap<TopicPartition, FetchTarget> {
+    wanted.iter().map(|target| (target.tp.clone(), target.clone())).collect()
 }
 
 /// What the broker knows and nobody wants any more. A topic created anew under the same name counts as another.

@@ -25,6 +25,7 @@ const FETCH_PAUSE_MS: u64 = 200;
 impl Engine {
     pub(super) fn on_event(&mut self, event: Event) {
         let now = self.now();
+        self.stirred |= event.is_news();
         match event {
             Event::Fetched { node, lane, outcome } => {
                 let Some(desk) = self.fetch_desks.get_mut(&(node, lane)) else { return };

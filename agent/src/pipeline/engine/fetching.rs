@@ -17,8 +17,11 @@ use crate::pipeline::desks::FetchDesk;
 use crate::pipeline::lane::{Asked, Lane};
 use crate::pipeline::source::FetchJob;
 
-/// A source broker with nothing new answers after this long.
+/// A source broker with nothing new answers after this long, and a moment more for every partition: asking for many is
+/// work, and who comes new to them waits for the answer.
 const LONG_POLL: Duration = Duration::from_millis(250);
+const LONG_POLL_MAX: Duration = Duration::from_secs(1);
+const LONG_POLL_EACH: Duration = Duration::from_millis(1);
 /// The same while a partition waits for room, or for its turn: it must be asked for soon.
 const SHORT_POLL: Duration = Duration::from_millis(10);
 /// The largest fetch answer asked for, and the smallest.
@@ -31,6 +34,11 @@ const LIVE_BYTES_BESIDE_BACKLOG: usize = 1 << 20;
 struct Wanted {
     targets: Vec<(Priority, FetchTarget)>,
     someone_waits: bool,
+}
+
+fn long_poll(partitions: usize) -> Duration {
+    let more = LONG_POLL_EACH.saturating_mul(u32::try_from(partitions).unwrap_or(u32::MAX));
+    LONG_POLL.saturating_add(more).min(LONG_POLL_MAX)
 }
 
 impl Engine {
@@ -80,7 +88,7 @@ impl Engine {
                 slot.asked = Some(Asked { desk, job, offset: target.offset });
             }
         }
-        let max_wait = if someone_waits { SHORT_POLL } else { LONG_POLL };
+        let max_wait = if someone_waits { SHORT_POLL } else { long_poll(targets.len()) };
         let limits = FetchLimits { max_wait, min_bytes: 1, bytes_max: bytes_max as i32 };
         let targets = targets.into_iter().map(|(_, target)| target).collect();
         work.hand_over(FetchJob { targets, limits });

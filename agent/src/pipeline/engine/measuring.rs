@@ -25,7 +25,7 @@ use crate::pipeline::slot::Slot;
 /// How often both sides are asked for their ends.
 const PROBE_INTERVAL_MS: u64 = 1_000;
 const PROBE_INTERVAL_MAX_MS: u64 = 4_000;
-const PROBE_SHARE: u64 = 30;
+const PROBE_SHARE: u64 = 100;
 
 /// A high watermark may lag for a moment after an election: it has to be found elsewhere this often in a row.
 const MOVED_PROBES: u32 = 2;
@@ -70,7 +70,7 @@ impl Engine {
 
     pub(super) fn on_probed(&mut self, answer: ProbeAnswer, now: Now) {
         self.probing = false;
-        // On large links a round is work: it takes a thirtieth of the time at most, and comes every few seconds at least.
+        // On large links a round is work: it takes a hundredth of the time at most, and comes every few seconds at least.
         let took = now.mono.since(self.probe_sent);
         self.probe_at =
             self.probe_sent.plus((took * PROBE_SHARE).clamp(PROBE_INTERVAL_MS, PROBE_INTERVAL_MAX_MS));
@@ -94,6 +94,7 @@ impl Engine {
         for (tp, mark) in answer.dest_high_watermarks {
             self.on_high_watermark(&tp, mark, now);
         }
+        self.stirred |= !answer.refused.is_empty();
         for (tp, denied) in answer.refused {
             let deed = if denied.side == Side::Source { Deed::SourceEnd } else { Deed::DestEnd };
             if let Some(slot) = self.slots.get_mut(&tp) {
@@ -104,6 +105,7 @@ impl Engine {
             watch.gone_at = answer.gone.contains(name).then_some(now.mono);
         }
         if answer.troubles != self.silent {
+            self.stirred = true;
             for trouble in &answer.troubles {
                 tracing::warn!("{trouble}");
             }
@@ -247,6 +249,7 @@ impl Engine {
             memory_bytes: self.setup.budget.used_bytes(),
             memory_bytes_max: self.setup.budget.capacity_bytes(),
             partitions,
+            elsewhere: 0,
             blocked_topics: self.blocked.iter().map(|(t, w)| (t.clone(), w.clone())).collect(),
             unheld: unheld.collect(),
             drift: Arc::clone(&self.drift),

@@ -51,6 +51,8 @@ use topology::TopicWatch;
 /// How often the link looks at the clock when nothing else happens.
 const TICK: Duration = Duration::from_millis(100);
 const REPORT_INTERVAL_MS: u64 = 250;
+/// While nothing happens: figures only grow older.
+const REPORT_INTERVAL_CALM_MS: u64 = 1_000;
 /// What one partition may take of a fetch answer.
 const PARTITION_BYTES_MAX: usize = 1 << 20;
 /// Rounds of openings under way.
@@ -140,6 +142,9 @@ pub struct Engine {
     probe_sent: Millis,
     probe_at: Millis,
     report_at: Millis,
+    /// Something has happened since the last report, and when that was made.
+    stirred: bool,
+    reported_at: Millis,
     /// A round over log starts is under way, or due at.
     following: bool,
     retention_at: Millis,
@@ -201,6 +206,8 @@ impl Engine {
             probe_sent: Millis(0),
             probe_at: Millis(0),
             report_at: Millis(0),
+            stirred: false,
+            reported_at: Millis(0),
             following: false,
             retention_at: Millis(0),
             asking_hanging: false,
@@ -311,9 +318,11 @@ impl Engine {
         for desk in self.fetch_desks.values_mut() {
             desk.attention = true;
         }
-        if now.mono >= self.report_at {
+        let calm_for = now.mono.since(self.reported_at);
+        if now.mono >= self.report_at && (self.stirred || calm_for >= REPORT_INTERVAL_CALM_MS) {
             // A report names every partition: on large links less often.
             self.report_at = now.mono.plus(REPORT_INTERVAL_MS + self.slots.len() as u64 / 4);
+            (self.stirred, self.reported_at) = (false, now.mono);
             self.publish();
         }
     }
@@ -323,6 +332,7 @@ impl Engine {
         let Some(slot) = self.slots.get_mut(tp) else { return };
         let mut actions = std::mem::take(&mut self.actions);
         slot.machine.handle(input, now, &mut actions);
+        self.stirred |= !actions.is_empty();
         for action in actions.drain(..) {
             match action {
                 Action::Open { at, displaced } => {
@@ -384,6 +394,11 @@ impl Engine {
         }
         self.actions = actions;
         let lane = slot.lane;
+        self.look_at(tp, lane);
+    }
+
+    /// The partition may want to be fetched anew.
+    fn look_at(&mut self, tp: &TopicPartition, lane: Lane) {
         if let Some(route) = self.routes.source(tp)
             && let Some(desk) = self.fetch_desks.get_mut(&(route.node, lane))
         {

@@ -70,7 +70,7 @@ impl GroupState {
     pub fn name(&self) -> &'static str {
         match self {
             Self::InStep => "in step",
-            Self::Behind => "behind",
+            Self::Behind => lockstep_core::status::BEHIND,
             Self::Skipped(_) => "skipped",
         }
     }

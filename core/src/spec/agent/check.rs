@@ -5,18 +5,31 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::between;
-use super::faults::{Faults, join};
-use super::link::{Defaults, links};
+use super::coordinators;
+use super::link::links;
 use super::raw::{RawAgent, RawCluster, RawLog};
-use super::{AgentSpec, ClusterSpec, Listen, LogFormat, LogSpec};
+use super::{AgentSpec, ClusterSpec, LinkSpec, Listen, LogFormat, LogSpec};
 use crate::spec::fault::Fault;
+use crate::spec::faults::{Faults, join};
+use crate::spec::link::between;
+use crate::spec::link::check::{DEFAULTS_KEYS, Defaults, addresses};
 use crate::spec::names::name;
 use crate::spec::quantity;
 use crate::spec::security::SecuritySpec;
-use crate::spec::written::{Texts, Written};
+use crate::spec::written::Written;
 
-const KEYS: &[&str] = &["site", "listen", "memory", "drain", "log", "defaults", "clusters", "links"];
+const KEYS: &[&str] = &[
+    "site",
+    "listen",
+    "memory",
+    "drain",
+    "log",
+    "defaults",
+    "clusters",
+    "links",
+    "coordinators",
+    "security",
+];
 const CLUSTER_KEYS: &[&str] = &["bootstrap", "security"];
 const LOG_KEYS: &[&str] = &["format", "level"];
 
@@ -29,7 +42,6 @@ const DRAIN_MAX: Duration = Duration::from_secs(3_600);
 const FILTER_DEFAULT: &str = "info";
 const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace", "off"];
 const SECTION: &str = "the section's keys below it";
-const ADDRESSES: &str = "host:port, several as a list or separated by commas";
 
 impl RawAgent {
     /// What the file means. Relative paths start at `folder`, the one of the file.
@@ -47,19 +59,16 @@ impl RawAgent {
         let log = faults.shape("log", self.log.as_ref(), SECTION);
         let log = log_spec(&mut faults, log);
         let defaults = faults.shape("defaults", self.defaults.as_ref(), SECTION);
+        if let Some(raw) = defaults {
+            faults.unknown("defaults", &raw.unknown, DEFAULTS_KEYS);
+        }
         let defaults = Defaults::read(&mut faults, defaults);
+        let (coordinators, security) = coordinators::read(&mut faults, self, folder);
 
         let found = self.clusters(folder);
         let names: Vec<&str> = found.iter().map(|(name, _)| *name).collect();
-        if self.clusters.is_none() {
-            faults.add(
-                "clusters",
-                "is missing: name at least one, as in clusters: { praha: { bootstrap: \"host:9092\" } }",
-            );
-        } else if self.clusters.as_ref().is_some_and(|clusters| clusters.right().is_none()) {
-            faults.add("clusters", "cannot be read: write a cluster's name and its keys below it");
-        } else if names.is_empty() {
-            faults.add("clusters", "names no cluster: write one, with its bootstrap addresses");
+        if self.coordinators.is_none() {
+            self.some_cluster(&mut faults, &names);
         }
         let links = links(&mut faults, self.links.as_ref(), &names, &defaults);
         let mut clusters = BTreeMap::new();
@@ -69,7 +78,10 @@ impl RawAgent {
                 Err(more) => faults.extend(more),
             }
         }
-        between::check(&mut faults, &clusters, &links);
+        for (name, link) in &links {
+            to_itself(&mut faults, &clusters, name, link);
+        }
+        between::check(&mut faults, &links);
         let faults = faults.into_vec();
         match site {
             Some(site) if faults.is_empty() => Ok(AgentSpec {
@@ -80,8 +92,23 @@ impl RawAgent {
                 log,
                 clusters,
                 links,
+                coordinators,
+                security,
             }),
             _ => Err(faults),
+        }
+    }
+
+    fn some_cluster(&self, faults: &mut Faults, names: &[&str]) {
+        if self.clusters.is_none() {
+            faults.add(
+                "clusters",
+                "is missing: name at least one, as in clusters: { praha: { bootstrap: \"host:9092\" } }",
+            );
+        } else if self.clusters.as_ref().is_some_and(|clusters| clusters.right().is_none()) {
+            faults.add("clusters", "cannot be read: write a cluster's name and its keys below it");
+        } else if names.is_empty() {
+            faults.add("clusters", "names no cluster: write one, with its bootstrap addresses");
         }
     }
 
@@ -102,14 +129,7 @@ fn cluster(called: &str, raw: &Written<RawCluster>, folder: &Path) -> Result<Clu
     let raw = faults.shape(&key, Some(raw), expected).cloned().unwrap_or_default();
     faults.unknown(&key, &raw.unknown, CLUSTER_KEYS);
     let bootstrap_key = join(&key, "bootstrap");
-    let bootstrap = match &raw.bootstrap {
-        Some(given) => faults.shape(&bootstrap_key, Some(given), ADDRESSES).cloned(),
-        None => {
-            faults.add(&bootstrap_key, format!("is missing: write {ADDRESSES}"));
-            None
-        }
-    };
-    let bootstrap = bootstrap.map(|given| addresses(&mut faults, &bootstrap_key, &given)).unwrap_or_default();
+    let bootstrap = addresses(&mut faults, &bootstrap_key, raw.bootstrap.as_ref());
     let security_key = join(&key, "security");
     let security = faults.shape(&security_key, raw.security.as_ref(), SECTION);
     let security = match security.map(|raw| raw.check(&security_key, folder)) {
@@ -124,15 +144,21 @@ fn cluster(called: &str, raw: &Written<RawCluster>, folder: &Path) -> Result<Clu
     if faults.is_empty() { Ok(ClusterSpec { bootstrap, security }) } else { Err(faults) }
 }
 
-fn addresses(faults: &mut Faults, key: &str, given: &Texts) -> Vec<String> {
-    let texts = faults.texts(key, given, "host:port");
-    let parts = texts.iter().flat_map(|(_, text)| text.split(','));
-    let addresses: Vec<_> =
-        parts.map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect();
-    if addresses.is_empty() {
-        faults.add(key, format!("names no address: write {ADDRESSES}"));
+/// One cluster under two names shows by an address in common.
+fn to_itself(faults: &mut Faults, clusters: &BTreeMap<String, ClusterSpec>, name: &str, link: &LinkSpec) {
+    let key = format!("links.{name}.to");
+    let (from, to) = (&link.from, &link.to);
+    if from == to {
+        faults.add(key, format!("{to:?} is the source too: from and to have to name different clusters"));
+        return;
     }
-    addresses
+    let (Some(source), Some(dest)) = (clusters.get(from), clusters.get(to)) else { return };
+    if let Some(both) = source.bootstrap.iter().find(|address| dest.bootstrap.contains(address)) {
+        faults.add(
+            key,
+            format!("{to:?} and {from:?} are the same cluster ({both} is in both): from and to have to name different ones"),
+        );
+    }
 }
 
 fn log_spec(faults: &mut Faults, raw: Option<&RawLog>) -> LogSpec {

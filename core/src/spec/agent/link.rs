@@ -1,107 +1,13 @@
-//! One link by itself: what it takes, from where to where, under which names, how fast.
+//! A link of `agent.yaml`: its two ends; what it takes and how fast is checked where every link is.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU64;
-use std::time::Duration;
 
-use super::faults::{Faults, join};
-use super::raw::{
-    RawDefaults, RawGroupPolicy, RawGroups, RawLink, RawLists, RawPriority, RawRename, RawTopicSettings,
-    RawTopics,
-};
-use super::{LinkSpec, Wanted};
-use crate::groups::policy::{Barrier, GroupPolicy, Removal};
-use crate::mirror::cost::AlignmentBudget;
-use crate::mirror::retention::Propagation;
-use crate::plan::owners::{Owner, TopicSettingsPolicy};
-use crate::spec::fault::Fault;
-use crate::spec::names::{listed, meant, name};
-use crate::spec::pace::{Pace, Priorities};
-use crate::spec::quantity;
-use crate::spec::rename::Rename;
-use crate::spec::select::{GroupSelection, Patterns, TopicSelection};
-use crate::spec::written::{Text, Texts, Written};
-
-const KEYS: &[&str] = &[
-    "from",
-    "to",
-    "topics",
-    "groups",
-    "rename",
-    "propagate",
-    "alignment_budget",
-    "throttle",
-    "priority",
-    "topic_settings",
-    "rpo",
-    "paused",
-];
-const DEFAULTS_KEYS: &[&str] = &["rpo", "propagate", "alignment_budget", "throttle"];
-const RPO_DEFAULT: Duration = Duration::from_secs(10);
-const RPO_MAX: Duration = Duration::from_secs(30 * 86_400);
-const PATTERNS: &str = "anchored regular expressions, one or a list, as in ['orders\\..*', 'payments']";
-const SECTION: &str = "the section's keys below it";
-const FLAG: &str = "true or false";
-
-/// What holds where a link says nothing.
-pub(super) struct Defaults {
-    rpo: Duration,
-    propagation: Propagation,
-    alignment: AlignmentBudget,
-    throttle: Option<NonZeroU64>,
-}
-
-/// The same four keys stand in `defaults` and in every link.
-struct Tunable<'a> {
-    rpo: Option<&'a Written<Text>>,
-    propagate: Option<&'a Written<Text>>,
-    alignment_budget: Option<&'a Written<Text>>,
-    throttle: Option<&'a Written<Text>>,
-}
-
-impl Defaults {
-    pub(super) fn read(faults: &mut Faults, raw: Option<&RawDefaults>) -> Self {
-        let ours = Self {
-            rpo: RPO_DEFAULT,
-            propagation: Propagation::default(),
-            alignment: AlignmentBudget::default(),
-            throttle: None,
-        };
-        let Some(raw) = raw else { return ours };
-        faults.unknown("defaults", &raw.unknown, DEFAULTS_KEYS);
-        let given = Tunable {
-            rpo: raw.rpo.as_ref(),
-            propagate: raw.propagate.as_ref(),
-            alignment_budget: raw.alignment_budget.as_ref(),
-            throttle: raw.throttle.as_ref(),
-        };
-        ours.but(faults, "defaults", &given)
-    }
-
-    fn but(&self, faults: &mut Faults, key: &str, given: &Tunable<'_>) -> Self {
-        let at = |name: &str| join(key, name);
-        let rpo = faults.parsed(&at("rpo"), given.rpo, "a time such as 10s", rpo);
-        let propagation = faults.parsed(&at("propagate"), given.propagate, "none or all", propagation);
-        let alignment = faults.parsed(
-            &at("alignment_budget"),
-            given.alignment_budget,
-            "a size such as 2GiB or a time such as 10m",
-            quantity::alignment_budget,
-        );
-        let throttle = faults.parsed(
-            &at("throttle"),
-            given.throttle,
-            "bytes per second such as 50MiB",
-            quantity::throttle,
-        );
-        Self {
-            rpo: rpo.unwrap_or(self.rpo),
-            propagation: propagation.unwrap_or(self.propagation),
-            alignment: alignment.unwrap_or(self.alignment),
-            throttle: throttle.or(self.throttle),
-        }
-    }
-}
+use super::raw::RawLink;
+use crate::spec::faults::{Faults, join};
+use crate::spec::link::LinkSpec;
+use crate::spec::link::check::{self, Defaults, Given, KEYS, Tunable, cluster_named};
+use crate::spec::names::name;
+use crate::spec::written::{Text, Written};
 
 /// All links of the file that can be meant, by name. `clusters`: those that are named.
 pub(super) fn links(
@@ -133,208 +39,27 @@ fn link(
     clusters: &[&str],
     defaults: &Defaults,
 ) -> Option<LinkSpec> {
-    let at = |name: &str| join(key, name);
-    faults.unknown(key, &raw.unknown, KEYS);
+    let known: Vec<&str> = ["from", "to"].iter().chain(KEYS).copied().collect();
+    faults.unknown(key, &raw.unknown, &known);
     let mut end = |name: &str, given: Option<&Written<Text>>| {
-        faults.needed(&at(name), given, "the name of a cluster of this file", |text| {
-            let known = clusters.contains(&text).then(|| text.to_owned());
-            known.ok_or_else(|| {
-                format!(
-                    "no cluster has this name{} (there: {})",
-                    meant(text, clusters.iter().copied()),
-                    listed(clusters)
-                )
-            })
+        faults.needed(&join(key, name), given, "the name of a cluster of this file", |text| {
+            cluster_named(text, clusters)
         })
     };
     let (from, to) = (end("from", raw.from.as_ref()), end("to", raw.to.as_ref()));
-    let topics = topics(faults, &at("topics"), raw.topics.as_ref());
-    let groups = groups(faults, &at("groups"), raw.groups.as_ref());
-    let rename = rename(faults, &at("rename"), raw.rename.as_ref());
-    let given = Tunable {
-        rpo: raw.rpo.as_ref(),
-        propagate: raw.propagate.as_ref(),
-        alignment_budget: raw.alignment_budget.as_ref(),
-        throttle: raw.throttle.as_ref(),
+    let given = Given {
+        topics: raw.topics.as_ref(),
+        groups: raw.groups.as_ref(),
+        rename: raw.rename.as_ref(),
+        priority: raw.priority.as_ref(),
+        topic_settings: raw.topic_settings.as_ref(),
+        paused: raw.paused.as_ref(),
+        tunable: Tunable {
+            rpo: raw.rpo.as_ref(),
+            propagate: raw.propagate.as_ref(),
+            alignment_budget: raw.alignment_budget.as_ref(),
+            throttle: raw.throttle.as_ref(),
+        },
     };
-    let own = defaults.but(faults, key, &given);
-    let priorities = priorities(faults, &at("priority"), raw.priority.as_ref());
-    let topic_settings = topic_settings(faults, &at("topic_settings"), raw.topic_settings.as_ref());
-    let paused = faults.shape(&at("paused"), raw.paused.as_ref(), FLAG).copied();
-    Some(LinkSpec {
-        from: from?,
-        to: to?,
-        topics: topics?,
-        groups,
-        rename: rename?,
-        propagation: own.propagation,
-        alignment: own.alignment,
-        topic_settings: topic_settings?,
-        pace: Pace { bytes_per_second_max: own.throttle, priorities },
-        rpo: own.rpo,
-        wanted: if paused.unwrap_or(false) { Wanted::Paused } else { Wanted::Running },
-    })
-}
-
-fn topics(faults: &mut Faults, key: &str, given: Option<&Written<RawTopics>>) -> Option<TopicSelection> {
-    if given.is_none() {
-        faults.add(key, format!("is missing: write {PATTERNS}"));
-    }
-    match faults.shape(key, given, PATTERNS)? {
-        RawTopics::Plain(plain) => {
-            Some(TopicSelection { include: patterns(faults, key, plain)?, exclude: Patterns::default() })
-        }
-        RawTopics::Lists(RawLists { include, exclude, unknown }) => {
-            faults.unknown(key, unknown, &["include", "exclude"]);
-            let (include, exclude) = lists(faults, key, include.as_ref(), exclude.as_ref());
-            Some(TopicSelection { include: include?, exclude: exclude? })
-        }
-    }
-}
-
-fn groups(faults: &mut Faults, key: &str, given: Option<&Written<RawGroups>>) -> Option<GroupPolicy> {
-    match faults.shape(key, given, PATTERNS)? {
-        RawGroups::Plain(plain) => {
-            let selection =
-                GroupSelection { include: patterns(faults, key, plain)?, exclude: Patterns::default() };
-            Some(GroupPolicy { selection, ..GroupPolicy::default() })
-        }
-        RawGroups::Policy(RawGroupPolicy { include, exclude, barrier, remove, unknown }) => {
-            faults.unknown(key, unknown, &["include", "exclude", "barrier", "remove"]);
-            let (include, exclude) = lists(faults, key, include.as_ref(), exclude.as_ref());
-            let barrier =
-                faults.parsed(&join(key, "barrier"), barrier.as_ref(), "link or none", |text| match text {
-                    "link" => Ok(Barrier::Link),
-                    "none" => Ok(Barrier::None),
-                    _ => Err("is no barrier".to_owned()),
-                });
-            let remove = faults.shape(&join(key, "remove"), remove.as_ref(), FLAG).copied();
-            Some(GroupPolicy {
-                selection: GroupSelection { include: include?, exclude: exclude? },
-                barrier: barrier.unwrap_or_default(),
-                removal: if remove.unwrap_or(false) { Removal::Follow } else { Removal::Keep },
-            })
-        }
-    }
-}
-
-/// What to take is needed, what to leave out is not.
-fn lists(
-    faults: &mut Faults,
-    key: &str,
-    include: Option<&Written<Texts>>,
-    exclude: Option<&Written<Texts>>,
-) -> (Option<Patterns>, Option<Patterns>) {
-    if include.is_none() {
-        faults.add(join(key, "include"), format!("is missing: write {PATTERNS}"));
-    }
-    let include = optional(faults, &join(key, "include"), include).filter(|_| include.is_some());
-    (include, optional(faults, &join(key, "exclude"), exclude))
-}
-
-/// No pattern where none is given; `None` after a fault.
-fn optional(faults: &mut Faults, key: &str, given: Option<&Written<Texts>>) -> Option<Patterns> {
-    match given {
-        None => Some(Patterns::default()),
-        given => faults.shape(key, given, PATTERNS).and_then(|texts| patterns(faults, key, texts)),
-    }
-}
-
-fn patterns(faults: &mut Faults, key: &str, given: &Texts) -> Option<Patterns> {
-    let texts = faults.texts(key, given, "an anchored regular expression");
-    if texts.is_empty() {
-        faults.add(key, format!("names nothing: write {PATTERNS}"));
-        return None;
-    }
-    let mut all_good = true;
-    for (key, text) in &texts {
-        if let Err(bad) = Patterns::new([text.as_str()]) {
-            all_good = false;
-            faults
-                .add(key, format!("{text:?} is not a regular expression: {}; write {PATTERNS}", bad.reason));
-        }
-    }
-    // Each has been tried by itself.
-    all_good.then(|| Patterns::new(texts.iter().map(|(_, text)| text.as_str())).ok()).flatten()
-}
-
-fn rename(faults: &mut Faults, key: &str, given: Option<&Written<RawRename>>) -> Option<Rename> {
-    let Some(given) = given else { return Some(Rename::Keep) };
-    let expected = "a prefix such as \"east.\", or { from: PATTERN, to: NAME }";
-    let (key, renamed) = match faults.shape(key, Some(given), expected)? {
-        RawRename::Prefix(Text(text)) => (key.to_owned(), Rename::parse(text)),
-        RawRename::Pattern(raw) => {
-            faults.unknown(key, &raw.unknown, &["from", "to"]);
-            let any = |text: &str| Ok(text.to_owned());
-            let from = faults.needed(&join(key, "from"), raw.from.as_ref(), "a pattern such as '(.*)'", any);
-            let to = faults.needed(&join(key, "to"), raw.to.as_ref(), "the new name such as east.$1", any);
-            (key.to_owned(), Rename::pattern(&from?, &to?))
-        }
-    };
-    renamed.map_err(|bad| faults.add(key, format!("{bad}; write {expected}"))).ok()
-}
-
-fn priorities(faults: &mut Faults, key: &str, given: Option<&Written<RawPriority>>) -> Priorities {
-    let Some(raw) = faults.shape(key, given, SECTION) else { return Priorities::default() };
-    faults.unknown(key, &raw.unknown, &["high", "low"]);
-    Priorities {
-        high: optional(faults, &join(key, "high"), raw.high.as_ref()).unwrap_or_default(),
-        low: optional(faults, &join(key, "low"), raw.low.as_ref()).unwrap_or_default(),
-    }
-}
-
-fn topic_settings(
-    faults: &mut Faults,
-    key: &str,
-    given: Option<&Written<RawTopicSettings>>,
-) -> Option<TopicSettingsPolicy> {
-    let Some(raw) = faults.shape(key, given, SECTION) else {
-        return given.is_none().then(TopicSettingsPolicy::default);
-    };
-    faults.unknown(key, &raw.unknown, &["set", "owners"]);
-    let any = |text: &str| Ok(text.to_owned());
-    let set = named(faults, &join(key, "set"), raw.set.as_ref(), "a value such as 2", any);
-    let owner = |text: &str| match text {
-        "source" => Ok(Owner::Source),
-        "local" => Ok(Owner::Local),
-        _ => Err("is neither".to_owned()),
-    };
-    let owners = named(faults, &join(key, "owners"), raw.owners.as_ref(), "source or local", owner);
-    let policy = TopicSettingsPolicy::new(set, owners);
-    let place = |fault: Fault| Fault { key: fault.key.replacen("topic_settings", key, 1), ..fault };
-    policy.map_err(|more| faults.extend(more.into_iter().map(place).collect())).ok()
-}
-
-/// What is written for each name; names whose value cannot be meant are faults.
-fn named<T>(
-    faults: &mut Faults,
-    key: &str,
-    given: Option<&Written<BTreeMap<String, Written<Text>>>>,
-    expected: &str,
-    parse: impl Fn(&str) -> Result<T, String>,
-) -> BTreeMap<String, T> {
-    let entries = faults.shape(key, given, SECTION).into_iter().flatten();
-    let mut found = BTreeMap::new();
-    for (name, text) in entries {
-        if let Some(value) = faults.parsed(&join(key, name), Some(text), expected, &parse) {
-            found.insert(name.clone(), value);
-        }
-    }
-    found
-}
-
-fn rpo(text: &str) -> Result<Duration, String> {
-    match quantity::duration(text)? {
-        time if time.is_zero() => Err("nothing lost at all is more than a mirror can promise".to_owned()),
-        time if time > RPO_MAX => Err("must be at most 30d".to_owned()),
-        time => Ok(time),
-    }
-}
-
-fn propagation(text: &str) -> Result<Propagation, String> {
-    match text {
-        "none" => Ok(Propagation::None),
-        "all" => Ok(Propagation::All),
-        _ => Err("is neither".to_owned()),
-    }
+    check::link(faults, key, from.zip(to), &given, defaults)
 }

@@ -8,34 +8,24 @@
 //! |---|---|
 //! | `raw` | what may be written, whatever its shape; the JSON schema comes from these types |
 //! | `check` | process, log, clusters; puts the rest together |
-//! | `link` | one link by itself |
-//! | `between` | links against each other: circles, collisions |
-//! | `example` | a topic's name that a pattern takes, to judge patterns by |
-//! | `faults` | collects what is wrong |
+//! | `link` | a link's ends; the rest of a link is [`super::link`]'s |
+//! | `coordinators` | who tells the agent what to do, and how clusters that they name are reached |
 
-mod between;
 mod check;
-mod example;
-mod faults;
+mod coordinators;
 mod link;
 mod raw;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
-pub use example::{example, literal};
+pub use super::link::{LinkSpec, Wanted, example, literal};
 pub use raw::RawAgent;
 
-use super::pace::Pace;
-use super::rename::Rename;
 use super::security::SecuritySpec;
-use super::select::TopicSelection;
-use crate::groups::policy::GroupPolicy;
-use crate::mirror::cost::AlignmentBudget;
-use crate::mirror::retention::Propagation;
-use crate::plan::owners::TopicSettingsPolicy;
 
 /// The JSON schema of `agent.yaml`, for editors. What it takes may still be wrong: a schema knows shapes, not meanings.
 #[must_use]
@@ -54,10 +44,27 @@ pub struct AgentSpec {
     /// How long a stop may take.
     pub drain: Duration,
     pub log: LogSpec,
-    /// By name; at least one.
+    /// By name; at least one, unless there are coordinators: then none.
     pub clusters: BTreeMap<String, ClusterSpec>,
     /// By name; may be empty. `from` and `to` name clusters that are there.
     pub links: BTreeMap<String, LinkSpec>,
+    /// Who says which links there are. `None`: this file does.
+    pub coordinators: Option<CoordinatorsSpec>,
+    /// How the clusters that coordinators name are reached, by the name that their spec calls `security`.
+    pub security: BTreeMap<String, SecuritySpec>,
+}
+
+/// Where the coordinators are, and who this agent is to them. Files are not read yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoordinatorsSpec {
+    /// `host:port`, at least one; whichever answers names the others.
+    pub addresses: Vec<String>,
+    /// PEM: who may sign the coordinators' certificates.
+    pub ca: PathBuf,
+    /// PEM: the agent's own; its SAN URI `lockstep://agent/SITE/NAME` names it.
+    pub certificate: PathBuf,
+    /// PEM: the key of the certificate.
+    pub key: PathBuf,
 }
 
 /// Where the daemon answers over HTTP.
@@ -88,34 +95,4 @@ pub struct ClusterSpec {
     /// `host:port`, at least one. Whoever dials says whether they can be meant.
     pub bootstrap: Vec<String>,
     pub security: SecuritySpec,
-}
-
-/// One link.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LinkSpec {
-    /// The source: a name in [`AgentSpec::clusters`].
-    pub from: String,
-    /// The destination: another one.
-    pub to: String,
-    pub topics: TopicSelection,
-    /// `None`: no group is copied.
-    pub groups: Option<GroupPolicy>,
-    pub rename: Rename,
-    pub propagation: Propagation,
-    pub alignment: AlignmentBudget,
-    pub pace: Pace,
-    /// Whose word counts for which setting of a topic on the destination.
-    pub topic_settings: TopicSettingsPolicy,
-    /// How much may be lost at a failover, in time.
-    pub rpo: Duration,
-    pub wanted: Wanted,
-}
-
-/// What a link is to do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wanted {
-    #[default]
-    Running,
-    /// Known and checked, but nothing is copied.
-    Paused,
 }

@@ -2,20 +2,12 @@
 //! Promises: reading never fails for a value of the wrong shape or an unknown key: both are kept as such and reported
 //! with all other faults by `RawAgent::check`.
 
-use std::collections::BTreeMap;
-
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 
+use crate::spec::link::{RawDefaults, RawGroups, RawPriority, RawRename, RawTopicSettings, RawTopics};
 use crate::spec::security::RawSecurity;
-use crate::spec::written::{Text, Texts, Written};
-
-/// Keys that mean nothing.
-pub(super) type Unknown = BTreeMap<String, IgnoredAny>;
-
-/// A map from names that the user chose; its values may have any shape until they are looked at.
-pub(super) type Named<T> = Option<Written<BTreeMap<String, Written<T>>>>;
+use crate::spec::written::{Named, Text, Texts, Unknown, Written};
 
 /// The daemon of one datacenter: its clusters and the links it carries.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -33,10 +25,31 @@ pub struct RawAgent {
     pub(super) log: Option<Written<RawLog>>,
     /// For every link that does not say otherwise.
     pub(super) defaults: Option<Written<RawDefaults>>,
-    /// Kafka clusters by a name of their own. Needed.
+    /// Kafka clusters by a name of their own. Needed without coordinators.
     pub(super) clusters: Named<RawCluster>,
     /// Links by name; the name is also that of the link's producer on the destination, and does not change later.
     pub(super) links: Named<RawLink>,
+    /// Who says which clusters and links there are; then none of them stands in this file.
+    pub(super) coordinators: Option<Written<RawCoordinators>>,
+    /// How clusters that the coordinators name are reached, by the name that dr.yaml gives for a cluster's security.
+    pub(super) security: Named<RawSecurity>,
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub(super) unknown: Unknown,
+}
+
+/// Where the coordinators are, and who this agent is to them.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "Coordinators")]
+pub(super) struct RawCoordinators {
+    /// Addresses of coordinators: host:port, several as a list or separated by commas. Needed.
+    pub(super) addresses: Option<Written<Texts>>,
+    /// PEM: who may sign the coordinators' certificates. Needed.
+    pub(super) ca: Option<Written<Text>>,
+    /// PEM: this agent's certificate; its SAN URI lockstep://agent/SITE/NAME says who it is. Needed.
+    pub(super) certificate: Option<Written<Text>>,
+    /// PEM: the key of the certificate. Needed.
+    pub(super) key: Option<Written<Text>>,
     #[serde(flatten)]
     #[schemars(skip)]
     pub(super) unknown: Unknown,
@@ -50,23 +63,6 @@ pub(super) struct RawLog {
     pub(super) format: Option<Written<Text>>,
     /// error, warn, info, debug or trace, also by module: info,lockstep_agent=debug. Default: info.
     pub(super) level: Option<Written<Text>>,
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub(super) unknown: Unknown,
-}
-
-/// What holds for links that do not say otherwise.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields, rename = "Defaults")]
-pub(super) struct RawDefaults {
-    /// How much may be lost at a failover, in time. Default: 10s.
-    pub(super) rpo: Option<Written<Text>>,
-    /// What of the source's deletions is followed: none (only what its retention explains) or all. Default: none.
-    pub(super) propagate: Option<Written<Text>>,
-    /// What may be spent on one hole in a partition without asking: a size or a time. Default: 1GiB and 10m.
-    pub(super) alignment_budget: Option<Written<Text>>,
-    /// Bytes per second that a link reads at most. Default: as fast as it goes.
-    pub(super) throttle: Option<Written<Text>>,
     #[serde(flatten)]
     #[schemars(skip)]
     pub(super) unknown: Unknown,
@@ -113,102 +109,6 @@ pub(super) struct RawLink {
     pub(super) rpo: Option<Written<Text>>,
     /// true: the link is known and checked, but copies nothing.
     pub(super) paused: Option<Written<bool>>,
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub(super) unknown: Unknown,
-}
-
-/// Patterns alone, or what to take and what to leave out.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(rename = "Topics")]
-pub(super) enum RawTopics {
-    Plain(Texts),
-    Lists(RawLists),
-}
-
-/// Topics to take, less topics to leave out.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields, rename = "Lists")]
-pub(super) struct RawLists {
-    /// Anchored regular expressions: each has to match the whole name. Needed.
-    pub(super) include: Option<Written<Texts>>,
-    /// What is left out although it is included.
-    pub(super) exclude: Option<Written<Texts>>,
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub(super) unknown: Unknown,
-}
-
-/// Patterns alone, or with what becomes of the groups.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(rename = "Groups")]
-pub(super) enum RawGroups {
-    Plain(Texts),
-    Policy(RawGroupPolicy),
-}
-
-/// Consumer groups to copy, and how.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields, rename = "GroupPolicy")]
-pub(super) struct RawGroupPolicy {
-    /// Anchored regular expressions: each has to match the whole name. Needed.
-    pub(super) include: Option<Written<Texts>>,
-    /// What is left out although it is included.
-    pub(super) exclude: Option<Written<Texts>>,
-    /// What an offset waits for: link (every partition of the link has come as far) or none (its own). Default: link.
-    pub(super) barrier: Option<Written<Text>>,
-    /// true: a group removed at the source is removed on the destination too. Default: false.
-    pub(super) remove: Option<Written<bool>>,
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub(super) unknown: Unknown,
-}
-
-/// A prefix, or a pattern and what it becomes.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(rename = "Rename")]
-pub(super) enum RawRename {
-    Prefix(Text),
-    Pattern(RawRenamePattern),
-}
-
-/// Names that `from` matches as a whole become `to`; all others stay.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields, rename = "RenamePattern")]
-pub(super) struct RawRenamePattern {
-    /// An anchored regular expression. Needed.
-    pub(super) from: Option<Written<Text>>,
-    /// The new name; $1 … are the groups of `from`. Needed.
-    pub(super) to: Option<Written<Text>>,
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub(super) unknown: Unknown,
-}
-
-/// Settings of topics by their names in Kafka. What a mirror depends on cannot be set.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(super) struct RawTopicSettings {
-    /// Values for every topic of the link on the destination.
-    pub(super) set: Option<Written<BTreeMap<String, Written<Text>>>>,
-    /// source: follows the source's topic; local: is the destination's own affair.
-    pub(super) owners: Option<Written<BTreeMap<String, Written<Text>>>>,
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub(super) unknown: Unknown,
-}
-
-/// Topics by urgency; one that is in both lists is urgent.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields, rename = "Priority")]
-pub(super) struct RawPriority {
-    /// Topics that go first.
-    pub(super) high: Option<Written<Texts>>,
-    /// Topics that may wait.
-    pub(super) low: Option<Written<Texts>>,
     #[serde(flatten)]
     #[schemars(skip)]
     pub(super) unknown: Unknown,

@@ -6,8 +6,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::groups::policy::{Barrier, Removal};
+use crate::mirror::cost::AlignmentBudget;
+use crate::mirror::retention::Propagation;
 use crate::plan::owners::Owner;
 use crate::spec::pace::Priority;
+use crate::spec::rename::Rename;
 
 /// Two clusters and what the test adds.
 fn with(more: Value) -> Value {
@@ -279,4 +282,56 @@ fn settings_of_topics_are_set_or_given_away_but_not_those_a_mirror_depends_on() 
     ] {
         assert!(faults.iter().any(|fault| fault.starts_with(start)), "{start} in {faults:#?}");
     }
+}
+
+/// A file under coordinators, and what the test adds.
+fn told(more: Value) -> Value {
+    let mut file = json!({
+        "site": "praha",
+        "coordinators": { "addresses": ["c1:9470", "c2:9470,c3:9470"], "ca": "ca.pem", "certificate": "agent.pem", "key": "/k" },
+        "security": { "core-mi": { "protocol": "plaintext" }, "core-pr": {} },
+    });
+    let Value::Object(more) = more else { panic!("keys") };
+    for (key, value) in more {
+        file[key] = value;
+    }
+    file
+}
+
+#[test]
+fn under_coordinators_the_file_says_where_they_are_and_how_clusters_are_reached() {
+    let spec = check(told(json!({}))).unwrap();
+    let coordinators = spec.coordinators.unwrap();
+    assert_eq!(coordinators.addresses, ["c1:9470", "c2:9470", "c3:9470"]);
+    assert_eq!(coordinators.certificate, Path::new("/etc/lockstep/agent.pem"));
+    assert_eq!(coordinators.key, Path::new("/k"));
+    assert_eq!(spec.security.keys().collect::<Vec<_>>(), ["core-mi", "core-pr"]);
+    assert!(spec.clusters.is_empty() && spec.links.is_empty());
+    assert!(check(with(json!({}))).unwrap().coordinators.is_none());
+}
+
+#[test]
+fn what_coordinators_say_stands_nowhere_else() {
+    for key in ["links", "clusters", "defaults"] {
+        let said = fault(told(json!({ key: {} })));
+        assert!(said.starts_with(&format!("{key}: comes from the coordinators")), "{said}");
+    }
+    assert!(fault(with(json!({ "security": {} }))).starts_with("security: only goes with coordinators"));
+    let faults = check(told(json!({
+        "coordinators": { "addresses": ["c1"], "ca": "", "key": [], "adresses": "x" },
+        "security": { "a b": {}, "core-mi": { "protocol": "tls" } },
+    })));
+    let faults = faults.unwrap_err();
+    for start in [
+        "coordinators.adresses: is no key of ours: did you mean \"addresses\"?",
+        "coordinators.addresses: \"c1\": the port is missing",
+        "coordinators.ca: \"\": is empty",
+        "coordinators.certificate: is missing",
+        "coordinators.key: cannot be read",
+        "security.a b: \"a b\" cannot be a section's name",
+        "security.core-mi.protocol",
+    ] {
+        assert!(faults.iter().any(|fault| fault.starts_with(start)), "{start} in {faults:#?}");
+    }
+    assert_eq!(faults.len(), 7, "{faults:#?}");
 }

@@ -1,9 +1,8 @@
 //! Collects what is wrong, so that everything is said at once. Values shown are those of keys that hold no secret.
 
-use super::raw::Unknown;
-use crate::spec::fault::Fault;
-use crate::spec::names::unknown_key;
-use crate::spec::written::{Text, Texts, Written};
+use super::fault::Fault;
+use super::names::unknown_key;
+use super::written::{Text, Texts, Unknown, Written};
 
 #[derive(Default)]
 pub(super) struct Faults(Vec<Fault>);
@@ -15,6 +14,10 @@ impl Faults {
 
     pub(super) fn extend(&mut self, more: Vec<Fault>) {
         self.0.extend(more);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(super) fn into_vec(self) -> Vec<Fault> {

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::example::{example, literal};
-use super::faults::{Faults, join};
-use super::{ClusterSpec, LinkSpec, Wanted};
+use super::{LinkSpec, Wanted};
+use crate::spec::faults::{Faults, join};
 use crate::spec::rename::Rename;
 
 /// A topic's way over links, longer than any that ends.
@@ -14,32 +14,15 @@ const HOPS_MAX: usize = 64;
 /// For all examples together; what is not seen within is left to the start.
 const STEPS_MAX: usize = 100_000;
 
-type Links = BTreeMap<String, LinkSpec>;
+pub(in crate::spec) type Links = BTreeMap<String, LinkSpec>;
 
-pub(super) fn check(faults: &mut Faults, clusters: &BTreeMap<String, ClusterSpec>, links: &Links) {
+/// Everything but what a link's own ends tell.
+pub(in crate::spec) fn check(faults: &mut Faults, links: &Links) {
     for (name, link) in links {
-        to_itself(faults, clusters, name, link);
         fan_in(faults, name, link);
     }
     collisions(faults, links);
     circles(faults, links);
-}
-
-/// One cluster under two names shows by an address in common.
-fn to_itself(faults: &mut Faults, clusters: &BTreeMap<String, ClusterSpec>, name: &str, link: &LinkSpec) {
-    let key = format!("links.{name}.to");
-    let (from, to) = (&link.from, &link.to);
-    if from == to {
-        faults.add(key, format!("{to:?} is the source too: from and to have to name different clusters"));
-        return;
-    }
-    let (Some(source), Some(dest)) = (clusters.get(from), clusters.get(to)) else { return };
-    if let Some(both) = source.bootstrap.iter().find(|address| dest.bootstrap.contains(address)) {
-        faults.add(
-            key,
-            format!("{to:?} and {from:?} are the same cluster ({both} is in both): from and to have to name different ones"),
-        );
-    }
 }
 
 /// A new name without a group of the old one is the same for every topic.
