@@ -14,6 +14,7 @@
 //! | [`groups`] | which consumer groups' offsets reach the standby, and when |
 //! | [`plan`] | what has to change on the destination before a link can run |
 //! | [`spec`] | what users may write, and what it means |
+//! | [`state`] | what the coordinators agree on: entries, and what each does |
 //! | [`status`] | how links stand, in words and figures: united over agents, and as they age |
 //! | [`transactions`] | which records a rolled-back transaction makes void |
 //! | [`verify`] | whether two logs hold the same, and the first difference in words |
@@ -26,6 +27,7 @@ pub mod ids;
 pub mod mirror;
 pub mod plan;
 pub mod spec;
+pub mod state;
 pub mod status;
 pub mod transactions;
 pub mod verify;

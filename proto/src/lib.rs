@@ -1,6 +1,8 @@
 //! What agents, coordinators and operators say to each other, over gRPC: the generated types of `proto/*.proto`.
-//! agent: the session of an agent. admin: what operators ask. peer: between coordinators.
+//! agent: the session of an agent. admin: what operators ask. peer: between coordinators. report: to and from core's types.
 //! Never: a rule, a clock, a socket. Unknown fields are skipped both ways, so that versions may differ by one minor.
+
+pub mod report;
 
 /// The session of an agent (`proto/agent.proto`).
 pub mod agent {

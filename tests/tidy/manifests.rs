@@ -82,6 +82,7 @@ const TABLE: &[Row] = &[
             "tokio",
             "tonic",
             "tracing",
+            "x509-cert", // whose a certificate is
         ],
     },
     Row {

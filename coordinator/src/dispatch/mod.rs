@@ -1,0 +1,100 @@
+//! What agents are told: where the leader is, what their work is, and questions that only they can answer.
+//!
+//! ```text
+//! Standing (what holds now, written by whoever follows the agreement) ─ session ─► agent
+//! agent ─ session ─► intake (figures), Notice (what the leader must think about)
+//! ```
+//!
+//! | file | does |
+//! |---|---|
+//! | `work` | what an agent has to do, cut out of everything that is wanted |
+//! | `seats` | who is here, when it was last heard, questions on their way |
+//! | `session` | one agent's stream from hello to the end |
+
+mod seats;
+mod session;
+mod work;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use lockstep_proto::agent::Hold;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+pub use seats::{AskFault, QUESTIONS_MAX, Question, Seats};
+pub use session::{Outbox, open};
+pub use work::{Formerly, Wanted, WantedLink};
+
+use crate::intake::Intake;
+
+/// Notices that wait for the leader; a session that has one more waits with it.
+pub const NOTICES_MAX: usize = 1_024;
+
+/// Who leads, as this member knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lead {
+    /// This member.
+    Here,
+    /// The address at which agents reach the leader.
+    At(String),
+    /// Nobody is known.
+    Nobody,
+}
+
+/// The work lease: how long an agent that hears nothing may go on with what nobody guards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    pub lease: Duration,
+    pub renew: Duration,
+    /// By how much the grantor waits longer than the lease.
+    pub margin: Duration,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { lease: Duration::from_secs(10), renew: Duration::from_secs(3), margin: Duration::from_secs(2) }
+    }
+}
+
+/// What holds at the moment. Sessions follow it: when this member stops to lead, every agent is sent on.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    pub cluster_id: String,
+    pub incarnation: u64,
+    pub lead: Lead,
+    pub terms: Terms,
+    pub wanted: Arc<Wanted>,
+}
+
+/// What an agent said that the leader must think about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// It has a session now.
+    Arrived { agent: String, site: String, version: String, level: u32, holds: Vec<Hold> },
+    /// Nothing of earlier epochs is in flight there any more.
+    Released { agent: String, link: String, epoch: u64 },
+}
+
+/// What all sessions of a coordinator share.
+#[derive(Clone)]
+pub struct Desk {
+    pub standing: watch::Receiver<Standing>,
+    pub seats: Seats,
+    pub intake: Arc<Mutex<Intake>>,
+    pub notices: mpsc::Sender<Notice>,
+}
+
+impl Desk {
+    #[must_use]
+    pub fn new(standing: watch::Receiver<Standing>, notices: mpsc::Sender<Notice>) -> Self {
+        let intake = Arc::new(Mutex::new(Intake::new(Instant::now())));
+        Self { standing, seats: Seats::default(), intake, notices }
+    }
+
+    /// The reports, for as long as it takes to read or replace one.
+    pub fn with_intake<T>(&self, act: impl FnOnce(&mut Intake) -> T) -> T {
+        // Every change of the intake is one insertion: a panic elsewhere leaves it whole.
+        act(&mut self.intake.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

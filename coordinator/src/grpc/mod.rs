@@ -1,0 +1,67 @@
+//! The coordinators' door: gRPC over TLS 1.2 or newer, for holders of certificates of the system's own authority only.
+//! Promises: who speaks is taken from the certificate, never from a message. A stranger's, an expired or no certificate
+//! ends in the handshake. Messages are bounded; so are streams of one connection.
+
+mod agents;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::time::Duration;
+
+use lockstep_proto::agent::agents_server::AgentsServer;
+use tokio::net::TcpListener;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Certificate, Error, Identity, Server, ServerTlsConfig};
+
+use crate::dispatch::Desk;
+use crate::holder::{Holder, Nobody};
+use agents::AgentsDoor;
+
+/// The largest message taken: a report of 10,000 topics has some 2 MB.
+const MESSAGE_BYTES_MAX: usize = 16 << 20;
+const STREAMS_MAX: u32 = 64;
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A connection whose far end vanished without a word is noticed by this.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+
+/// Who this coordinator is, and whom it trusts; PEM.
+#[derive(Clone)]
+pub struct Pem {
+    /// The system's authority: it and nobody else vouches for agents, coordinators and operators.
+    pub authority: String,
+    pub certificate: String,
+    pub key: String,
+}
+
+/// Serves agents on `listener` until `stop` is over, then lets open sessions end.
+///
+/// # Errors
+/// The certificates cannot be used, or the listener broke.
+pub async fn serve(
+    listener: TcpListener,
+    pem: &Pem,
+    desk: Desk,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let tls = ServerTlsConfig::new()
+        .identity(Identity::from_pem(&pem.certificate, &pem.key))
+        .client_ca_root(Certificate::from_pem(&pem.authority))
+        .timeout(HANDSHAKE);
+    let agents = AgentsServer::new(AgentsDoor::new(desk)).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    Server::builder()
+        .tls_config(tls)?
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .add_service(agents)
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
+        .await
+}
+
+/// Who asks, by the certificate of its connection.
+fn holder<T>(request: &tonic::Request<T>) -> Result<Holder, Nobody> {
+    let certificates = request.peer_certs().ok_or(Nobody::NotShown)?;
+    let own = certificates.first().ok_or(Nobody::NotShown)?;
+    Holder::of_certificate(own)
+}

@@ -1,0 +1,16 @@
+//! The coordinators' side of the system: who may speak, what agents report, and what of it is known at any moment.
+//!
+//! ```text
+//! agent ─ mTLS ─► grpc ─ holder (who) ─► dispatch (sessions, assignments, questions)
+//!                        access (may)  └► intake (reports and their age) ─► status
+//! ```
+//!
+//! Promises: nobody speaks for somebody else; what is silent is never shown as well. Never talks to Kafka.
+
+pub mod access;
+pub mod dispatch;
+pub mod grpc;
+pub mod holder;
+pub mod intake;
+#[cfg(test)]
+mod testing;
