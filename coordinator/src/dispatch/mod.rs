@@ -76,9 +76,21 @@ pub enum Notice {
     Released { agent: String, link: String, epoch: u64 },
 }
 
+/// Whoever knows whether this member still leads.
+#[tonic::async_trait]
+pub trait Leadership: Send + Sync + 'static {
+    /// Asks a majority anew: an answer from before the question does not count. A leader that was cut off would grant
+    /// leases that its successor knows nothing of.
+    ///
+    /// # Errors
+    /// Who leads now, as far as known: this member does not, or cannot tell.
+    async fn confirm(&self) -> Result<(), Lead>;
+}
+
 /// What all sessions of a coordinator share.
 #[derive(Clone)]
 pub struct Desk {
+    pub leadership: Arc<dyn Leadership>,
     pub standing: watch::Receiver<Standing>,
     pub seats: Seats,
     pub intake: Arc<Mutex<Intake>>,
@@ -87,9 +99,13 @@ pub struct Desk {
 
 impl Desk {
     #[must_use]
-    pub fn new(standing: watch::Receiver<Standing>, notices: mpsc::Sender<Notice>) -> Self {
+    pub fn new(
+        leadership: Arc<dyn Leadership>,
+        standing: watch::Receiver<Standing>,
+        notices: mpsc::Sender<Notice>,
+    ) -> Self {
         let intake = Arc::new(Mutex::new(Intake::new(Instant::now())));
-        Self { standing, seats: Seats::default(), intake, notices }
+        Self { leadership, standing, seats: Seats::default(), intake, notices }
     }
 
     /// The reports, for as long as it takes to read or replace one.

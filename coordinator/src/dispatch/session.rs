@@ -136,9 +136,7 @@ impl Session {
                 changed = self.standing.changed() => {
                     // The coordinator stops.
                     changed.map_err(|_| not_leader(&Lead::Nobody))?;
-                    let standing = self.standing.borrow_and_update().clone();
-                    leads(&standing)?;
-                    self.assign(&standing).await?;
+                    self.follow().await?;
                 }
                 Some(message) = taken.inbox.recv() => self.send(message).await?,
                 _ = &mut taken.replaced => return Err(replaced()),
@@ -150,10 +148,32 @@ impl Session {
         }
     }
 
-    async fn take(&self, message: From, taken: &Taken) -> Result<(), End> {
+    /// What holds now, told to the agent; it is sent on if somebody else leads.
+    async fn follow(&mut self) -> Result<(), End> {
+        let standing = self.standing.borrow_and_update().clone();
+        leads(&standing)?;
+        self.assign(&standing).await
+    }
+
+    /// Grants the lease anew, by a majority's word given after the agent asked. Work that was given to others meanwhile is
+    /// told first: an agent that hears itself granted has heard what it no longer owns.
+    async fn grant(&mut self, number: u64) -> Result<(), End> {
+        let patience = self.standing.borrow().terms.lease;
+        match timeout(patience, self.desk.leadership.confirm()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(lead)) => return Err(not_leader(&lead)),
+            Err(_) => return Err(not_leader(&Lead::Nobody)),
+        }
+        if self.standing.has_changed().map_err(|_| not_leader(&Lead::Nobody))? {
+            self.follow().await?;
+        }
+        self.send(To::Beat(Beat { number })).await
+    }
+
+    async fn take(&mut self, message: From, taken: &Taken) -> Result<(), End> {
         match message {
             From::Hello(_) => Err(refused("identity", "hello was said before".to_owned())),
-            From::Heartbeat(beat) => self.send(To::Beat(Beat { number: beat.number })).await,
+            From::Heartbeat(beat) => self.grant(beat.number).await,
             From::LinkReport(report) => {
                 self.report(report);
                 Ok(())

@@ -11,8 +11,8 @@ pub struct Formerly {
     pub epoch: u64,
     /// Everybody's in that epoch.
     pub shares: Vec<Share>,
-    /// From then on it is certain that it holds nothing.
-    pub until: Instant,
+    /// From then on it is certain that it holds nothing. `None`: only its own word makes it certain.
+    pub until: Option<Instant>,
 }
 
 /// A link with its work.
@@ -37,7 +37,8 @@ impl Wanted {
     #[must_use]
     pub fn assignment(&self, agent: &str, incarnation: u64, now: Instant) -> Assignment {
         let link = |wanted: &WantedLink| {
-            let others = wanted.formerly.iter().filter(|former| former.agent != agent && former.until > now);
+            let others =
+                wanted.formerly.iter().filter(|former| former.agent != agent && !former.is_over(now));
             Link { formers: others.map(|former| told(former, now)).collect(), ..wanted.link.clone() }
         };
         Assignment {
@@ -61,14 +62,23 @@ impl WantedLink {
     }
 }
 
+impl Formerly {
+    fn is_over(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
 fn told(former: &Formerly, now: Instant) -> Former {
-    let left = former.until.saturating_duration_since(now).as_millis();
+    // Never rounded down: whoever waits too short writes beside somebody.
+    let left = |until: Instant| {
+        let left = until.saturating_duration_since(now).as_millis();
+        u64::try_from(left).unwrap_or(u64::MAX).saturating_add(1)
+    };
     Former {
         agent: former.agent.clone(),
         epoch: former.epoch,
         shares: former.shares.clone(),
-        // Never rounded down: whoever waits too short writes beside somebody.
-        left_ms: u64::try_from(left).unwrap_or(u64::MAX).saturating_add(1),
+        left_ms: former.until.map(left),
     }
 }
 
@@ -94,7 +104,7 @@ mod tests {
                 agent: "a2".to_owned(),
                 epoch: 2,
                 shares: vec![share("a2")],
-                until: now + Duration::from_secs(12),
+                until: Some(now + Duration::from_secs(12)),
             }],
         };
         Wanted {
@@ -126,9 +136,19 @@ mod tests {
             let formers = wanted(now).assignment(agent, 5, later).links[link].formers.clone();
             formers.into_iter().map(|former| (former.agent, former.left_ms)).collect::<Vec<_>>()
         };
-        assert_eq!(left("a1", 0, 0), [("a2".to_owned(), 12_001)]);
-        assert_eq!(left("a1", 0, 5), [("a2".to_owned(), 7_001)]);
+        assert_eq!(left("a1", 0, 0), [("a2".to_owned(), Some(12_001))]);
+        assert_eq!(left("a1", 0, 5), [("a2".to_owned(), Some(7_001))]);
         assert_eq!(left("a1", 0, 12), [], "its time is over");
         assert_eq!(left("a2", 0, 0), [], "it knows itself");
+    }
+
+    #[test]
+    fn who_was_alone_is_waited_for_until_it_says_so() {
+        let now = Instant::now();
+        let mut wanted = wanted(now);
+        wanted.links[0].formerly[0].until = None;
+        let years_later = now + Duration::from_secs(100_000_000);
+        let formers = &wanted.assignment("a1", 5, years_later).links[0].formers;
+        assert_eq!((formers.len(), formers[0].left_ms), (1, None));
     }
 }

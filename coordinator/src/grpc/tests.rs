@@ -19,14 +19,25 @@ use tonic::transport::{Channel, ClientTlsConfig};
 use tonic::{Code, Status, Streaming};
 
 use super::*;
-use crate::dispatch::{AskFault, Lead, Notice, Question, Standing, Terms, Wanted, WantedLink};
+use crate::dispatch::{AskFault, Lead, Leadership, Notice, Question, Standing, Terms, Wanted, WantedLink};
 use crate::testing::{Authority, Issued};
 
 const CLUSTER: &str = "0b6f";
 const AGENT: &str = "lockstep://agent/paris/a1";
 const SOON: Duration = Duration::from_secs(20);
 
+/// A majority as the tests play it: each confirmation takes one word from the channel, in order.
+struct Majority(tokio::sync::Mutex<mpsc::Receiver<Result<(), Lead>>>);
+
+#[tonic::async_trait]
+impl Leadership for Majority {
+    async fn confirm(&self) -> Result<(), Lead> {
+        self.0.lock().await.recv().await.unwrap_or(Err(Lead::Nobody))
+    }
+}
+
 struct World {
+    majority: mpsc::Sender<Result<(), Lead>>,
     authority: Authority,
     address: String,
     desk: Desk,
@@ -59,10 +70,12 @@ async fn world_with(first: Standing) -> World {
     let address = listener.local_addr().unwrap().to_string();
     let (standing, followed) = watch::channel(first);
     let (noticed, notices) = mpsc::channel(64);
-    let desk = Desk::new(followed, noticed);
+    let (majority, words) = mpsc::channel(16);
+    let majority_of = Arc::new(Majority(tokio::sync::Mutex::new(words)));
+    let desk = Desk::new(majority_of, followed, noticed);
     let served = desk.clone();
     tokio::spawn(async move { serve(listener, &pem, served, std::future::pending()).await.unwrap() });
-    World { authority, address, desk, standing, notices }
+    World { majority, authority, address, desk, standing, notices }
 }
 
 fn hello() -> Hello {
@@ -179,6 +192,7 @@ async fn an_agent_is_welcomed_told_its_work_and_heard() {
     assert_eq!((name.as_str(), site.as_str(), holds.len()), ("a1", "paris", 1));
 
     assert_eq!(world.seen(), None);
+    world.majority.send(Ok(())).await.unwrap();
     agent.say(From::LinkReport(report(41))).await;
     agent.say(From::Heartbeat(Heartbeat { number: 17 })).await;
     let Some(To::Beat(beat)) = agent.hear().await else { panic!("no beat") };
@@ -198,6 +212,7 @@ async fn an_agent_speaks_only_of_its_work() {
     let Some(To::Welcome(_)) = agent.hear().await else { panic!("no welcome") };
     let Some(To::Assignment(work)) = agent.hear().await else { panic!("no work") };
     assert!(work.links.is_empty());
+    world.majority.send(Ok(())).await.unwrap();
     agent.say(From::LinkReport(report(41))).await;
     agent.say(From::Heartbeat(Heartbeat { number: 1 })).await;
     assert!(matches!(agent.hear().await, Some(To::Beat(_))), "the session goes on");
@@ -277,6 +292,40 @@ async fn new_work_is_told_at_once() {
 }
 
 #[tokio::test]
+async fn a_lease_is_granted_by_a_majority_and_after_the_work_that_others_got() {
+    let world = world().await;
+    let mut agent = world.dial(hello()).await;
+    agent.welcomed().await;
+    for revision in 8..24 {
+        agent.say(From::Heartbeat(Heartbeat { number: revision })).await;
+        // While the majority is asked, the work changes.
+        let next = Wanted { revision, ..Wanted::default() };
+        world.standing.send_modify(|standing| standing.wanted = Arc::new(next));
+        world.majority.send(Ok(())).await.unwrap();
+        let Some(To::Assignment(work)) = agent.hear().await else {
+            panic!("granted before the work was told")
+        };
+        assert_eq!(work.revision, revision);
+        let Some(To::Beat(beat)) = agent.hear().await else { panic!("no beat") };
+        assert_eq!(beat.number, revision);
+    }
+    world.majority.send(Err(Lead::At("c3.test:9470".to_owned()))).await.unwrap();
+    agent.say(From::Heartbeat(Heartbeat { number: 99 })).await;
+    let Some(To::NotLeader(leader)) = agent.hear().await else { panic!("granted without a majority") };
+    assert_eq!(leader.address, "c3.test:9470");
+}
+
+#[tokio::test]
+async fn without_a_majority_no_lease_is_granted() {
+    let terms = Terms { lease: Duration::from_millis(300), ..Terms::default() };
+    let world = world_with(Standing { terms, ..standing() }).await;
+    let mut agent = world.dial(hello()).await;
+    agent.welcomed().await;
+    agent.say(From::Heartbeat(Heartbeat { number: 1 })).await;
+    assert!(matches!(agent.hear().await, Some(To::NotLeader(_))));
+}
+
+#[tokio::test]
 async fn a_name_speaks_with_one_voice() {
     let world = world().await;
     let mut first = world.dial(hello()).await;
@@ -284,6 +333,7 @@ async fn a_name_speaks_with_one_voice() {
     let mut second = world.dial(hello()).await;
     second.welcomed().await;
     assert_eq!(first.refusal().await.code, "replaced");
+    world.majority.send(Ok(())).await.unwrap();
     second.say(From::Heartbeat(Heartbeat { number: 1 })).await;
     assert!(matches!(second.hear().await, Some(To::Beat(_))), "the end of the first leaves the second");
 }
