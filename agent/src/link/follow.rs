@@ -13,13 +13,14 @@ use lockstep_core::ids::TopicId;
 use lockstep_core::plan::names::NameRefusal;
 use lockstep_core::plan::topics::{Refusal, SourceTopic};
 use lockstep_kafka::Metadata;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::fault::TopicError;
 use super::keeper::{Known, News};
 use super::topics::{TOPICS_AT_ONCE, Topics};
 use crate::pipeline::event::{Event, ReadyTopic};
+use crate::pipeline::owned::Owned;
 
 /// How often somebody looks whether the source's metadata are new.
 const RECONCILE_INTERVAL: Duration = Duration::from_millis(50);
@@ -85,6 +86,7 @@ pub struct Follower {
     seen: Option<Arc<Metadata>>,
     events: mpsc::Sender<Event>,
     keeper: mpsc::Sender<News>,
+    owned: watch::Receiver<Owned>,
 }
 
 impl Follower {
@@ -93,9 +95,10 @@ impl Follower {
         ready: BTreeMap<Arc<str>, Followed>,
         events: mpsc::Sender<Event>,
         keeper: mpsc::Sender<News>,
+        owned: watch::Receiver<Owned>,
     ) -> Self {
         let (blocked, underway) = (BTreeMap::new(), BTreeMap::new());
-        Self { topics, ready, blocked, underway, seen: None, events, keeper }
+        Self { topics, ready, blocked, underway, seen: None, events, keeper, owned }
     }
 
     /// Runs until the engine is gone. `retired`: topics to be deleted here, because they are gone at the source
@@ -130,7 +133,8 @@ impl Follower {
         self.seen = None;
         // A closed channel: the keeper has left, because the link has another owner.
         let _ = self.keeper.send(News::Retired(Arc::clone(&topic))).await;
-        if let Err(error) = self.topics.delete(&self.topics.dest_topic(&topic)).await {
+        let is_caretaker = self.owned.borrow().is_caretaker();
+        if is_caretaker && let Err(error) = self.topics.delete(&self.topics.dest_topic(&topic)).await {
             tracing::warn!(%topic, %error, "could not be deleted on the destination");
         }
     }
