@@ -195,3 +195,23 @@ fn a_key_that_stands_twice_is_a_fault_with_its_line_beside_all_others() {
     assert_eq!(load(&merged).unwrap().spec.clusters["b"].bootstrap, ["b:1"]);
     std::fs::remove_file(&merged).unwrap();
 }
+
+#[test]
+fn the_sample_of_the_whole_system_is_right_and_shows_every_key() {
+    use lockstep_core::spec::dr::{DrFile, RawDr, check, schema};
+
+    let raw: RawDr = Document::read(&shipped("dr.yaml")).unwrap().parse().unwrap();
+    let checked = check(&[DrFile { name: "dr.yaml", raw: &raw }]).unwrap();
+    assert_eq!((checked.spec.sites.len(), checked.spec.clusters.len(), checked.spec.links.len()), (3, 2, 2));
+    assert!(checked.warnings.iter().all(|warning| warning.what.starts_with("_schemas goes with this link")));
+
+    let text = std::fs::read_to_string(shipped("dr.yaml")).unwrap();
+    let schema = serde_json::to_value(schema()).unwrap();
+    let definitions = schema["$defs"].as_object().unwrap().values().chain([&schema]);
+    let keys: Vec<_> =
+        definitions.filter_map(|each| each["properties"].as_object()).flat_map(|p| p.keys()).collect();
+    assert!(keys.len() > 30, "{keys:?}");
+    for key in keys {
+        assert!(text.contains(&format!("{key}:")), "{key} is not in the sample");
+    }
+}
