@@ -14,8 +14,9 @@ use tracing::Instrument;
 const METADATA_INTERVAL: Duration = Duration::from_millis(400);
 /// On large clusters an answer is work: at most this part of the time goes into asking.
 const METADATA_SHARE: u32 = 200;
-/// But at least this often: one answer that took seconds must not keep new topics unnoticed for minutes.
-const METADATA_INTERVAL_MAX: Duration = Duration::from_secs(5);
+/// But at least this often: one answer that took seconds must not keep new topics unnoticed for minutes, nor a topic that we
+/// may no longer see.
+const METADATA_INTERVAL_MAX: Duration = Duration::from_secs(2);
 /// And never more often than this.
 const METADATA_PAUSE: Duration = Duration::from_millis(100);
 

@@ -24,9 +24,11 @@ use crate::pipeline::report::LinkReport;
 use crate::pipeline::retention::read_retentions;
 use crate::pipeline::slot::Slot;
 
-/// How often both sides are asked for their ends.
+/// How often both sides are asked for their ends, and how much later for every partition. With the metadata's own interval
+/// the longest is short enough that a right that is taken away shows within five seconds.
 const PROBE_INTERVAL_MS: u64 = 1_000;
-const PROBE_INTERVAL_MAX_MS: u64 = 4_000;
+const PROBE_INTERVAL_EACH_MS: u64 = 4;
+const PROBE_INTERVAL_MAX_MS: u64 = 2_500;
 const PROBE_SHARE: u64 = 100;
 
 /// A high watermark may lag for a moment after an election: it has to be found elsewhere this often in a row.
@@ -83,8 +85,8 @@ impl Engine {
         self.probing = false;
         // On large links a round is work: it takes a hundredth of the time at most, and comes every few seconds at least.
         let took = now.mono.since(self.probe_sent);
-        self.probe_at =
-            self.probe_sent.plus((took * PROBE_SHARE).clamp(PROBE_INTERVAL_MS, PROBE_INTERVAL_MAX_MS));
+        let interval = PROBE_INTERVAL_MS + PROBE_INTERVAL_EACH_MS * self.slots.len() as u64;
+        self.probe_at = self.probe_sent.plus((took * PROBE_SHARE).max(interval).min(PROBE_INTERVAL_MAX_MS));
         for (tp, start) in answer.source_starts {
             if let Some(gauge) = self.unheld.get_mut(&tp) {
                 gauge.exposure.held(now.mono, start.mirrored());
