@@ -16,10 +16,13 @@
 //! | [`driver`] | changes sides: freeze, settle, promote, reverse, each a library call |
 //! | [`passport`] | what each cluster says of itself about a link (M27) |
 //! | [`status`] | a link in figures and words: what `/status` and `lockstep status --local` show |
+//! | [`control`] | works at the coordinators' word, and knows what it may do without it |
+//! | [`store`] | what is kept on disk between runs, and could be made again: a day of history |
 //! | [`metrics`] | the same for Prometheus |
 //! | [`verify`] | reads both sides and says whether they are the same |
 
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod driver;
 pub mod link;
@@ -28,4 +31,5 @@ pub mod passport;
 pub mod pipeline;
 pub mod preflight;
 pub mod status;
+pub mod store;
 pub mod verify;

@@ -14,4 +14,5 @@ mod harness;
 mod migrating;
 mod mirror;
 mod secure;
+mod sharing;
 mod verify_exact;

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use lockstep_core::dr::posture::{Role, WriteProtection};
 use lockstep_core::mirror::{Millis, Now, WallMillis};
 use lockstep_core::spec::agent::LinkSpec;
+use lockstep_core::status::HistoryStatus;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -17,6 +18,11 @@ use crate::pipeline::report::LinkReport;
 use crate::status::{
     About, AgentStatus, ConfigStatus, GroupsStatus, LinkStatus, groups_status, link_status, not_running,
 };
+use crate::store::Store;
+use crate::store::history::History;
+
+/// A whole status of every link is work: history needs it a few times a step.
+const HISTORY_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -31,6 +37,9 @@ struct Inner {
     metrics: Metrics,
     config: ConfigState,
     links: BTreeMap<String, LinkDesk>,
+    history: History,
+    /// When the links' history was written last.
+    noted: Option<Instant>,
 }
 
 /// The file that the daemon works by.
@@ -59,7 +68,7 @@ pub(super) struct LinkDesk {
 }
 
 impl Board {
-    pub(super) fn new(site: String) -> Self {
+    pub(super) fn new(site: String, store: Arc<dyn Store>) -> Self {
         let config = ConfigState { loaded_at: SystemTime::now(), refused: None, waits_for_start: Vec::new() };
         let started = Moment { mono: Instant::now(), wall_seconds: seconds(SystemTime::now()) };
         let inner = Inner {
@@ -69,6 +78,8 @@ impl Board {
             metrics: Metrics::new(PartitionSeries::Off, started.wall_seconds),
             config,
             links: BTreeMap::new(),
+            history: History::new(store),
+            noted: None,
         };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
@@ -131,6 +142,26 @@ impl Board {
         let LinkState::Running(report) = &*state.borrow() else { return None };
         let groups = Arc::clone(&report.borrow().groups);
         Some(groups_status(&groups.groups))
+    }
+
+    /// A day of a link, and what was said of it last.
+    pub(super) fn history(&self, link: &str) -> Option<HistoryStatus> {
+        let inner = self.lock();
+        inner.links.contains_key(link).then(|| inner.history.of(link))
+    }
+
+    /// Writes down how every link stands, every now and then.
+    pub(super) fn note_history(&self) {
+        let mut inner = self.lock();
+        if inner.noted.is_some_and(|at| at.elapsed() < HISTORY_INTERVAL) {
+            return;
+        }
+        inner.noted = Some(Instant::now());
+        let Inner { links, history, .. } = &mut *inner;
+        let now = seconds(SystemTime::now());
+        for (name, desk) in links {
+            history.look(&desk.status(name), now);
+        }
     }
 
     /// Counts on: what is counted by time needs a look every now and then.

@@ -50,6 +50,7 @@ impl Http {
             .route("/readyz", get(readyz))
             .route("/status", get(status))
             .route("/groups/{link}", get(groups))
+            .route("/history/{link}", get(history))
             .route("/metrics", get(metrics))
             .with_state(board);
         let until = async move {
@@ -70,7 +71,7 @@ impl Http {
 }
 
 async fn index() -> &'static str {
-    "lockstep agent\n/metrics  Prometheus\n/healthz  200: the daemon turns\n/readyz   200: every wanted link runs\n/status   JSON\n/groups/LINK  JSON\n"
+    "lockstep agent\n/metrics  Prometheus\n/healthz  200: the daemon turns\n/readyz   200: every wanted link runs\n/status   JSON\n/groups/LINK  JSON\n/history/LINK  JSON: a day, and the last verdict\n"
 }
 
 /// Whether the process is alive. It does not ask how the links are: restarting would not help them.
@@ -111,6 +112,16 @@ async fn groups(State(board): State<Board>, Path(link): Path<String>) -> Respons
     let Some(found) = board.groups(&link) else {
         return (StatusCode::NOT_FOUND, format!("no link {link:?} here, or it does not run\n"))
             .into_response();
+    };
+    match serde_json::to_string(&found) {
+        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn history(State(board): State<Board>, Path(link): Path<String>) -> Response {
+    let Some(found) = board.history(&link) else {
+        return (StatusCode::NOT_FOUND, format!("no link {link:?} here\n")).into_response();
     };
     match serde_json::to_string(&found) {
         Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),

@@ -22,7 +22,7 @@ use super::watch_file::watch_file;
 use crate::config;
 use crate::link::{LinkSettings, Unfit};
 use crate::pipeline::budget::Budget;
-use crate::status;
+use crate::{status, store};
 
 /// How often the supervisor comes round when nothing happens.
 const BEAT: Duration = Duration::from_secs(1);
@@ -80,7 +80,7 @@ pub async fn run(
     dial: Arc<dyn Dial>,
     mut orders: mpsc::Receiver<Order>,
 ) -> Ended {
-    let board = Board::new(spec.site.clone());
+    let board = Board::new(spec.site.clone(), store::open(spec.data.as_deref()));
     let mut tasks = Tasks::default();
     let http = match Http::serve(0, &spec.listen, board.clone(), &mut tasks).await {
         Ok(http) => http,
@@ -160,6 +160,9 @@ impl Supervisor {
         if new.memory_bytes_max != self.budget.capacity_bytes() {
             waits.push("memory");
         }
+        if new.data != self.spec.data {
+            waits.push("data");
+        }
         if new.log != self.spec.log {
             waits.push("log");
         }
@@ -220,6 +223,7 @@ impl Supervisor {
             // The file has no key for it yet: the table alone counts.
             topic_settings: link.topic_settings.clone(),
             groups: link.groups.clone(),
+            owned: crate::pipeline::owned::Owned::alone(),
             unfit: Unfit::BlockTopic,
             drain: self.spec.drain,
             budget: self.budget.clone(),
@@ -264,6 +268,7 @@ impl Supervisor {
     fn on_beat(&mut self) {
         self.board.beat();
         self.board.observe();
+        self.board.note_history();
         systemd::alive();
         let now = Instant::now();
         let before = self.to_revive.len();

@@ -22,6 +22,7 @@ use super::described::{describe_many, names, own, refusal, source_settings};
 use super::identity::transactional_id;
 use super::topics::Topics;
 use crate::pipeline::event::Event;
+use crate::pipeline::owned::Owned;
 
 /// A change at the source is noticed within this time, and acted on after a second look: looking at many topics is work,
 /// so each makes it a moment longer.
@@ -110,6 +111,8 @@ pub struct Keeper {
     transactional_id: String,
     ours: Option<ProducerIdentity>,
     policy: TopicSettingsPolicy,
+    /// Only the link's caretaker writes and reports drift: the others look, for what the engine has to know.
+    owned: watch::Receiver<Owned>,
     topics: BTreeMap<Arc<str>, Watched>,
     names: Option<Names>,
     events: mpsc::Sender<Event>,
@@ -132,6 +135,7 @@ impl Keeper {
     pub fn new(
         topics: &Topics,
         link: &str,
+        owned: watch::Receiver<Owned>,
         events: mpsc::Sender<Event>,
     ) -> (Self, watch::Receiver<Arc<KeptSettings>>) {
         let (kept, shown) = watch::channel(Arc::default());
@@ -141,6 +145,7 @@ impl Keeper {
             transactional_id: transactional_id(link),
             ours: topics.identity,
             policy: topics.policy.clone(),
+            owned,
             topics: BTreeMap::new(),
             names: None,
             events,
@@ -252,7 +257,7 @@ impl Keeper {
                 // A closed channel: the engine has ended and no longer wants to know.
                 let _ = self.events.send(told).await;
             }
-            if !changes.is_empty() {
+            if !changes.is_empty() && self.owned.borrow().is_caretaker() {
                 wanted.push((topic, changes));
             }
         }
@@ -329,8 +334,9 @@ impl Keeper {
 
     /// Tells what is new of drift and of what is kept for a promotion.
     async fn show(&mut self) {
-        let drift: Vec<Drift> =
-            self.topics.values().flat_map(|watched| watched.drift.iter().cloned()).collect();
+        let ours = self.owned.borrow().is_caretaker();
+        let shown = self.topics.values().filter(|_| ours);
+        let drift: Vec<Drift> = shown.flat_map(|watched| watched.drift.iter().cloned()).collect();
         if *drift != *self.drift {
             self.drift = drift.into();
             // A closed channel: the engine has ended and no longer wants to know.

@@ -37,7 +37,10 @@ use lockstep_core::spec::pace::Pace;
 use lockstep_core::spec::rename::Rename;
 use lockstep_core::spec::select::TopicSelection;
 
+use tokio::sync::watch;
+
 use crate::pipeline::budget::Budget;
+use crate::pipeline::owned::Owned;
 
 /// What a link is told.
 #[derive(Clone, Debug)]
@@ -60,6 +63,8 @@ pub struct LinkSettings {
     pub unfit: Unfit,
     /// How long a stop waits for the answers to what is in flight.
     pub drain: Duration,
+    /// Which partitions are this process's work, and with what leave.
+    pub owned: watch::Receiver<Owned>,
     /// Fetched records in memory: shared by every link of the process.
     pub budget: Budget,
 }

@@ -16,6 +16,7 @@ use lockstep_core::spec::pace::Pace;
 use lockstep_kafka::admin::{ConfigTarget, describe_configs};
 use lockstep_kafka::{Cluster, Dial, Error, MissingPermission, Settings};
 use thiserror::Error as ThisError;
+use tokio::sync::watch;
 
 use super::fault::TopicError;
 use super::identity::{LinkIdentity, look_up};
@@ -25,6 +26,7 @@ use super::{LinkSettings, Unfit};
 use crate::passport::{self, PassportError};
 use crate::pipeline::budget::Budget;
 use crate::pipeline::denied::by_error;
+use crate::pipeline::owned::Owned;
 use crate::pipeline::tail::Inherited;
 
 /// Default of the broker's `transactional.id.expiration.ms` (Kafka: `TransactionStateManagerConfig`): seven days.
@@ -128,6 +130,7 @@ pub struct Prepared {
     pub(super) pace: Pace,
     pub(super) budget: Budget,
     pub(super) groups: Option<GroupPolicy>,
+    pub(super) owned: watch::Receiver<Owned>,
 }
 
 impl Ends {
@@ -201,7 +204,7 @@ pub async fn prepare(ends: Ends, settings: LinkSettings) -> Result<Prepared, Sta
     }
     let memory = Memory::read(&dest).await;
     let memory = memory.map_err(|source| StartError::Cluster { side: "destination", source })?;
-    let LinkSettings { propagation, alignment, unfit, drain, pace, budget, groups, .. } = settings;
+    let LinkSettings { propagation, alignment, unfit, drain, pace, budget, groups, owned, .. } = settings;
     // Every link has its share of the process's memory.
     let budget = budget.holder();
     Ok(Prepared {
@@ -218,6 +221,7 @@ pub async fn prepare(ends: Ends, settings: LinkSettings) -> Result<Prepared, Sta
         pace,
         budget,
         groups,
+        owned,
     })
 }
 

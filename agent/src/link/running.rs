@@ -18,8 +18,10 @@ use super::topics::{Followed, Planned, Topics};
 use super::watched::{Ends, WatchedCluster};
 use crate::pipeline::engine::{Ended, Engine, Setup};
 use crate::pipeline::event::Event;
+use crate::pipeline::groups::report::GroupsReport;
 use crate::pipeline::groups::{self, Groups};
 use crate::pipeline::markers::{Filler, MarkerRight};
+use crate::pipeline::owned::Owned;
 use crate::pipeline::report::LinkReport;
 
 const EVENTS: usize = 256;
@@ -63,6 +65,7 @@ impl Prepared {
         let setup = Setup {
             source: watched_source.cluster.clone(),
             dest: watched_dest.cluster.clone(),
+            owned: self.owned.clone(),
             drain: self.drain,
             identity: identity.producer(),
             inherited: Arc::clone(&topics.inherited),
@@ -82,7 +85,7 @@ impl Prepared {
         let engine = Engine::new(setup, (events_in.clone(), events), report_in, retired_in);
         let engine = tokio::spawn(engine.run(stopped).in_current_span());
         let (news_in, news) = mpsc::channel(NEWS);
-        let (mut keeper, kept) = Keeper::new(&topics, &self.name, events_in.clone());
+        let (mut keeper, kept) = Keeper::new(&topics, &self.name, self.owned.clone(), events_in.clone());
         let ready = stand_ready(&topics, self.plan, self.unfit, &mut keeper, &events_in).await?;
         let mut others = JoinSet::new();
         if let Some(policy) = self.groups {
@@ -93,7 +96,9 @@ impl Prepared {
                 rename: topics.rename.clone(),
                 policy,
             };
-            others.spawn(Groups::new(setup, events_in.clone(), groups_in).run().in_current_span());
+            others.spawn(
+                carry_groups(setup, events_in.clone(), groups_in, self.owned.clone()).in_current_span(),
+            );
         }
         let expiration = self.memory.transactional_id_expiration;
         let dest = watched_dest.cluster.clone();
@@ -101,9 +106,25 @@ impl Prepared {
         others.spawn(keep_alive(dest, self.name, source_id, identity, expiration).in_current_span());
         others.spawn(pass_on(watched_source, events_in.clone(), Event::SourceMetadata));
         others.spawn(pass_on(watched_dest, events_in.clone(), Event::DestMetadata));
-        others.spawn(topics.follow(ready, events_in, retired, news_in).in_current_span());
+        others.spawn(topics.follow(ready, events_in, retired, news_in, self.owned).in_current_span());
         others.spawn(keeper.keep(news).in_current_span());
         Ok(Running { report, kept, stop, engine, _others: others })
+    }
+}
+
+/// Groups are copied by one agent of the link: whoever becomes its caretaker begins with a look at both sides.
+async fn carry_groups(
+    setup: groups::Setup,
+    events: mpsc::Sender<Event>,
+    report: watch::Sender<Arc<GroupsReport>>,
+    mut owned: watch::Receiver<Owned>,
+) {
+    loop {
+        if owned.wait_for(Owned::is_caretaker).await.is_err() || events.is_closed() {
+            return;
+        }
+        Groups::new(setup.clone(), events.clone(), report.clone(), owned.clone()).run().await;
+        report.send_replace(Arc::default());
     }
 }
 

@@ -19,7 +19,7 @@ use lockstep_kafka::admin::{
     NewTopic, create_partitions, create_topics, delete_topics, incremental_alter_configs,
 };
 use lockstep_kafka::{Cluster, ErrorCode, Metadata};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::described::read_source;
 use super::fault::TopicError;
@@ -28,6 +28,7 @@ use super::origin::circle;
 use super::standing::{for_new_topics, read_topic};
 use crate::pipeline::event::{Event, ReadyTopic};
 use crate::pipeline::names::topic_names;
+use crate::pipeline::owned::Owned;
 use crate::pipeline::tail::Inherited;
 
 /// How often somebody looks whether the source's metadata are new.
@@ -316,6 +317,7 @@ impl Topics {
         events: mpsc::Sender<Event>,
         mut retired: mpsc::Receiver<Arc<str>>,
         keeper: mpsc::Sender<News>,
+        owned: watch::Receiver<Owned>,
     ) {
         let mut blocked: BTreeMap<Arc<str>, tokio::time::Instant> = BTreeMap::new();
         let mut seen: Option<Arc<Metadata>> = None;
@@ -327,7 +329,9 @@ impl Topics {
                 seen = None;
                 // A closed channel: the keeper has left, because the link has another owner.
                 let _ = keeper.send(News::Retired(Arc::clone(&topic))).await;
-                if let Err(error) = self.delete(&self.dest_topic(&topic)).await {
+                if owned.borrow().is_caretaker()
+                    && let Err(error) = self.delete(&self.dest_topic(&topic)).await
+                {
                     tracing::warn!(%topic, %error, "could not be deleted on the destination");
                 }
             }

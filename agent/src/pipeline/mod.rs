@@ -46,6 +46,7 @@ pub mod markers;
 pub mod names;
 pub mod open;
 pub mod open_transactions;
+pub mod owned;
 pub mod peek;
 pub mod position;
 pub mod probe;

@@ -27,6 +27,8 @@ pub struct Questions {
     pub source_only: Vec<TopicPartition>,
     /// Of these the source's log start, too.
     pub starts: Vec<TopicPartition>,
+    /// Of these the destination's log start.
+    pub dest_starts: Arc<[Twin]>,
 }
 
 /// What one round brought.
@@ -36,6 +38,7 @@ pub struct ProbeAnswer {
     pub source_ends: Vec<(TopicPartition, SourceOffset)>,
     /// Log starts of those asked for.
     pub source_starts: Vec<(TopicPartition, SourceOffset)>,
+    pub dest_starts: Vec<(TopicPartition, DestOffset)>,
     /// High watermarks.
     pub dest_high_watermarks: Vec<(TopicPartition, DestOffset)>,
     /// Partitions for which a side refuses to answer.
@@ -49,11 +52,12 @@ pub struct ProbeAnswer {
 /// One round over both clusters.
 pub async fn probe(source: &Cluster, dest: &Cluster, questions: Questions) -> ProbeAnswer {
     let mut answer = ProbeAnswer::default();
-    let Questions { partitions, source_only, starts } = questions;
+    let Questions { partitions, source_only, starts, dest_starts } = questions;
     let here: Vec<_> = partitions.iter().map(|twin| twin.source.clone()).collect();
     answer.of_source(source, here.iter().chain(&source_only)).await;
     answer.starts_of_source(source, &starts).await;
     answer.of_dest(dest, &partitions).await;
+    answer.starts_of_dest(dest, &dest_starts).await;
     answer.of_unlisted(source, Side::Source, &partitions).await;
     answer.of_unlisted(dest, Side::Dest, &partitions).await;
     answer
@@ -94,6 +98,21 @@ impl ProbeAnswer {
                 let known =
                     starts.into_iter().filter_map(|(tp, start)| Some((tp, SourceOffset(start.ok()?))));
                 self.source_starts.extend(known);
+            }
+        }
+    }
+
+    async fn starts_of_dest(&mut self, dest: &Cluster, partitions: &[Twin]) {
+        let ours = by_dest(partitions);
+        for (node, group) in by_leader(dest, partitions.iter().map(|twin| twin.dest.there())) {
+            // What does not answer is asked for again in the next round.
+            if let Ok(connection) = dest.connection(node).await
+                && let Ok(starts) = list_offsets(&connection, &group, At::Earliest).await
+            {
+                let known = starts.into_iter().filter_map(|(there, start)| {
+                    Some(((*ours.get(&there)?).clone(), DestOffset(start.ok()?)))
+                });
+                self.dest_starts.extend(known);
             }
         }
     }

@@ -37,6 +37,9 @@ pub struct LinkReport {
     pub partitions: Vec<PartitionReport>,
     /// Partitions of the link that are another agent's work: nothing is said of them here.
     pub elsewhere: u64,
+    /// The division of the link that is carried out, nothing of an earlier one being in flight; `None`: it is not
+    /// divided, or not yet so.
+    pub settled_epoch: Option<u64>,
     /// Settings of standby topics that are not as their owners have them, by topic and name.
     pub drift: Arc<[Drift]>,
     /// Topics that cannot be mirrored as things stand, and why.

@@ -183,6 +183,7 @@ pub(crate) async fn run(args: Args) -> Exit {
         pace,
         topic_settings,
         groups,
+        owned: lockstep_agent::pipeline::owned::Owned::alone(),
         unfit: Unfit::RefuseLink,
         drain: DRAIN_DEFAULT,
         budget: Budget::new(args.memory),

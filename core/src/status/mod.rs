@@ -8,6 +8,7 @@
 
 mod age;
 mod groups;
+mod history;
 mod merge;
 mod words;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use age::{aged, shifted};
 pub use groups::{BEHIND, GroupStatus, GroupsStatus, OffsetStatus};
+pub use history::{HistoryStatus, HistoryStep, KEPT_SECONDS, LastVerdict, STEP_SECONDS};
 pub use merge::merge;
 pub use words::{ago, exposure_status, judged_status, not_running, runway_status};
 

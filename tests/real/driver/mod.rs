@@ -48,7 +48,7 @@ async fn link(topic: &str, source: Settings, dest: Settings) -> Way {
     Way { ends, settings: settings_of(topic) }
 }
 
-fn settings_of(topic: &str) -> LinkSettings {
+pub(crate) fn settings_of(topic: &str) -> LinkSettings {
     LinkSettings {
         name: Some(topic.to_owned()),
         selection: TopicSelection { include: Patterns::new([topic]).unwrap(), exclude: Patterns::default() },
@@ -58,6 +58,7 @@ fn settings_of(topic: &str) -> LinkSettings {
         pace: Pace::default(),
         topic_settings: TopicSettingsPolicy::default(),
         groups: None,
+        owned: lockstep_agent::pipeline::owned::Owned::alone(),
         unfit: Unfit::RefuseLink,
         drain: DRAIN_DEFAULT,
         budget: Budget::new(32 << 20),

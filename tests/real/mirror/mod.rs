@@ -41,7 +41,7 @@ mod revoked;
 mod rivals;
 pub(crate) mod rules;
 pub(crate) mod settings;
-mod shapes;
+pub(crate) mod shapes;
 mod verdicts;
 
 pub(crate) use exact::{assert_exact, assert_verified};

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use lockstep_core::ids::{SourceOffset, TopicPartition};
+use lockstep_core::ids::{DestOffset, SourceOffset, TopicPartition};
 use lockstep_core::mirror::queue::Holes;
 use lockstep_core::mirror::{Millis, Now};
 use lockstep_core::plan::configs::uncompacted;
@@ -18,7 +18,6 @@ use tracing::Instrument;
 use super::Engine;
 use super::topology::TopicWatch;
 use crate::pipeline::event::Event;
-use crate::pipeline::slot::Slot;
 
 const COMPACTION_INTERVAL_MS: u64 = 2_000;
 /// A leader may take null keys for a moment after another broker has shown the new policy.
@@ -114,12 +113,15 @@ impl Engine {
             else {
                 return false;
             };
-            let is_past = |(slot, bound): (Option<&Slot>, &SourceOffset)| {
-                slot.and_then(|slot| slot.machine.durable()).is_some_and(|at| at >= bound.mirrored())
+            // Of other agents' partitions the caretaker of the link knows how far they are.
+            let held = |n| {
+                let tp = TopicPartition::new(Arc::clone(topic), n);
+                self.slots.get(&tp).map_or_else(|| self.owning.held(&tp), |slot| slot.machine.durable())
             };
-            let slots =
-                (0..watch.partitions).map(|n| self.slots.get(&TopicPartition::new(Arc::clone(topic), n)));
-            slots.zip(bounds).all(is_past)
+            let is_past = |(at, bound): (Option<DestOffset>, &SourceOffset)| {
+                at.is_some_and(|at| at >= bound.mirrored())
+            };
+            self.owning.is_caretaker() && (0..watch.partitions).map(held).zip(bounds).all(is_past)
         };
         let due: Vec<_> =
             self.topics.iter().filter(|(t, w)| is_due(t, w)).map(|(topic, _)| Arc::clone(topic)).collect();

@@ -93,7 +93,7 @@ impl Engine {
     }
 
     fn position(&self, tp: &TopicPartition) -> Position {
-        self.slots.get(tp).map_or(Position::NOT_MIRRORED, Slot::position)
+        self.slots.get(tp).map_or_else(|| self.owning.position(tp), Slot::position)
     }
 
     fn on_fetched(&mut self, desk: (NodeId, Lane), job: u64, outcome: FetchOutcome, now: Now) {

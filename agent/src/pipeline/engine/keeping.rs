@@ -145,11 +145,9 @@ impl Engine {
             return;
         }
         for tp in all {
-            self.slots.remove(&tp);
-            self.behind.remove(&tp);
-            self.routes.drop_source(&tp);
-            self.due.retain(|(_, due): &(Millis, TopicPartition)| *due != tp);
+            self.drop_slot(&tp);
         }
+        self.forget_elsewhere(topic);
         self.topics.remove(topic);
     }
 }

@@ -17,6 +17,8 @@ use super::Engine;
 use crate::pipeline::denied::Deed;
 use crate::pipeline::event::Event;
 use crate::pipeline::gauge::Gauge;
+use crate::pipeline::names::Twin;
+use crate::pipeline::owned::Duty;
 use crate::pipeline::probe::{ProbeAnswer, Questions, probe};
 use crate::pipeline::report::LinkReport;
 use crate::pipeline::retention::read_retentions;
@@ -41,7 +43,10 @@ const UNHELD_MAX: usize = 10_000;
 
 impl Engine {
     pub(super) fn dispatch_probe(&mut self, now: Millis) {
-        if self.probing || now < self.probe_at || (self.slots.is_empty() && self.unheld.is_empty()) {
+        if self.probing
+            || now < self.probe_at
+            || (self.slots.is_empty() && self.unheld.is_empty() && !self.owning.has_to_probe())
+        {
             return;
         }
         self.probing = true;
@@ -52,10 +57,16 @@ impl Engine {
         }
         let without_start = |gauge: &Gauge| gauge.exposure.dest_age_ms(now).is_none();
         let starts = self.unheld.iter().filter(|(_, gauge)| without_start(gauge));
+        let elsewhere: Arc<[Twin]> = self.owning.to_probe().into();
+        let ours = self.slots.iter().map(|(tp, slot)| slot.twin(tp));
         let questions = Questions {
-            partitions: self.slots.iter().map(|(tp, slot)| slot.twin(tp)).collect(),
+            partitions: ours.chain(elsewhere.iter().cloned()).collect(),
             source_only: self.unheld.keys().cloned().collect(),
-            starts: starts.map(|(tp, _)| tp.clone()).collect(),
+            starts: starts
+                .map(|(tp, _)| tp.clone())
+                .chain(elsewhere.iter().map(|twin| twin.source.clone()))
+                .collect(),
+            dest_starts: elsewhere,
         };
         let events = self.events_in.clone();
         self.tasks.spawn(
@@ -78,6 +89,10 @@ impl Engine {
             if let Some(gauge) = self.unheld.get_mut(&tp) {
                 gauge.exposure.held(now.mono, start.mirrored());
             }
+            self.owning.starts(&tp, Some(start), None);
+        }
+        for (tp, start) in answer.dest_starts {
+            self.owning.starts(&tp, None, Some(start));
         }
         self.note_null_key_bounds(&answer.source_ends, self.probe_sent);
         for (tp, end) in answer.source_ends {
@@ -89,6 +104,8 @@ impl Engine {
                 gauge.source_end(now.mono, end);
                 // Nothing of it stands here: that needs no answer.
                 gauge.exposure.dest_confirmed(now.mono);
+            } else {
+                self.owning.source_end(&tp, end);
             }
         }
         for (tp, mark) in answer.dest_high_watermarks {
@@ -119,7 +136,7 @@ impl Engine {
 
     /// The destination confirms what we hold, or shows twice in a row that its log is not where we left it.
     fn on_high_watermark(&mut self, tp: &TopicPartition, mark: DestOffset, now: Now) {
-        let Some(slot) = self.slots.get_mut(tp) else { return };
+        let Some(slot) = self.slots.get_mut(tp) else { return self.owning.high_watermark(tp, mark) };
         slot.gauge.refusals.note(Deed::DestEnd, None);
         if slot.machine.durable().is_some_and(|durable| mark >= durable) {
             slot.gauge.exposure.dest_confirmed(now.mono);
@@ -162,8 +179,9 @@ impl Engine {
         let name: Arc<str> = Arc::from(topic);
         let there = self.setup.source.metadata().topics.get(&name).map_or(0, |found| found.partitions.len());
         for partition in known..i32::try_from(there).unwrap_or(i32::MAX) {
-            if self.unheld.len() < UNHELD_MAX {
-                self.unheld.entry(TopicPartition::new(Arc::clone(&name), partition)).or_default();
+            let tp = TopicPartition::new(Arc::clone(&name), partition);
+            if self.unheld.len() < UNHELD_MAX && self.owning.duty(&tp) != Duty::Elsewhere {
+                self.unheld.entry(tp).or_default();
             }
         }
         match denied {
@@ -241,15 +259,17 @@ impl Engine {
         partitions.sort_by(|a, b| a.tp.cmp(&b.tp));
         let unheld =
             self.unheld.iter().map(|(tp, gauge)| (tp.clone(), gauge.figures(None, others, now.mono)));
+        let past = self.owning.past;
         let report = LinkReport {
             at: Some(now),
-            copied_records: self.slots.values().map(|slot| slot.copied_records).sum(),
-            aligned_offsets: self.slots.values().map(|slot| slot.aligned_offsets).sum(),
-            copied_bytes: self.slots.values().map(|slot| slot.copied_bytes).sum(),
+            copied_records: past.records + self.slots.values().map(|slot| slot.copied_records).sum::<u64>(),
+            aligned_offsets: past.aligned + self.slots.values().map(|slot| slot.aligned_offsets).sum::<u64>(),
+            copied_bytes: past.bytes + self.slots.values().map(|slot| slot.copied_bytes).sum::<u64>(),
             memory_bytes: self.setup.budget.used_bytes(),
             memory_bytes_max: self.setup.budget.capacity_bytes(),
             partitions,
-            elsewhere: 0,
+            elsewhere: self.owning.elsewhere(),
+            settled_epoch: self.owning.settled_epoch(),
             blocked_topics: self.blocked.iter().map(|(t, w)| (t.clone(), w.clone())).collect(),
             unheld: unheld.collect(),
             drift: Arc::clone(&self.drift),

@@ -9,6 +9,7 @@ mod events;
 mod fetching;
 mod keeping;
 mod measuring;
+mod owning;
 mod topology;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -41,11 +42,13 @@ use super::groups::report::GroupsReport;
 use super::lane::Lane;
 use super::latency::{Failures, Latency};
 use super::markers::{Filler, MarkerJob, MarkerRight, Markers, WantedRun};
+use super::owned::Owned;
 use super::report::LinkReport;
 use super::routes::Routes;
 use super::slot::Slot;
 use super::tail::Inherited;
 pub use compaction::Altered;
+use owning::Owning;
 use topology::TopicWatch;
 
 /// How often the link looks at the clock when nothing else happens.
@@ -64,6 +67,8 @@ const EVENTS_PER_TURN: usize = 64;
 pub struct Setup {
     pub source: Cluster,
     pub dest: Cluster,
+    /// Which partitions are this engine's.
+    pub owned: watch::Receiver<Owned>,
     /// The last beat of a stop.
     pub drain: Duration,
     pub identity: ProducerIdentity,
@@ -120,6 +125,7 @@ pub struct Engine {
     started: Instant,
     tick_at: Instant,
     slots: HashMap<TopicPartition, Slot>,
+    owning: Owning,
     topics: BTreeMap<Arc<str>, TopicWatch>,
     routes: Routes,
     /// The metadata that the routes were taken from.
@@ -183,12 +189,14 @@ impl Engine {
         report: watch::Sender<Arc<LinkReport>>,
         retired: mpsc::Sender<Arc<str>>,
     ) -> Self {
+        let owning = Owning::new(setup.owned.borrow().clone());
         let throttle = setup.bytes_per_second_max.map(|limit| Throttle::new(limit, Millis(0)));
         Self {
             setup,
             started: Instant::now(),
             tick_at: Instant::now(),
             slots: HashMap::new(),
+            owning,
             topics: BTreeMap::new(),
             routes: Routes::default(),
             source_seen: None,
@@ -256,6 +264,7 @@ impl Engine {
                 self.tick_at = Instant::now() + TICK;
                 self.on_tick();
             }
+            self.let_go();
             self.dispatch();
             if self.stopping && !self.slots.values().any(|slot| slot.machine.has_in_flight()) {
                 self.publish();
@@ -306,6 +315,7 @@ impl Engine {
 
     fn on_tick(&mut self) {
         let now = self.now();
+        self.follow_division(now);
         let waiting: Vec<_> = self
             .slots
             .iter()

@@ -5,16 +5,13 @@ use std::sync::Arc;
 
 use lockstep_core::dr::runway::SourceRetention;
 use lockstep_core::ids::{TopicId, TopicPartition};
-use lockstep_core::mirror::opening::Ownership;
-use lockstep_core::mirror::partition::{Input, Partition};
+use lockstep_core::mirror::partition::Input;
 use lockstep_core::mirror::{Millis, Now};
 use lockstep_kafka::Metadata;
 
 use super::Engine;
 use super::compaction::Cleaning;
 use crate::pipeline::event::ReadyTopic;
-use crate::pipeline::names::DestPartition;
-use crate::pipeline::slot::Slot;
 
 /// How long a topic has to be missing, or to carry another id, before anything follows from it.
 const GONE_FOR_MS: u64 = 3_000;
@@ -25,6 +22,8 @@ pub(super) struct TopicWatch {
     pub(super) partitions: i32,
     /// What the destination calls it.
     pub(super) dest_topic: Arc<str>,
+    /// As it stood ready first, for partitions that become ours later.
+    pub(super) ready: ReadyTopic,
     source_id: TopicId,
     pub(super) cleaning: Cleaning,
     /// Since when it has been missing, or another topic under the same name.
@@ -41,22 +40,13 @@ impl Engine {
     pub(super) fn on_topic_ready(&mut self, ready: &ReadyTopic, now: Now) {
         self.unblock(&ready.topic);
         let known = self.topics.get(&ready.topic).map_or(0, |t| t.partitions);
-        let (source, dest) = (self.setup.source.metadata(), self.setup.dest.metadata());
-        let priority = self.setup.priorities.of(&ready.topic);
         for partition in known..ready.partitions {
-            let tp = TopicPartition::new(Arc::clone(&ready.topic), partition);
-            let ownership =
-                if partition >= ready.created_from { Ownership::JustCreated } else { Ownership::Unknown };
-            let machine = Partition::new(self.settings(ready.compaction), ready.source_id, ownership);
-            let there = DestPartition::new(Arc::clone(&ready.dest_topic), partition);
-            self.routes.follow_source(&source, std::iter::once(&tp));
-            self.routes.follow_dest(&dest, std::iter::once((&tp, &there)));
-            self.slots.insert(tp.clone(), Slot::new(machine, there, priority, ready.delete_retention_ms));
-            self.due.insert((now.mono, tp));
+            self.divide(TopicPartition::new(Arc::clone(&ready.topic), partition), ready, now);
         }
         let watch = self.topics.entry(Arc::clone(&ready.topic)).or_insert(TopicWatch {
             partitions: 0,
             dest_topic: Arc::clone(&ready.dest_topic),
+            ready: ready.clone(),
             source_id: ready.source_id,
             cleaning: Cleaning::new(ready.compaction, now.mono),
             odd_since: None,

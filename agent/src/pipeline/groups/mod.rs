@@ -37,6 +37,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::event::Event;
+use super::owned::Owned;
 use super::position::{Going, Position};
 use report::{GroupReport, GroupsReport, Present};
 use source::SourceGroups;
@@ -55,6 +56,7 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 const RETENTION_MINUTES_DEFAULT: u64 = 10_080;
 
 /// What the groups of a link are carried with.
+#[derive(Clone)]
 pub struct Setup {
     pub source: Cluster,
     pub dest: Cluster,
@@ -69,6 +71,7 @@ pub struct Groups {
     policy: GroupPolicy,
     events: mpsc::Sender<Event>,
     report: watch::Sender<Arc<GroupsReport>>,
+    owned: watch::Receiver<Owned>,
     started: Instant,
     source: SourceGroups,
     standby: StandbyGroups,
@@ -88,7 +91,12 @@ pub struct Groups {
 }
 
 impl Groups {
-    pub fn new(setup: Setup, events: mpsc::Sender<Event>, report: watch::Sender<Arc<GroupsReport>>) -> Self {
+    pub fn new(
+        setup: Setup,
+        events: mpsc::Sender<Event>,
+        report: watch::Sender<Arc<GroupsReport>>,
+        owned: watch::Receiver<Owned>,
+    ) -> Self {
         let Setup { source, dest, topics, rename, policy } = setup;
         Self {
             source: SourceGroups::new(source, policy.selection.clone(), topics),
@@ -99,6 +107,7 @@ impl Groups {
             policy,
             events,
             report,
+            owned,
             started: Instant::now(),
             positions: HashMap::new(),
             present: None,
@@ -111,11 +120,11 @@ impl Groups {
         }
     }
 
-    /// Runs until the engine is gone.
+    /// Runs until the engine is gone, or groups are another agent's work.
     pub async fn run(mut self) {
         self.copies = Copies::new(retention_ms(&self.dest).await);
         let mut look_at = Instant::now();
-        while !self.events.is_closed() {
+        while !self.events.is_closed() && self.owned.borrow().is_caretaker() {
             let began = Instant::now();
             if began >= look_at {
                 self.look().await;

@@ -24,6 +24,7 @@ const KEYS: &[&str] = &[
     "memory",
     "drain",
     "log",
+    "data",
     "defaults",
     "clusters",
     "links",
@@ -56,6 +57,10 @@ impl RawAgent {
         let listen = faults.parsed("listen", self.listen.as_ref(), "host:port, or off", listen);
         let memory = faults.parsed("memory", self.memory.as_ref(), "a size such as 64MiB", memory);
         let drain = faults.parsed("drain", self.drain.as_ref(), "a time such as 10s", drain);
+        let data = faults.parsed("data", self.data.as_ref(), "a folder", |text| match text.trim() {
+            "" => Err("is empty: name a folder, or leave the key out".to_owned()),
+            path => Ok(path.to_owned()),
+        });
         let log = faults.shape("log", self.log.as_ref(), SECTION);
         let log = log_spec(&mut faults, log);
         let defaults = faults.shape("defaults", self.defaults.as_ref(), SECTION);
@@ -90,6 +95,7 @@ impl RawAgent {
                 memory_bytes_max: usize::try_from(memory.unwrap_or(MEMORY_DEFAULT)).unwrap_or(usize::MAX),
                 drain: drain.unwrap_or(DRAIN_DEFAULT),
                 log,
+                data: data.map(|path| folder.join(path)),
                 clusters,
                 links,
                 coordinators,

@@ -44,6 +44,8 @@ pub struct AgentSpec {
     /// How long a stop may take.
     pub drain: Duration,
     pub log: LogSpec,
+    /// Where a day of history is kept between runs; `None`: in memory.
+    pub data: Option<PathBuf>,
     /// By name; at least one, unless there are coordinators: then none.
     pub clusters: BTreeMap<String, ClusterSpec>,
     /// By name; may be empty. `from` and `to` name clusters that are there.

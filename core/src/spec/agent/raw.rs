@@ -21,6 +21,9 @@ pub struct RawAgent {
     pub(super) memory: Option<Written<Text>>,
     /// How long a stop may take until it gives up: a time up to 1h. Default: 10s.
     pub(super) drain: Option<Written<Text>>,
+    /// A folder for what is kept between runs, a day of every link's exposure; it is made if it is missing. Default: kept
+    /// in memory.
+    pub(super) data: Option<Written<Text>>,
     /// How the daemon writes its log.
     pub(super) log: Option<Written<RawLog>>,
     /// For every link that does not say otherwise.
