@@ -27,7 +27,7 @@ use document::Document;
 /// The one key of a file that only says how a cluster is reached.
 const SECURITY: &str = "security";
 /// Keys that no other file of ours has.
-const ONLY_COORDINATORS: [&str; 3] = ["data", "tls", "access"];
+const ONLY_COORDINATORS: [&str; 3] = ["name", "tls", "access"];
 
 /// `agent.yaml`, ready to be used.
 #[derive(Clone, Debug)]
