@@ -183,3 +183,23 @@ fn a_coordinators_file_is_known_by_its_own_keys_and_its_faults_have_lines() {
     assert_eq!(kind(&path).unwrap(), Kind::Agent, "an agent has a data folder too");
     std::fs::remove_file(&path).unwrap();
 }
+
+#[test]
+fn the_sample_of_the_whole_system_is_right_and_shows_every_key() {
+    use lockstep_core::spec::dr::{DrFile, RawDr, check, schema};
+
+    let raw: RawDr = Document::read(&shipped("dr.yaml")).unwrap().parse().unwrap();
+    let checked = check(&[DrFile { name: "dr.yaml", raw: &raw }]).unwrap();
+    assert_eq!((checked.spec.sites.len(), checked.spec.clusters.len(), checked.spec.links.len()), (3, 2, 2));
+    assert!(checked.warnings.iter().all(|warning| warning.what.starts_with("_schemas goes with this link")));
+
+    let text = std::fs::read_to_string(shipped("dr.yaml")).unwrap();
+    let schema = serde_json::to_value(schema()).unwrap();
+    let definitions = schema["$defs"].as_object().unwrap().values().chain([&schema]);
+    let keys: Vec<_> =
+        definitions.filter_map(|each| each["properties"].as_object()).flat_map(|p| p.keys()).collect();
+    assert!(keys.len() > 30, "{keys:?}");
+    for key in keys {
+        assert!(text.contains(&format!("{key}:")), "{key} is not in the sample");
+    }
+}
