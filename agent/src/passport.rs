@@ -4,6 +4,7 @@
 //! On failure: nothing is acted upon; a record of a later version is refused by name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,7 +29,7 @@ use thiserror::Error as ThisError;
 use tokio::time::{Instant, sleep};
 
 use crate::pipeline::denied::{by_code, by_error};
-use crate::pipeline::peek::walk;
+use crate::pipeline::peek::{Unread, walk};
 
 /// How long leaders may move and a new topic may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -112,10 +113,12 @@ struct Versioned<'a, T> {
 pub async fn read(cluster: &Cluster, link: &str) -> Result<Passport, PassportError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if !cluster.metadata().topics.contains_key(TOPIC) {
-            return Ok(Passport::default());
-        }
-        match read_once(cluster, link).await {
+        let read = match presence(cluster).await? {
+            Presence::Absent => return Ok(Passport::default()),
+            Presence::Stands => read_once(cluster, link).await,
+            Presence::Unclear(code) => Err(code.to_string()),
+        };
+        match read {
             Ok(passport) => return passport,
             Err(why) if Instant::now() >= deadline => {
                 return Err(PassportError::Failed { what: "reading", cluster: cluster.cluster_id(), why });
@@ -128,14 +131,48 @@ pub async fn read(cluster: &Cluster, link: &str) -> Result<Passport, PassportErr
     }
 }
 
+/// Whether the topic is there.
+enum Presence {
+    Stands,
+    /// Proven: whoever may not see it is answered otherwise.
+    Absent,
+    /// Worth another look.
+    Unclear(ErrorCode),
+}
+
+/// The list of all topics leaves out what we may not see, so that a topic that is not in it is asked for by name: then one
+/// that hides and one that is not there have different codes, whether it exists or not (Kafka: `KafkaApis`, Metadata).
+async fn presence(cluster: &Cluster) -> Result<Presence, PassportError> {
+    if cluster.metadata().topics.contains_key(TOPIC) {
+        return Ok(Presence::Stands);
+    }
+    let named = cluster.named_topics(&[Arc::from(TOPIC)]).await?;
+    Ok(match named.into_iter().find(|(name, _)| &**name == TOPIC) {
+        Some((_, None)) => {
+            cluster.refresh().await?;
+            Presence::Stands
+        }
+        Some((_, Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION))) => Presence::Absent,
+        Some((_, Some(code))) if code.is_missing_permission() => return Err(refused(cluster, code)),
+        Some((_, Some(code))) => Presence::Unclear(code),
+        None => Presence::Unclear(ErrorCode::UNKNOWN_SERVER_ERROR),
+    })
+}
+
+fn refused(cluster: &Cluster, code: ErrorCode) -> PassportError {
+    PassportError::Refused { what: "reading", cluster: cluster.cluster_id(), code, detail: String::new() }
+}
+
 /// Where the topics of all links were cut at the last promotion, on a cluster that is a standby since. What cannot be read
 /// is left out: nothing is explained by it then.
 pub async fn cuts(cluster: &Cluster) -> BTreeMap<TopicPartition, i64> {
     let mut all = BTreeMap::new();
-    if !cluster.metadata().topics.contains_key(TOPIC) {
-        return all;
-    }
-    let records = match records(cluster).await {
+    let found = match presence(cluster).await {
+        Ok(Presence::Absent) => return all,
+        Ok(_) => records(cluster).await,
+        Err(error) => Ok(Err(error)),
+    };
+    let records = match found {
         Ok(Ok(records)) => records,
         Ok(Err(error)) => {
             tracing::warn!(%error, "the passport is left out");
@@ -181,8 +218,7 @@ async fn records(cluster: &Cluster) -> Result<Result<Vec<Record>, PassportError>
         match answers.map_err(|error| error.to_string())?.pop() {
             Some((_, Ok(offset))) => *end = offset,
             Some((_, Err(code))) if code.class() == Class::Fatal => {
-                let (what, cluster) = ("reading", cluster.cluster_id());
-                return Ok(Err(PassportError::Refused { what, cluster, code, detail: String::new() }));
+                return Ok(Err(refused(cluster, code)));
             }
             Some((_, Err(code))) => return Err(code.to_string()),
             None => return Err("no answer".to_owned()),
@@ -201,7 +237,14 @@ async fn records(cluster: &Cluster) -> Result<Result<Vec<Record>, PassportError>
         }
         std::ops::ControlFlow::Continue(())
     });
-    walked.await.map_err(|trouble| trouble.text)?;
+    match walked.await {
+        Ok(()) => {}
+        // DESCRIBE without READ, for one: no use in asking again.
+        Err(Unread { code: Some(code), .. }) if code.is_missing_permission() => {
+            return Ok(Err(refused(cluster, code)));
+        }
+        Err(unread) => return Err(unread.text),
+    }
     match fault {
         Some(fault) => Err(fault),
         None => Ok(Ok(records)),

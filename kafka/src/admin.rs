@@ -65,7 +65,7 @@ pub use rights::{
     learn_cluster_configs, learn_create_and_alter_configs, learn_describe_configs, learn_group_read,
     learn_groups_describe, learn_masks, learn_transactional_id,
 };
-pub use rights_on_absent::learn_on_absent;
+pub use rights_on_absent::{learn_on_absent, learn_read_on_absent};
 pub use write_txn_markers::{MarkerEntry, MarkerKind, PendingMarkers, submit_write_txn_markers};
 
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! A YAML file: its text, and the line of every key in it. Messages name places, never what stands there.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use lockstep_core::spec::lines::Lines;
 use lockstep_core::spec::written::Text;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
+use serde_saphyr::{DuplicateKeyPolicy, Spanned};
 
 use super::{Kind, Unusable};
 
@@ -20,6 +21,8 @@ pub(super) struct Document {
     text: String,
     lines: Lines,
     keys: Vec<String>,
+    /// Keys that stand twice in one place: the first one is read.
+    repeated: Vec<Fault>,
 }
 
 impl Document {
@@ -32,14 +35,15 @@ impl Document {
             )));
         }
         let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-        let root: Spanned<Node> = parse(path, &text)?;
+        let root: Spanned<Node> = parse(path, &text, DuplicateKeyPolicy::PassThrough)?;
         let mut lines = Lines::default();
         let mut keys = Vec::new();
         if let Node::Map(entries) = &root.value {
             keys.extend(entries.iter().map(|(key, _)| key.value.0.clone()));
         }
-        root.value.number("", &mut lines);
-        Ok(Self { path: path.to_owned(), text, lines, keys })
+        let mut repeated = Vec::new();
+        root.value.number("", &mut lines, &mut repeated);
+        Ok(Self { path: path.to_owned(), text, lines, keys, repeated })
     }
 
     /// The document's own keys, in its order.
@@ -53,16 +57,30 @@ impl Document {
     }
 
     pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, Unusable> {
-        parse(&self.path, &self.text)
+        parse(&self.path, &self.text, DuplicateKeyPolicy::FirstWins)
     }
 
-    pub(super) fn faults(&self, kind: Kind, faults: Vec<Fault>) -> Unusable {
-        Unusable::Faults { path: self.path.clone(), kind, faults: self.lines.place(faults) }
+    /// What a check says, unless the document itself has faults: then those, and the check's.
+    pub(super) fn checked<T>(&self, kind: Kind, outcome: Result<T, Vec<Fault>>) -> Result<T, Unusable> {
+        match outcome {
+            Ok(checked) if self.repeated.is_empty() => Ok(checked),
+            Ok(_) => Err(self.faults(kind, Vec::new())),
+            Err(faults) => Err(self.faults(kind, faults)),
+        }
+    }
+
+    fn faults(&self, kind: Kind, faults: Vec<Fault>) -> Unusable {
+        let all = self.repeated.iter().cloned().chain(faults).collect();
+        Unusable::Faults { path: self.path.clone(), kind, faults: self.lines.place(all) }
     }
 }
 
-fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Unusable> {
-    let options = serde_saphyr::options! { with_snippet: false };
+fn parse<T: DeserializeOwned>(
+    path: &Path,
+    text: &str,
+    duplicate_keys: DuplicateKeyPolicy,
+) -> Result<T, Unusable> {
+    let options = serde_saphyr::options! { with_snippet: false, duplicate_keys: duplicate_keys };
     serde_saphyr::from_str_with_options(text, options)
         .map_err(|error| Unusable::NoYaml { path: path.to_owned(), why: error.to_string() })
 }
@@ -76,22 +94,30 @@ enum Node {
 
 impl Node {
     /// A key stands where its name does; an element of a list where it begins.
-    fn number(&self, path: &str, lines: &mut Lines) {
+    fn number(&self, path: &str, lines: &mut Lines, repeated: &mut Vec<Fault>) {
         match self {
             Self::Leaf => {}
             Self::List(elements) => {
                 for (index, element) in elements.iter().enumerate() {
                     let path = format!("{path}[{index}]");
                     lines.insert(path.clone(), line(element));
-                    element.value.number(&path, lines);
+                    element.value.number(&path, lines, repeated);
                 }
             }
             Self::Map(entries) => {
+                let mut first: BTreeMap<&str, u32> = BTreeMap::new();
                 for (key, value) in entries {
                     let name = &key.value.0;
                     let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                    if let Some(before) = first.get(name.as_str()) {
+                        let what = format!("stands in line {before} already: write it once");
+                        repeated.push(Fault { line: Some(line(key)), ..Fault::new(path, what) });
+                        // What stands below it is not read.
+                        continue;
+                    }
+                    first.insert(name, line(key));
                     lines.insert(path.clone(), line(key));
-                    value.value.number(&path, lines);
+                    value.value.number(&path, lines, repeated);
                 }
             }
         }

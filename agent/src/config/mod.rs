@@ -112,7 +112,7 @@ pub fn kind(path: &Path) -> Result<Kind, Unusable> {
 pub fn load_spec(path: &Path) -> Result<AgentSpec, Unusable> {
     let document = Document::read(path)?;
     let raw: RawAgent = document.parse()?;
-    raw.check(document.folder()).map_err(|faults| document.faults(Kind::Agent, faults))
+    document.checked(Kind::Agent, raw.check(document.folder()))
 }
 
 /// Reads `agent.yaml` and what it names.
@@ -133,10 +133,11 @@ pub fn load(path: &Path) -> Result<Config, Unusable> {
             Err(more) => faults.extend(more),
         }
     }
-    match checked {
+    let outcome = match checked {
         Ok(spec) if faults.is_empty() => Ok(Config { spec, clusters }),
-        _ => Err(document.faults(Kind::Agent, faults)),
-    }
+        _ => Err(faults),
+    };
+    document.checked(Kind::Agent, outcome)
 }
 
 /// How the client reaches a cluster of the file. Secrets are read from their files or variables now.
@@ -184,6 +185,6 @@ pub fn load_coordinator(path: &Path) -> Result<CoordinatorSpec, Unusable> {
 pub fn load_security(path: &Path) -> Result<Security, Unusable> {
     let document = Document::read(path)?;
     let raw: RawSecurityFile = document.parse()?;
-    let spec = raw.check(document.folder()).map_err(|faults| document.faults(Kind::Security, faults))?;
-    Security::resolve(&spec).map_err(|faults| document.faults(Kind::Security, faults))
+    let spec = document.checked(Kind::Security, raw.check(document.folder()))?;
+    document.checked(Kind::Security, Security::resolve(&spec))
 }

@@ -166,6 +166,36 @@ fn the_sample_is_right_and_shows_every_key() {
     }
 }
 
+/// Story: a key that stood twice ended the reading, and nothing else that was wrong was said.
+#[test]
+fn a_key_that_stands_twice_is_a_fault_with_its_line_beside_all_others() {
+    let words = said(
+        "site: praha\nmemory: lots\nclusters:\n  a: { bootstrap: \"a:1\" }\n  a: { bootstrap: \"b:1\" }\nsite: brno\n\
+         links:\n  x: { from: a, to: a, from: b }\n",
+    );
+    let lines: Vec<_> = words.lines().skip(1).map(str::trim).collect();
+    let expected = [
+        "line 2: memory",
+        "line 5: clusters.a: stands in line 4 already",
+        "line 6: site: stands in line 1 already",
+    ];
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.starts_with(expected), "{words}");
+    }
+    assert!(words.contains("line 8: links.x.from: stands in line 8 already"), "{words}");
+    assert!(words.contains("line 8: links.x.topics: is missing"), "{words}");
+    let security = file("security:\n  protocol: plaintext\n  protocol: ssl\n");
+    let words = load_security(&security).map(drop).unwrap_err().to_string();
+    assert!(words.contains("line 3: security.protocol: stands in line 2 already"), "{words}");
+    std::fs::remove_file(&security).unwrap();
+    // What is merged in and overridden is no repetition.
+    let merged = file(
+        "site: &s praha\nclusters:\n  a: &a { bootstrap: \"a:1\" }\n  b: { <<: *a, bootstrap: \"b:1\" }\n",
+    );
+    assert_eq!(load(&merged).unwrap().spec.clusters["b"].bootstrap, ["b:1"]);
+    std::fs::remove_file(&merged).unwrap();
+}
+
 #[test]
 fn a_coordinators_file_is_known_by_its_own_keys_and_its_faults_have_lines() {
     let path = file("site: praha\ndata: data\naccess: []\n");

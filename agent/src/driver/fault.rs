@@ -52,7 +52,10 @@ pub enum DriverError {
     MarkerMisplaced { tp: TopicPartition, cut: i64, end: i64 },
     #[error("the former primary holds {tp} up to {end}, the promotion cut it at {cut}: the rest is a tail")]
     Tail { tp: TopicPartition, cut: i64, end: i64 },
-    #[error("a link that renames its topics cannot be reversed yet")]
+    /// Said before anything is fenced or promoted.
+    #[error(
+        "a link that renames its topics cannot change sides: there would be no way back under the old names; nothing was changed\n  remedy  mirror the topics under their own names; or move clients by hand: stop the producers, wait until nothing is exposed, stop the mirror, and go on with the copies, whose offsets and groups are the same"
+    )]
     Renamed,
 }
 

@@ -64,7 +64,7 @@ pub trait MirrorDriver {
     /// Keeps clients from writing to the standby (M23). To be called again and again: principals come and go.
     fn protect(&self) -> impl Future<Output = Result<AclReport, DriverError>> + Send;
 
-    /// Fences the primary: no client's batch is taken any more, markers of transactions still are (M25).
+    /// Fences the primary, unless there would be no way back ([`DriverError::Renamed`]): no client's batch is taken any more, markers of transactions still are (M25).
     fn freeze(&self) -> impl Future<Output = Result<Frozen, DriverError>> + Send;
 
     /// Ends open transactions and waits until every log stands still (M24); then closes fully where that is safe.

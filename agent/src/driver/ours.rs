@@ -7,18 +7,22 @@ use std::fmt;
 use lockstep_core::dr::fence::{Exempt, TopicStage};
 use lockstep_core::dr::passport::{LinkRecord, Passport, Role};
 use lockstep_core::ids::TopicPartition;
+use lockstep_core::plan::names::refused;
 use lockstep_core::spec::rename::Rename;
 use lockstep_kafka::Settings;
+use tokio::time::{Instant, sleep};
 
 use super::evidence::{AclReport, Drained, Exposed, Frozen, LinkState, Opened, Promoted, Reversed, Settled};
 use super::fault::DriverError;
-use super::logs;
+use super::logs::{self, PATIENCE, PAUSE};
 use super::promote::Promotion;
 use super::reverse::Reversal;
 use super::site::{Site, partitions};
 use super::topics::{Reach, close, confirm, lift};
 use super::{MirrorDriver, SettlePatience, acls, settle};
 use crate::link::LinkSettings;
+use crate::link::fault::TopicError;
+use crate::link::origin::copies;
 use crate::link::watched::Ends;
 
 /// How often a freeze looks for topics that came meanwhile.
@@ -94,13 +98,33 @@ impl LinkDriver {
         (self.dest_rights.clone(), self.source_rights.clone())
     }
 
-    /// The link's topics on the primary, now.
+    /// The link's topics on the primary, now: those that the mirror takes. What it leaves alone is neither fenced nor
+    /// promoted: names that cannot be on the standby, and copies that another link makes of the standby's own topics.
     async fn topics(&self) -> Result<BTreeSet<String>, DriverError> {
-        let metadata = self.primary.cluster.refresh().await?;
-        let selection = &self.way.settings.selection;
-        let taken = metadata.topics.iter().filter(|(name, topic)| selection.takes(name, topic.internal));
-        let topics: BTreeSet<_> = taken.map(|(name, _)| name.to_string()).collect();
-        if topics.is_empty() { Err(DriverError::NoTopics) } else { Ok(topics) }
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let metadata = self.primary.cluster.refresh().await?;
+            let LinkSettings { selection, rename, .. } = &self.way.settings;
+            let taken =
+                || metadata.topics.iter().filter(|(name, topic)| selection.takes(name, topic.internal));
+            let refused = refused(rename, taken().map(|(name, _)| name));
+            let named = taken().filter(|(name, _)| !refused.contains_key(*name));
+            let topics: BTreeSet<_> = named.map(|(name, _)| name.to_string()).collect();
+            match copies(&self.primary.cluster, &self.standby.cluster.cluster_id(), &topics).await {
+                Ok(copies) if copies.len() == topics.len() => return Err(DriverError::NoTopics),
+                Ok(copies) => return Ok(topics.difference(&copies).cloned().collect()),
+                Err(TopicError::Moving { .. }) if Instant::now() < deadline => sleep(PAUSE).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Before anything is changed: who goes there has to be able to come back.
+    fn reversible(&self) -> Result<(), DriverError> {
+        match self.way.settings.rename {
+            Rename::Keep => Ok(()),
+            Rename::Prefix(_) | Rename::Pattern { .. } => Err(DriverError::Renamed),
+        }
     }
 
     fn standby_name(&self, topic: &str) -> String {
@@ -179,6 +203,7 @@ impl MirrorDriver for LinkDriver {
     }
 
     async fn freeze(&self) -> Result<Frozen, DriverError> {
+        self.reversible()?;
         let generation = self.generation().await?;
         for _ in 0..ROUNDS_MAX {
             let topics = self.topics().await?;
@@ -228,6 +253,7 @@ impl MirrorDriver for LinkDriver {
     }
 
     async fn promote(&self, settled: &Settled) -> Result<Promoted, DriverError> {
+        self.reversible()?;
         let (primary, standby) = (&self.primary, &self.standby);
         let LinkSettings { rename, topic_settings: policy, .. } = &self.way.settings;
         Promotion { primary, standby, rename, policy, settled }.run().await
@@ -258,9 +284,7 @@ impl MirrorDriver for LinkDriver {
     }
 
     async fn reverse(&self) -> Result<Reversed<Way>, DriverError> {
-        if !matches!(self.way.settings.rename, Rename::Keep) {
-            return Err(DriverError::Renamed);
-        }
+        self.reversible()?;
         let reversal = Reversal { former: &self.primary, promoted: &self.standby };
         let (generation, protection) = reversal.run().await?;
         let Ends { source, dest } = self.way.ends.clone();

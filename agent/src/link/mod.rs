@@ -10,7 +10,8 @@
 //! | [`identity`] | the link's one producer (M1), kept alive (M2) |
 //! | [`origin`] | which topics of the source are copies of the destination's own |
 //! | [`standing`] | what stands on the destination under a topic's name |
-//! | [`topics`] | plans topics, carries plans out, follows new topics and partitions |
+//! | [`topics`] | plans topics, carries plans out |
+//! | [`follow`] | follows new topics and partitions of the source |
 //! | `described` | what clusters tell of topics' settings, many topics per request |
 //! | [`keeper`] | keeps standby topics' settings right while a link runs: follows, puts back, reports drift |
 //! | [`running`] | the tasks of a running link, and how they end |
@@ -18,6 +19,7 @@
 
 mod described;
 pub mod fault;
+pub mod follow;
 pub mod identity;
 pub mod keeper;
 pub mod origin;

@@ -10,11 +10,12 @@ use std::time::Duration;
 use lockstep_core::mirror::identity::LastWriter;
 use lockstep_core::plan::topics::{is_set, standby_settings};
 use lockstep_kafka::admin::{
-    ConfigSource, ConfigTarget, describe_configs, describe_transactions, init_producer_id,
+    ConfigEntry, ConfigTarget, describe_configs, describe_transactions, init_producer_id,
     list_transactional_ids, list_transactions,
 };
 use lockstep_kafka::{Class, Cluster, Error, ErrorCode};
 
+use super::described::{describe_many, own};
 use super::fault::TopicError;
 use super::identity::transactional_id;
 use super::standing::last_writers;
@@ -86,15 +87,39 @@ fn link_marked(id: &str, home: &str) -> Option<String> {
     marked.or((link == home).then_some(link)).map(str::to_owned)
 }
 
-/// Who wrote last, partition by partition, if the topic carries every standby setting (M20).
+/// Those of these topics that [`circle`] finds a link for. One request for many; only standbys are looked at further.
+///
+/// # Errors
+/// As [`circle`].
+pub async fn copies(
+    source: &Cluster,
+    home: &str,
+    topics: &BTreeSet<String>,
+) -> Result<BTreeSet<String>, TopicError> {
+    let names: Vec<_> = topics.iter().map(String::as_str).collect();
+    let described = describe_many(source, &names, None).await?;
+    let mut copies = BTreeSet::new();
+    for (topic, entries) in topics.iter().zip(described) {
+        if entries.is_ok_and(|entries| is_standby(&entries)) && circle(source, home, topic).await?.is_some() {
+            copies.insert(topic.clone());
+        }
+    }
+    Ok(copies)
+}
+
+/// Whether these settings of a topic have every standby setting (M20).
+fn is_standby(entries: &[ConfigEntry]) -> bool {
+    let wanted = standby_settings(|name| entries.iter().any(|entry| entry.name == name));
+    let own = own(entries);
+    wanted.iter().all(|(name, value)| is_set(name, value, &own))
+}
+
+/// Who wrote last, partition by partition, if the topic is a standby.
 async fn standby_writers(cluster: &Cluster, topic: &str) -> Result<Option<Vec<LastWriter>>, TopicError> {
     let configs = describe_configs(cluster, &[ConfigTarget::Topic(topic.to_owned())]).await?;
     // Settings that we may not read are not known to be a standby's.
     let Some((_, Ok(entries))) = configs.into_iter().next() else { return Ok(None) };
-    let wanted = standby_settings(|name| entries.iter().any(|entry| entry.name == name));
-    let own = entries.into_iter().filter(|entry| entry.source == ConfigSource::DynamicTopic);
-    let own = own.filter_map(|entry| Some((entry.name, entry.value?))).collect();
-    if !wanted.iter().all(|(name, value)| is_set(name, value, &own)) {
+    if !is_standby(&entries) {
         return Ok(None);
     }
     let partitions = cluster.metadata().topics.get(topic).map_or(0, |topic| topic.partitions.len());

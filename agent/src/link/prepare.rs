@@ -1,17 +1,21 @@
 //! Looks before touching: checks what both clusters are and what stands on the destination,
 //! and plans every topic. All faults are found before anything is changed, and each names its remedy.
 
+use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt};
 use lockstep_core::code::Code;
 use lockstep_core::dr::denied::{Denied, Side};
 use lockstep_core::dr::passport::{Standing, WrongWay, standing};
 use lockstep_core::groups::policy::GroupPolicy;
+use lockstep_core::ids::TopicId;
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::guard::{Guard, PRODUCER_ID_EXPIRATION_MS_DEFAULT};
 use lockstep_core::mirror::retention::Propagation;
-use lockstep_core::plan::topics::TopicPlan;
+use lockstep_core::plan::topics::{SourceTopic, TopicPlan};
 use lockstep_core::spec::pace::Pace;
 use lockstep_kafka::admin::{ConfigTarget, describe_configs};
 use lockstep_kafka::{Cluster, Dial, Error, MissingPermission, Settings};
@@ -20,7 +24,7 @@ use tokio::sync::watch;
 
 use super::fault::TopicError;
 use super::identity::{LinkIdentity, look_up};
-use super::topics::{Planned, Topics};
+use super::topics::{Planned, TOPICS_AT_ONCE, Topics};
 use super::watched::{Ends, WatchedCluster};
 use super::{LinkSettings, Unfit};
 use crate::passport::{self, PassportError};
@@ -181,22 +185,7 @@ pub async fn prepare(ends: Ends, settings: LinkSettings) -> Result<Prepared, Sta
         false => look_up(&dest, &name, standing.iter().map(|name| &**name), &topics.inherited).await?,
     };
     topics.identity = identity.map(LinkIdentity::producer);
-    let mut plan = Vec::new();
-    let mut refused_names = topics.refused_names(&wanted);
-    for (name, (source, id)) in wanted {
-        if let Some(why) = refused_names.remove(&name) {
-            plan.push(topics.refuse_name(source, id, why));
-            continue;
-        }
-        match topics.plan(source, id).await {
-            Ok(planned) => plan.push(planned),
-            // Left to the follower, which says why and tries again.
-            Err(error) if settings.unfit == Unfit::BlockTopic => {
-                tracing::debug!(%error, "a topic is left for later");
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let plan = plan_all(&topics, wanted, settings.unfit).await?;
     let (refused, plan): (Vec<_>, Vec<_>) =
         plan.into_iter().partition(|planned| matches!(planned.plan, TopicPlan::Refuse(_)));
     if !refused.is_empty() && settings.unfit == Unfit::RefuseLink {
@@ -225,6 +214,37 @@ pub async fn prepare(ends: Ends, settings: LinkSettings) -> Result<Prepared, Sta
     })
 }
 
+/// Plans a few topics beside each other; in their order.
+async fn plan_all(
+    topics: &Topics,
+    wanted: BTreeMap<Arc<str>, (SourceTopic, TopicId)>,
+    unfit: Unfit,
+) -> Result<Vec<Planned>, TopicError> {
+    let mut refused_names = topics.refused_names(&wanted);
+    let planned = wanted.into_iter().map(|(name, (source, id))| {
+        let refused = refused_names.remove(&name);
+        async move {
+            match (refused, unfit) {
+                (Some(why), _) => Ok(topics.refuse_name(source, id, why)),
+                (None, Unfit::RefuseLink) => topics.plan(source, id).await,
+                // Whatever waits for leaders is the follower's: the others do not wait with it.
+                (None, Unfit::BlockTopic) => topics.plan_once(source, id).await,
+            }
+        }
+    });
+    let mut planned = pin!(stream::iter(planned).buffered(TOPICS_AT_ONCE));
+    let mut plan = Vec::new();
+    while let Some(planned) = planned.next().await {
+        match planned {
+            Ok(planned) => plan.push(planned),
+            // Left to the follower, which says why and tries again.
+            Err(error) if unfit == Unfit::BlockTopic => tracing::debug!(%error, "a topic is left for later"),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(plan)
+}
+
 /// What the link finds on its destination from before, and whether it may run this way at all (M27).
 async fn inherited(source: &Cluster, dest: &Cluster, link: &str) -> Result<Inherited, StartError> {
     let at = |side| move |source| StartError::Passport { side, source };
@@ -232,7 +252,11 @@ async fn inherited(source: &Cluster, dest: &Cluster, link: &str) -> Result<Inher
     let here = match passport::read(source, link).await {
         Ok(passport) => Some(passport),
         // The destination's word alone counts then; it is what stands between us and a primary.
-        Err(PassportError::Refused { code, .. }) if code.is_missing_permission() => None,
+        Err(error @ PassportError::Refused { code, .. }) if code.is_missing_permission() => {
+            let grant = error.missing_permission(source.settings()).map(|missing| missing.grant());
+            tracing::warn!(link, %error, grant, "the source's passport does not count: it may not be read");
+            None
+        }
         Err(error) => return Err(at(Side::Source)(error)),
     };
     Ok(match standing(here.as_ref(), &there)? {

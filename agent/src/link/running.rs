@@ -2,19 +2,22 @@
 //! the topic follower only ends with it. Stopping: tell the engine, wait until it has drained, end the rest.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures_util::stream::{self, StreamExt};
 use lockstep_kafka::Metadata;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::Instrument;
 
 use super::Unfit;
+use super::follow::{Followed, Follower};
 use super::identity::{create, keep_alive};
 use super::keeper::{Keeper, KeptSettings};
 use super::origin::leave_mark;
 use super::prepare::{Prepared, StartError};
-use super::topics::{Followed, Planned, Topics};
+use super::topics::{Planned, TOPICS_AT_ONCE, Topics};
 use super::watched::{Ends, WatchedCluster};
 use crate::pipeline::engine::{Ended, Engine, Setup};
 use crate::pipeline::event::Event;
@@ -106,7 +109,8 @@ impl Prepared {
         others.spawn(keep_alive(dest, self.name, source_id, identity, expiration).in_current_span());
         others.spawn(pass_on(watched_source, events_in.clone(), Event::SourceMetadata));
         others.spawn(pass_on(watched_dest, events_in.clone(), Event::DestMetadata));
-        others.spawn(topics.follow(ready, events_in, retired, news_in, self.owned).in_current_span());
+        let follower = Follower::new(topics, ready, events_in, news_in, self.owned);
+        others.spawn(follower.run(retired).in_current_span());
         others.spawn(keeper.keep(news).in_current_span());
         Ok(Running { report, kept, stop, engine, _others: others })
     }
@@ -137,8 +141,13 @@ async fn stand_ready(
     events: &mpsc::Sender<Event>,
 ) -> Result<BTreeMap<Arc<str>, Followed>, StartError> {
     let mut ready = BTreeMap::new();
-    for mut planned in plan {
-        let topic = match topics.apply(&mut planned).await {
+    let applied = stream::iter(plan).map(async |mut planned| {
+        let outcome = topics.apply(&mut planned).await;
+        (planned, outcome)
+    });
+    let mut applied = pin!(applied.buffer_unordered(TOPICS_AT_ONCE));
+    while let Some((planned, outcome)) = applied.next().await {
+        let topic = match outcome {
             Ok(topic) => topic,
             Err(error) if unfit == Unfit::BlockTopic => {
                 // The follower tries it again, and says why it waits.

@@ -1,6 +1,4 @@
-//! Destination topics: plans them, carries a plan out, and follows the source's new topics and
-//! partitions. One loop reconciles what is wanted with what is; a topic that cannot be mirrored holds up itself
-//! and nothing else.
+//! Destination topics: plans them, and carries a plan out. Planning changes nothing; carrying out may be repeated.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,22 +17,18 @@ use lockstep_kafka::admin::{
     NewTopic, create_partitions, create_topics, delete_topics, incremental_alter_configs,
 };
 use lockstep_kafka::{Cluster, ErrorCode, Metadata};
-use tokio::sync::{mpsc, watch};
 
 use super::described::read_source;
 use super::fault::TopicError;
-use super::keeper::{Known, News};
+use super::keeper::Known;
 use super::origin::circle;
 use super::standing::{for_new_topics, read_topic};
-use crate::pipeline::event::{Event, ReadyTopic};
+use crate::pipeline::event::ReadyTopic;
 use crate::pipeline::names::topic_names;
-use crate::pipeline::owned::Owned;
 use crate::pipeline::tail::Inherited;
 
-/// How often somebody looks whether the source's metadata are new.
-const RECONCILE_INTERVAL: Duration = Duration::from_millis(50);
-/// The same topic is tried again after this long if it was blocked.
-const BLOCKED_INTERVAL: Duration = Duration::from_secs(5);
+/// Topics planned or carried out beside each other: one that is slow holds up few, and brokers are not flooded.
+pub(super) const TOPICS_AT_ONCE: usize = 8;
 /// How long a created topic may take until its partitions have leaders.
 const LEADERS_DEADLINE: Duration = Duration::from_secs(15);
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -62,21 +56,6 @@ impl Planned {
     /// What the keeper of its settings has to know.
     pub(super) fn known(self) -> Known {
         Known { dest_topic: self.dest_topic, source_id: self.source_id, base: self.base }
-    }
-}
-
-/// A topic that stands ready, as it was when it was looked at last.
-#[derive(Clone, Copy, Debug)]
-pub struct Followed {
-    pub partitions: usize,
-    pub source_id: TopicId,
-}
-
-impl Followed {
-    /// Another topic under the same name never makes this one grow: its records would stand beside the old one's (M9).
-    fn is_enough(self, partitions: usize, id: TopicId) -> bool {
-        let same = !self.source_id.is_known() || self.source_id == id;
-        self.partitions >= partitions || !same
     }
 }
 
@@ -142,7 +121,7 @@ impl Topics {
         Planned { source, source_id, dest_topic, plan, compaction: Compaction::Off, base: Base::new() }
     }
 
-    /// Plans one topic against what stands on the destination now. Changes nothing.
+    /// Plans one topic against what stands on the destination now, and waits for leaders that move. Changes nothing.
     pub async fn plan(&self, source: SourceTopic, source_id: TopicId) -> Result<Planned, TopicError> {
         let deadline = tokio::time::Instant::now() + PLAN_PATIENCE;
         loop {
@@ -156,7 +135,12 @@ impl Topics {
         }
     }
 
-    async fn plan_once(&self, source: SourceTopic, source_id: TopicId) -> Result<Planned, TopicError> {
+    /// The same without waiting.
+    pub(super) async fn plan_once(
+        &self,
+        source: SourceTopic,
+        source_id: TopicId,
+    ) -> Result<Planned, TopicError> {
         if let Some(link) = circle(&self.source, &self.dest.cluster_id(), &source.name).await? {
             return Ok(self.refuse_name(source, source_id, NameRefusal::Circle { link }));
         }
@@ -308,74 +292,8 @@ impl Topics {
         }
     }
 
-    /// Follows the source: new topics that match, and partitions added to known ones. `ready`: what stands
-    /// already. Runs until the engine is gone.
-    /// `retired`: topics to be deleted here, because they are gone at the source (`--propagate all`).
-    pub async fn follow(
-        self,
-        mut ready: BTreeMap<Arc<str>, Followed>,
-        events: mpsc::Sender<Event>,
-        mut retired: mpsc::Receiver<Arc<str>>,
-        keeper: mpsc::Sender<News>,
-        owned: watch::Receiver<Owned>,
-    ) {
-        let mut blocked: BTreeMap<Arc<str>, tokio::time::Instant> = BTreeMap::new();
-        let mut seen: Option<Arc<Metadata>> = None;
-        while !events.is_closed() {
-            tokio::time::sleep(RECONCILE_INTERVAL).await;
-            while let Ok(topic) = retired.try_recv() {
-                ready.remove(&topic);
-                // Unchanged metadata, too, now ask for something.
-                seen = None;
-                // A closed channel: the keeper has left, because the link has another owner.
-                let _ = keeper.send(News::Retired(Arc::clone(&topic))).await;
-                if owned.borrow().is_caretaker()
-                    && let Err(error) = self.delete(&self.dest_topic(&topic)).await
-                {
-                    tracing::warn!(%topic, %error, "could not be deleted on the destination");
-                }
-            }
-            let metadata = self.source.metadata();
-            if blocked.is_empty() && seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &metadata)) {
-                continue;
-            }
-            let wanted = self.wanted(&metadata);
-            let mut refused = self.refused_names(&wanted);
-            seen = Some(metadata);
-            for (name, (source, id)) in wanted {
-                let partitions = source.partitions;
-                let stands = ready.get(&name).is_some_and(|known| known.is_enough(partitions, id));
-                let waits = blocked.get(&name).is_some_and(|until| *until > tokio::time::Instant::now());
-                if stands || waits {
-                    continue;
-                }
-                let prepared = match refused.remove(&name) {
-                    Some(why) => Err(TopicError::NotMirrored(Refusal::Name(why))),
-                    None => self.prepare(source, id).await,
-                };
-                let event = match prepared {
-                    Ok((topic, watched)) => {
-                        ready.insert(Arc::clone(&name), Followed { partitions, source_id: id });
-                        blocked.remove(&name);
-                        let _ = keeper.send(News::Ready { topic: Arc::clone(&name), watched }).await;
-                        Event::TopicReady(topic)
-                    }
-                    Err(error) => {
-                        blocked.insert(Arc::clone(&name), tokio::time::Instant::now() + BLOCKED_INTERVAL);
-                        let denied = error.denied(self.source.settings(), self.dest.settings());
-                        let why = error.with_grant(self.source.settings(), self.dest.settings());
-                        Event::TopicBlocked { topic: name.to_string(), why, denied }
-                    }
-                };
-                if events.send(event).await.is_err() {
-                    return;
-                }
-            }
-        }
-    }
-
     /// Deletes a topic on the destination and waits until it is gone there.
-    async fn delete(&self, name: &str) -> Result<(), TopicError> {
+    pub(super) async fn delete(&self, name: &str) -> Result<(), TopicError> {
         let answers = delete_topics(&self.dest, &[name]).await?;
         if let Some((_, Err((code, detail)))) = answers.into_iter().next()
             && code != ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
@@ -390,7 +308,12 @@ impl Topics {
         Ok(())
     }
 
-    async fn prepare(&self, source: SourceTopic, id: TopicId) -> Result<(ReadyTopic, Known), TopicError> {
+    /// Plans one topic and carries it out.
+    pub(super) async fn prepare(
+        &self,
+        source: SourceTopic,
+        id: TopicId,
+    ) -> Result<(ReadyTopic, Known), TopicError> {
         self.dest.refresh().await?;
         let mut planned = self.plan(source, id).await?;
         let ready = self.apply(&mut planned).await?;

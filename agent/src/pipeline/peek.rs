@@ -11,8 +11,8 @@ use lockstep_batch::split::{Entry, entries};
 use lockstep_batch::view::FetchedBatch;
 use lockstep_core::ids::{LeaderEpoch, SourceOffset, TopicPartition};
 use lockstep_core::mirror::Trouble;
-use lockstep_kafka::Cluster;
 use lockstep_kafka::fetch::{FetchLimits, FetchTarget, FetchedPartition, Isolation, fetch_once};
+use lockstep_kafka::{Cluster, ErrorCode};
 
 /// How far back the last record is looked for behind markers, step by step: two full requests of them.
 const BACK: [i64; 6] = [1, 8, 64, 512, 4_096, 16_384];
@@ -20,6 +20,20 @@ const BACK: [i64; 6] = [1, 8, 64, 512, 4_096, 16_384];
 const COMMON_RECORDS_MAX: usize = 10_000;
 /// One answer of a walk along the log.
 pub(super) const WALK_BYTES: usize = 1 << 20;
+
+/// Why a log was not read: worth another look, unless `code` says that somebody has to act first.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) text: String,
+    /// The broker's answer, if there was one.
+    pub(crate) code: Option<ErrorCode>,
+}
+
+impl From<Unread> for Trouble {
+    fn from(unread: Unread) -> Self {
+        Self::soon(unread.text)
+    }
+}
 
 /// The last batch with records on the destination, and where the markers behind it begin.
 pub(super) struct Last {
@@ -120,15 +134,17 @@ pub(crate) async fn walk(
     from: i64,
     end: i64,
     mut see: impl FnMut(Entry) -> ControlFlow<()>,
-) -> Result<(), Trouble> {
+) -> Result<(), Unread> {
     let mut at = from;
     while at < end {
         let bytes = if end - at == 1 { 1 } else { WALK_BYTES };
         let Some(answer) = fetch_at(cluster, tp, at, bytes, Isolation::ReadUncommitted).await? else { break };
         let before = at;
         for entry in entries(answer.records) {
-            let entry =
-                entry.map_err(|error| Trouble::soon(format!("reading {tp} at offset {at}: {error}")))?;
+            let entry = entry.map_err(|error| Unread {
+                text: format!("reading {tp} at offset {at}: {error}"),
+                code: None,
+            })?;
             let (first, next) = match &entry {
                 Entry::Batch(batch) => (Some(batch.header().base_offset()), batch.header().next_offset()),
                 Entry::Old(old) => (old.first_offset(), old.next_offset()),
@@ -182,10 +198,10 @@ pub(super) async fn fetch_at(
     offset: i64,
     bytes_max: usize,
     isolation: Isolation,
-) -> Result<Option<FetchedPartition>, Trouble> {
+) -> Result<Option<FetchedPartition>, Unread> {
     let metadata = cluster.metadata();
     let (Some((node, epoch)), Some(topic)) = (metadata.leader(tp), metadata.topics.get(&tp.topic)) else {
-        return Err(Trouble::soon(format!("{tp} has no leader at the moment")));
+        return Err(Unread { text: format!("{tp} has no leader at the moment"), code: None });
     };
     let target = FetchTarget {
         tp: tp.clone(),
@@ -196,13 +212,17 @@ pub(super) async fn fetch_at(
         partition_bytes_max: bytes_max as i32,
     };
     let limits = FetchLimits { max_wait: Duration::ZERO, min_bytes: 0, bytes_max: bytes_max as i32 };
-    let trouble =
-        |error: lockstep_kafka::Error| Trouble::soon(format!("reading {tp} at offset {offset}: {error}"));
-    let connection = cluster.connection(node).await.map_err(trouble)?;
-    let answer = fetch_once(&connection, &[target], limits, isolation).await.map_err(trouble)?;
+    let unread = |error: lockstep_kafka::Error| Unread {
+        text: format!("reading {tp} at offset {offset}: {error}"),
+        code: error.code(),
+    };
+    let connection = cluster.connection(node).await.map_err(unread)?;
+    let answer = fetch_once(&connection, &[target], limits, isolation).await.map_err(unread)?;
     let Some(partition) = answer.partitions.into_iter().find(|p| p.tp == *tp) else { return Ok(None) };
     match partition.error {
         None => Ok(Some(partition)),
-        Some(code) => Err(Trouble::soon(format!("reading {tp} at offset {offset}: {code}"))),
+        Some(code) => {
+            Err(Unread { text: format!("reading {tp} at offset {offset}: {code}"), code: Some(code) })
+        }
     }
 }

@@ -4,13 +4,15 @@
 use std::collections::BTreeSet;
 
 use lockstep_core::dr::denied::Side;
+use lockstep_core::dr::passport::TOPIC;
 use lockstep_core::plan::permissions::{Allowed, Need, Operation, Reach, Resource, missing, needs, unknown};
 use lockstep_core::spec::agent::{LinkSpec, literal};
 use lockstep_kafka::admin::{
     learn_cluster_configs, learn_create_and_alter_configs, learn_describe_configs, learn_group_read,
-    learn_groups_describe, learn_masks, learn_on_absent, learn_transactional_id, list_groups,
+    learn_groups_describe, learn_masks, learn_on_absent, learn_read_on_absent, learn_transactional_id,
+    list_groups,
 };
-use lockstep_kafka::{Cluster, Error, MissingPermission};
+use lockstep_kafka::{Cluster, Connection, Error, MissingPermission};
 
 use super::{LinkFound, Missing, side};
 use crate::link::identity::transactional_id;
@@ -135,6 +137,7 @@ async fn learn(at: Side, cluster: &Cluster, reach: &Reach, found: &mut LinkFound
 async fn learn_all(at: Side, cluster: &Cluster, reach: &Reach, allowed: &mut Allowed) -> Result<(), Error> {
     let connection = cluster.any().await?;
     let groups: Vec<&str> = reach.groups.iter().map(String::as_str).collect();
+    learn_passport(&connection, allowed).await?;
     match at {
         Side::Source => {
             learn_masks(&connection, &reach.source_topics, allowed).await?;
@@ -168,6 +171,25 @@ async fn learn_all(at: Side, cluster: &Cluster, reach: &Reach, allowed: &mut All
         }
     }
     Ok(())
+}
+
+/// Whoever may see that the topic is not there has no mask of it, and is asked for READ alone.
+async fn learn_passport(connection: &Connection, allowed: &mut Allowed) -> Result<(), Error> {
+    let passport = [TOPIC.to_owned()];
+    match learn_masks(connection, &passport, allowed).await {
+        // A source below Kafka 2.3 tells nothing of this kind; the rest of it may still be looked at.
+        Err(Error::Unsupported { .. }) => return Ok(()),
+        learnt => learnt?,
+    }
+    let unclear = without(&passport, Operation::Read, allowed);
+    if unclear.is_empty() {
+        return Ok(());
+    }
+    match learn_read_on_absent(connection, &unclear, allowed).await {
+        // Likewise below Kafka 2.8.
+        Err(Error::Unsupported { .. }) => Ok(()),
+        learnt => learnt,
+    }
 }
 
 /// Topics about which an operation is not known: those that hide or are not there have no mask.

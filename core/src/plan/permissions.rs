@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::dr::denied::Side;
+use crate::dr::passport::TOPIC;
 
 /// What an ACL allows, in Kafka's words (`AclOperation`); the number is the one on the wire and the bit in a mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -100,6 +101,8 @@ pub enum On {
     LinkGroup,
     /// Each consumer group of the link, if it copies any.
     Groups,
+    /// The topic of the passports (M27), `__lockstep`: whether it is there or not, what it says has to be known.
+    Passport,
 }
 
 /// A line of the table.
@@ -143,6 +146,12 @@ pub const RIGHTS: &[Right] = &[
         "without it nothing that retention.bytes deleted is deleted on the destination",
     ),
     needed(Side::Source, On::Groups, Operation::Describe, "to read the groups' offsets"),
+    better(
+        Side::Source,
+        On::Passport,
+        Operation::Read,
+        "without it what the source says of its part in the link does not count, only what the destination says",
+    ),
     needed(Side::Dest, On::NewTopics, Operation::Create, "to create the topics"),
     needed(Side::Dest, On::Topics, Operation::Describe, "to see the topics, and where their logs end"),
     needed(Side::Dest, On::Topics, Operation::Read, "to see which producer wrote what (DescribeProducers)"),
@@ -173,6 +182,7 @@ pub const RIGHTS: &[Right] = &[
         "to take offsets that hold no record while Alter on the cluster is missing",
     ),
     needed(Side::Dest, On::Groups, Operation::Read, "to commit the groups' offsets"),
+    needed(Side::Dest, On::Passport, Operation::Read, "to know that the destination is no primary"),
 ];
 
 /// What a link works with, as far as its clusters show.
@@ -216,6 +226,7 @@ pub fn needs(reach: &Reach) -> Vec<Need> {
             On::FillerId => vec![Resource::TransactionalId(own(".filler"))],
             On::LinkGroup => vec![Resource::Group(own(""))],
             On::Groups => reach.groups.iter().cloned().map(Resource::Group).collect(),
+            On::Passport => vec![Resource::Topic(TOPIC.to_owned())],
         };
         let Right { side, operation, weight, why, .. } = *right;
         all.extend(resources.into_iter().map(|resource| Need { side, resource, operation, weight, why }));
@@ -336,6 +347,7 @@ mod tests {
                 On::FillerId => "transactional id `lockstep.<link>.filler`",
                 On::LinkGroup => "group `lockstep.<link>`",
                 On::Groups => "each group that is copied",
+                On::Passport => "topic `__lockstep`",
             };
             let weight = if *weight == Weight::Needed { "needed" } else { "better" };
             let row = format!("| {side} | {on} | {} | {weight} | {why} |\n", operation.name());

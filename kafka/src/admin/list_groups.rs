@@ -16,7 +16,7 @@ pub struct ListedGroup {
     pub protocol_type: String,
     /// `Empty`, `Stable`, `PreparingRebalance`, …; `None` before Kafka 2.6 (KIP-518).
     pub state: Option<String>,
-    /// `Classic`, `Consumer`, `Share`, `Streams`; `None` before Kafka 3.8 (KIP-848).
+    /// `classic`, `consumer`, `share`, `streams`; `None` before Kafka 3.8 (KIP-848).
     pub kind: Option<String>,
 }
 

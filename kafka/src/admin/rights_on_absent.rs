@@ -37,10 +37,8 @@ pub async fn learn_on_absent(
         return Ok(());
     }
     let connection = cluster.any().await?;
+    learn_read_on_absent(&connection, topics, allowed).await?;
     let partitions: Vec<_> = topics.iter().map(|name| TopicPartition::new(name.as_str(), 0)).collect();
-    for (tp, answer) in describe_producers(&connection, &partitions).await? {
-        learn(allowed, &tp.topic, Operation::Read, answer.err());
-    }
     // Below offset 0 there is nothing to delete.
     let nothing: Vec<_> = partitions.iter().map(|tp| (tp.clone(), 0)).collect();
     for (tp, answer) in delete_records(&connection, &nothing, PATIENCE).await? {
@@ -48,6 +46,22 @@ pub async fn learn_on_absent(
     }
     alter(&cluster.controller().await?, topics, allowed).await?;
     write(&connection, topics, id, allowed).await
+}
+
+/// Learns READ alone on topics.
+///
+/// # Errors
+/// [`Error::Unsupported`] below Kafka 2.8; else whatever a connection can meet.
+pub async fn learn_read_on_absent(
+    connection: &Connection,
+    topics: &[String],
+    allowed: &mut Allowed,
+) -> Result<(), Error> {
+    let partitions: Vec<_> = topics.iter().map(|name| TopicPartition::new(name.as_str(), 0)).collect();
+    for (tp, answer) in describe_producers(connection, &partitions).await? {
+        learn(allowed, &tp.topic, Operation::Read, answer.err());
+    }
+    Ok(())
 }
 
 fn learn(allowed: &mut Allowed, topic: &str, operation: Operation, code: Option<ErrorCode>) {

@@ -50,6 +50,19 @@ impl Kafka {
     }
 }
 
+impl Kafka {
+    /// Lets a member of a share group (KIP-932) come, read for a moment, and go: afterwards there is such a group.
+    ///
+    /// # Errors
+    /// When the tool fails.
+    pub fn console_share_consumer(&self, topic: &str, group: &str) -> Result<(), Error> {
+        let first = self.nodes.first().ok_or_else(|| Error::Refused("a cluster without nodes".to_owned()))?;
+        let more = ["--group", group].map(str::to_owned);
+        let tool = "ConsoleShareConsumer";
+        launch(first.libs(), self.folder(), (tool, &self.bootstrap(), topic), &more).map(drop)
+    }
+}
+
 impl OldKafka {
     /// As [`Kafka::console_consumer`], read_uncommitted and up to so many records: it does not wait for more. With the
     /// tool of [`jars::KAFKA_VERSION`]: the old one prints in another way.
@@ -75,30 +88,42 @@ fn run(
     topic: &str,
     more: &[&str],
 ) -> Result<Vec<Printed>, Error> {
+    let mut options: Vec<_> = more.iter().map(|&option| option.to_owned()).collect();
+    for shown in ["partition", "offset", "timestamp", "headers", "key"] {
+        options.extend(["--formatter-property".to_owned(), format!("print.{shown}=true")]);
+    }
+    let out = launch(libs, folder, ("ConsoleConsumer", bootstrap, topic), &options)?;
+    let mut printed = out.lines().map(parse).collect::<Result<Vec<_>, _>>()?;
+    printed.sort();
+    Ok(printed)
+}
+
+/// Runs a tool of Kafka's until it has been idle for a while; what it printed.
+fn launch(
+    libs: &Path,
+    folder: &Path,
+    (tool, bootstrap, topic): (&str, &str, &str),
+    more: &[String],
+) -> Result<String, Error> {
     let unique = fastrand::u32(..);
     let (out, log) =
         (folder.join(format!("console-{unique}.out")), folder.join(format!("console-{unique}.log")));
     let mut command = node::java(libs);
-    command.push("org.apache.kafka.tools.consumer.ConsoleConsumer".to_owned());
+    command.push(format!("org.apache.kafka.tools.consumer.{tool}"));
     command.extend(["--bootstrap-server", bootstrap, "--topic", topic].map(str::to_owned));
     command.extend(["--timeout-ms", IDLE_MS].map(str::to_owned));
-    command.extend(more.iter().map(|&option| option.to_owned()));
-    for shown in ["partition", "offset", "timestamp", "headers", "key"] {
-        command.extend(["--formatter-property".to_owned(), format!("print.{shown}=true")]);
-    }
+    command.extend(more.iter().cloned());
     let exit = Leash::run(&command, &[], &out, &log)?.wait(LIMIT)?;
     let read = |path: &Path| fs::read_to_string(path).map_err(Error::io(format!("read {}", path.display())));
     // It ends with 1 after its idle time: only the count of what it read tells that it was well.
     if !read(&log)?.contains("Processed a total of") {
         return Err(Error::Died {
-            what: "kafka-console-consumer".to_owned(),
+            what: tool.to_owned(),
             exit: exit.to_string(),
             log_tail: node::tail(&log),
         });
     }
-    let mut printed = read(&out)?.lines().map(parse).collect::<Result<Vec<_>, _>>()?;
-    printed.sort();
-    Ok(printed)
+    read(&out)
 }
 
 /// `CreateTime:1700000000000\tPartition:3\tOffset:17\tNO_HEADERS\tkey\tvalue`.

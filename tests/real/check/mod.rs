@@ -3,9 +3,11 @@
 //! | file | what must hold |
 //! |---|---|
 //! | `files` | every fault of a file at once, with its line; nothing is said that could be a secret |
+//! | `passport` | a passport that may not be seen or read is never taken for an empty one |
 //! | `rights` | every missing right of every link at once; granting what is listed is enough to mirror |
 
 mod files;
+mod passport;
 mod rights;
 
 use std::path::PathBuf;

@@ -71,6 +71,9 @@ fn all_missing_rights_are_listed_at_once_and_granting_them_is_enough() {
                 format!("Write transactional_id {id}.filler"),
                 format!("Read group {id}"),
                 format!("Read group {topic}-group"),
+                // As a destination it is needed, as a source better.
+                "Read topic __lockstep".to_owned(),
+                "Read topic __lockstep".to_owned(),
             ])
             .collect();
     expected.sort();

@@ -1,6 +1,7 @@
 //! What must not happen around a promotion: a zombie that writes on, a mirror that starts the wrong way, a tail that is
 //! taken for agreed, a promotion of a standby that lacks something.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use lockstep_agent::driver::{DriverError, MirrorDriver};
 use lockstep_agent::link::prepare::{StartError, prepare};
 use lockstep_core::mirror::partition::Phase;
 use lockstep_core::mirror::verdict::Verdict;
+use lockstep_core::spec::rename::Rename;
+use lockstep_core::spec::select::Patterns;
 use lockstep_kafka::admin::{describe_transactions, incremental_alter_configs};
 use lockstep_kafka::{ErrorCode, Tcp};
 use lockstep_testkit::client::{Admin, Record, Seed, watermarks};
@@ -174,4 +177,69 @@ async fn an_interrupted_promotion_is_finished_by_the_next_call() {
         let end = settled.ends.iter().find(|(tp, _)| tp.partition == partition).unwrap().1;
         assert_eq!(watermarks(&to, &topic, partition).unwrap().end, end + 1, "one marker");
     }
+}
+
+/// Story: a renamed link was fenced and promoted, and only then was there no way back.
+#[tokio::test]
+async fn a_link_that_renames_is_refused_before_anything_is_fenced() {
+    let (from, to) = (pair().source.bootstrap(), pair().destination.bootstrap());
+    let topic = unique("renamed");
+    Admin::of(&from).unwrap().create(&topic, 1, &[]).unwrap();
+    Seed::to(&from).write(&topic, [Record::new("before")]).unwrap();
+    let mut way = link(&topic, plain(&from), plain(&to)).await;
+    way.settings.rename = Rename::prefix("east.").unwrap();
+    let running = mirror(&way).await;
+    caught_up(&running).await;
+    let driver = driver(&way);
+    for refused in [driver.freeze().await.err(), driver.settle(SETTLE).await.err()] {
+        let refused = refused.expect("there is no way back");
+        assert!(
+            matches!(refused, DriverError::Renamed) && refused.to_string().contains("remedy"),
+            "{refused}"
+        );
+    }
+    let state = driver.state().await.unwrap();
+    assert_eq!((state.primary.changes.settings.len(), state.standby.role()), (0, None));
+    Seed::to(&from).write(&topic, [Record::new("nobody is fenced")]).unwrap();
+    wait_until_async("the record", PATIENCE, async || {
+        (watermarks(&to, &format!("east.{topic}"), 0).unwrap().end == 2).then_some(())
+    })
+    .await;
+    running.stop().await;
+}
+
+/// Story: the driver went by the patterns alone, and fenced and promoted copies that the link itself leaves alone.
+#[tokio::test]
+async fn a_copy_of_the_standby_s_own_topic_is_neither_fenced_nor_counted() {
+    let (from, to) = (pair().source.bootstrap(), pair().destination.bootstrap());
+    let own = unique("copies");
+    let theirs = format!("{own}-theirs");
+    Admin::of(&from).unwrap().create(&own, 2, &[]).unwrap();
+    Admin::of(&to).unwrap().create(&theirs, 1, &[]).unwrap();
+    Seed::to(&to).write(&theirs, [Record::new("before")]).unwrap();
+    // The other link: west's own topic, copied here as `west.…`.
+    let mut other = link(&theirs, plain(&to), plain(&from)).await;
+    other.settings.rename = Rename::prefix("west.").unwrap();
+    let copying = mirror(&other).await;
+    caught_up(&copying).await;
+    let copy = format!("west.{theirs}");
+    assert_eq!(watermarks(&from, &copy, 0).unwrap().end, 1);
+
+    let mut way = link(&own, plain(&from), plain(&to)).await;
+    let pattern = format!("(west\\.)?{own}.*");
+    way.settings.selection.include = Patterns::new([pattern.as_str()]).unwrap();
+    let driver = driver(&way);
+    assert_eq!(driver.exposure().await.unwrap().partitions, 2);
+    let frozen = driver.freeze().await.unwrap();
+    let fenced: BTreeSet<_> = frozen.refusing.keys().map(|tp| tp.topic.to_string()).collect();
+    assert_eq!(fenced, BTreeSet::from([own.clone()]));
+    let settled = driver.settle(SETTLE).await.unwrap();
+    assert!(settled.ends.keys().all(|tp| *tp.topic == *own), "{settled:?}");
+    Seed::to(&to).write(&theirs, [Record::new("goes on")]).unwrap();
+    wait_until_async("the copy to go on", PATIENCE, async || {
+        (watermarks(&from, &copy, 0).unwrap().end == 2).then_some(())
+    })
+    .await;
+    copying.stop().await;
+    driver.unfreeze().await.unwrap();
 }

@@ -156,3 +156,27 @@ async fn offsets_and_groups_without_members_can_be_removed() {
     let again = delete_groups(&connection, &[&group]).await.unwrap().remove(0).1;
     assert_eq!(again.unwrap_err().0, ErrorCode::GROUP_ID_NOT_FOUND);
 }
+
+/// ListGroups v5 tells what kind a group is: a share group (KIP-932) has its own word, and no committed offset. Relied on by
+/// `core/src/groups/kind.rs`.
+#[tokio::test]
+async fn a_share_group_is_listed_as_one_and_has_no_offsets() {
+    let (_, cluster, topic) = stage("facts-share").await;
+    let [share, usual] = ["facts-share", "facts-usual"].map(unique);
+    let name = (share.clone(), topic.clone());
+    tokio::task::spawn_blocking(move || pair().destination.console_share_consumer(&name.1, &name.0).unwrap())
+        .await
+        .unwrap();
+    let connection = coordinator(&cluster, &usual).await;
+    commit(&connection, &usual, &topic, 4).await.unwrap();
+    let listed = list_groups(&cluster).await.unwrap();
+    let kind = |group: &str| {
+        let found = listed.iter().find(|found| found.group == group).unwrap();
+        (found.protocol_type.clone(), found.kind.clone().unwrap())
+    };
+    assert_eq!(kind(&share), ("share".to_owned(), "share".to_owned()));
+    assert_eq!(kind(&usual), (String::new(), "classic".to_owned()));
+    let connection = coordinator(&cluster, &share).await;
+    let answer = offset_fetch(&connection, &[&share], Unstable::Before).await.unwrap().remove(0).1;
+    assert_eq!(answer, Ok(Vec::new()));
+}

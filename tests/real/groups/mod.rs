@@ -7,6 +7,8 @@
 //! | `barrier` | a consume-process-produce application: its input never counts as done whose output is missing (M31) |
 //! | `keeping` | offsets that would expire (M33), groups that are removed, offsets below the standby's start (M32) |
 //! | `crowd` | many groups at once |
+//! | `rights` | groups that one of the clusters does not let us read or write: named with the grant, nobody else waits |
+//! | `share` | share groups are seen, not copied, and that is said |
 //! | `java` | Kafka's own consumer goes on without hanging (M30) |
 
 mod barrier;
@@ -15,6 +17,8 @@ mod java;
 mod keeping;
 mod lags;
 mod members;
+mod rights;
+mod share;
 
 use lockstep_testkit::Lockstep;
 use lockstep_testkit::client::{Record, committed};

@@ -1,9 +1,9 @@
 //! Topics and partitions that come while the mirror runs: picked up within seconds, from their first record.
 
 use lockstep_testkit::client::{Admin, Record, Seed, assert_identical};
-use lockstep_testkit::{unique, wait_until_true};
+use lockstep_testkit::{Kafka, pair, unique, wait_until_true};
 
-use super::{Ends, PATIENCE, stop};
+use super::{Ends, PATIENCE, said, stop};
 
 fn records(count: i32, partitions: i32) -> impl Iterator<Item = Record> {
     (0..count).map(move |n| Record::new(format!("record {n}")).partition(n % partitions))
@@ -163,4 +163,45 @@ fn m21_a_compacted_topic_that_grows_early_is_compacted_all_the_same() {
     super::settings::wait_until_set(&ends.to, &topic, "cleanup.policy", Some("compact,delete"));
     stop(mirror, 0);
     assert_identical(&ends.from, &ends.to, &topic, 3);
+}
+
+/// Story: a topic whose leaders were away was looked at for half a minute, and every new topic waited behind it.
+#[test]
+fn a_topic_that_waits_for_leaders_holds_up_itself_alone() {
+    pair();
+    let both = ["offsets.topic.replication.factor", "transaction.state.log.replication.factor"];
+    let dest = Kafka::builder("leaderless").brokers(2).config("min.insync.replicas", "1");
+    let dest = both.iter().fold(dest, |dest, key| dest.config(key, "2"));
+    let dest = dest.config("broker.session.timeout.ms", "3000").start().unwrap();
+    let ends = Ends::of(&pair().source, &dest);
+    let prefix = unique("leaderless");
+    let [first, slow, quick] = ["a.first", "b.slow", "c.quick"].map(|name| format!("{prefix}.{name}"));
+    ends.create(&first, 1, &[]);
+    Seed::to(&ends.from).write(&first, records(10, 1)).unwrap();
+    // Stands on both brokers, one replica each.
+    let there = Admin::of(&ends.to).unwrap();
+    there.create(&slow, 8, &[]).unwrap();
+    let pattern = format!("{prefix}\\..*");
+    let mirror = {
+        let both = ["mirror", "--from", &ends.from, "--to", &ends.to, "--topics", &pattern];
+        let more = ["--link", &prefix, "-o", "json", "--interval", "300ms"];
+        lockstep_testkit::Lockstep::spawn(&[&both[..], &more].concat()).unwrap()
+    };
+    ends.wait_until_equal(&first, 1);
+    dest.kill(2).unwrap();
+    wait_until_true("partitions without a leader", PATIENCE, || {
+        there.leaders(&slow).is_ok_and(|leaders| leaders.len() == 8 && leaders.iter().any(|node| *node < 0))
+    });
+    ends.create(&slow, 8, &[]);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    ends.create(&quick, 1, &[]);
+    Seed::to(&ends.from).write(&quick, records(10, 1)).unwrap();
+    ends.wait_until_equal(&quick, 1);
+    let blocked = |topic: &str| said(&mirror.stdout(), "blocked").iter().any(|said| said["topic"] == topic);
+    assert!(!blocked(&slow), "it waited behind the other");
+    dest.restart(2).unwrap();
+    Seed::to(&ends.from).write(&slow, records(80, 8)).unwrap();
+    ends.wait_until_equal(&slow, 8);
+    stop(mirror, 0);
+    assert_identical(&ends.from, &ends.to, &slow, 8);
 }

@@ -1,6 +1,8 @@
 //! An ACL that is revoked while the mirror runs: unprotected with exactly the missing right, never "nothing to lose",
 //! never "the topic is gone"; granted again it heals by itself, and both sides hold the same.
 
+use std::time::Instant;
+
 use lockstep_testkit::broker::{CLIENTS, start_all};
 use lockstep_testkit::client::{Record, Seed};
 use lockstep_testkit::{Kafka, unique, wait_until_true};
@@ -38,6 +40,7 @@ fn now(mirror: &lockstep_testkit::Lockstep) -> Value {
 
 /// Waits until the mirror calls itself unprotected for want of this right.
 fn until_unprotected(mirror: &lockstep_testkit::Lockstep, needs: &str) {
+    let added = Instant::now();
     wait_until_true(&format!("UNPROTECTED: {needs}"), PATIENCE, || {
         let progress = now(mirror);
         let auth = |reason: &Value| {
@@ -45,6 +48,7 @@ fn until_unprotected(mirror: &lockstep_testkit::Lockstep, needs: &str) {
         };
         progress["posture"] == "UNPROTECTED" && progress["reasons"].as_array().unwrap().iter().any(auth)
     });
+    println!("{needs}: shown {:?} after the entry was added", added.elapsed());
 }
 
 fn until_green(mirror: &lockstep_testkit::Lockstep) {

@@ -3,19 +3,29 @@
 
 use std::path::{Path, PathBuf};
 
-use super::raw::{RawOauth, RawSasl, RawSecret, RawSecurity, RawSecurityFile, RawSsl, Unknown};
+use super::raw::{
+    Files, RawKerberos, RawOauth, RawSasl, RawSecret, RawSecurity, RawSecurityFile, RawSsl, Unknown,
+};
 use super::{
     ClientCertificate, EndpointSpec, HostNames, LoginSpec, Scheme, ScramHash, SecretSpec, SecuritySpec,
     TlsSpec, TokenSpec, Url,
 };
 use crate::spec::fault::Fault;
 use crate::spec::names::unknown_key;
+use crate::spec::written::Written;
 
 /// The one section of such a file.
 const SECTION: &str = "security";
 const PROTOCOLS: &str = "write plaintext, ssl, sasl_plaintext or sasl_ssl";
+const PROTOCOL_NAMES: &str = "plaintext, ssl, sasl_plaintext or sasl_ssl";
 const MECHANISMS: &str = "write PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or GSSAPI";
+const MECHANISM_NAMES: &str = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or GSSAPI";
 const SECRET: &str = "write { file: PATH } or { env: NAME }; secrets do not stand in this file";
+const KEYS: &str = "the section's keys below it";
+/// YAML makes something else of 0123, on and null.
+const TEXT: &str = "a text, in quotes where it looks like a number or a flag";
+const FILES: &str = "a file, or a list of files";
+const FLAG: &str = "true or false";
 /// Kafka's own default (`sasl.kerberos.service.name` has none on brokers; every distribution says `kafka`).
 const SERVICE: &str = "kafka";
 
@@ -40,7 +50,14 @@ impl RawSecurityFile {
     pub fn check(&self, folder: &Path) -> Result<SecuritySpec, Vec<Fault>> {
         let strangers = self.unknown.keys().map(|name| Fault::new(name, unknown_key(name, [SECTION])));
         let mut faults: Vec<Fault> = strangers.collect();
-        match self.security.clone().unwrap_or_default().check(SECTION, folder) {
+        let checked = match &self.security {
+            None => Ok(SecuritySpec::default()),
+            Some(Written::Right(section)) => section.check(SECTION, folder),
+            Some(Written::Wrong(_)) => {
+                Err(vec![Fault::new(SECTION, format!("cannot be read: write {KEYS}"))])
+            }
+        };
+        match checked {
             Ok(spec) if faults.is_empty() => return Ok(spec),
             Ok(_) => {}
             Err(more) => faults.extend(more),
@@ -59,20 +76,35 @@ impl Check<'_> {
         self.faults.push(Fault::new(key, what));
     }
 
+    /// What is of the right shape; `None` with a fault if it has another one, without if it is absent.
+    fn shape<'r, T>(&mut self, key: String, given: Option<&'r Written<T>>, write: &str) -> Option<&'r T> {
+        let given = given?;
+        if given.right().is_none() {
+            self.fault(key, format!("cannot be read: write {write}"));
+        }
+        given.right()
+    }
+
     fn security(&mut self, key: &str, raw: &RawSecurity) -> SecuritySpec {
         self.unknown(key, &raw.unknown, "protocol, ssl, sasl");
-        let given = raw.protocol.as_deref().unwrap_or("plaintext").to_ascii_lowercase();
-        let (tls, login) = match given.as_str() {
-            "plaintext" => (false, false),
-            "ssl" => (true, false),
-            "sasl_plaintext" => (false, true),
-            "sasl_ssl" => (true, true),
-            _ => {
+        let plaintext = Written::Right("plaintext".to_owned());
+        let given = raw.protocol.as_ref().unwrap_or(&plaintext);
+        let given = self.shape(format!("{key}.protocol"), Some(given), PROTOCOL_NAMES);
+        let given = given.map(|text| text.to_ascii_lowercase());
+        // Of what is no protocol the sections are looked at all the same: all faults at once.
+        let both = (raw.ssl.is_some(), raw.sasl.is_some());
+        let (tls, login) = match given.as_deref() {
+            None => both,
+            Some("plaintext") => (false, false),
+            Some("ssl") => (true, false),
+            Some("sasl_plaintext") => (false, true),
+            Some("sasl_ssl") => (true, true),
+            Some(given) => {
                 self.fault(format!("{key}.protocol"), format!("{given:?} is no protocol: {PROTOCOLS}"));
-                // The sections are looked at all the same: all faults at once.
-                (raw.ssl.is_some(), raw.sasl.is_some())
+                both
             }
         };
+        let given = given.unwrap_or_default();
         let (ssl_key, sasl_key) = (format!("{key}.ssl"), format!("{key}.sasl"));
         if !tls && raw.ssl.is_some() {
             self.fault(&ssl_key, format!("has no effect with protocol {given}: use ssl or sasl_ssl"));
@@ -83,20 +115,26 @@ impl Check<'_> {
                 format!("has no effect with protocol {given}: use sasl_plaintext or sasl_ssl"),
             );
         }
-        let truststore = raw.ssl.as_ref().map(|ssl| ssl.truststore.as_slice()).unwrap_or_default();
-        SecuritySpec {
-            tls: tls.then(|| self.tls(&ssl_key, &raw.ssl.clone().unwrap_or_default())),
-            login: if login {
-                self.login(&sasl_key, &raw.sasl.clone().unwrap_or_default(), truststore)
-            } else {
-                None
-            },
-        }
+        // A section that is not there lacks its keys; one of another shape is one fault.
+        let (no_ssl, no_sasl) = (Written::Right(RawSsl::default()), Written::Right(RawSasl::default()));
+        let ssl = self.shape(ssl_key.clone(), Some(raw.ssl.as_ref().unwrap_or(&no_ssl)), KEYS);
+        let sasl = self.shape(sasl_key.clone(), Some(raw.sasl.as_ref().unwrap_or(&no_sasl)), KEYS);
+        let truststore =
+            ssl.and_then(|ssl| self.files(&format!("{ssl_key}.truststore"), ssl.truststore.as_ref()));
+        let tls = match ssl {
+            Some(ssl) if tls => Some(self.tls(&ssl_key, ssl, truststore.clone())),
+            _ => None,
+        };
+        let login = match sasl {
+            Some(sasl) if login => self.login(&sasl_key, sasl, truststore.as_deref().unwrap_or_default()),
+            _ => None,
+        };
+        SecuritySpec { tls, login }
     }
 
-    fn tls(&mut self, key: &str, raw: &RawSsl) -> TlsSpec {
+    fn tls(&mut self, key: &str, raw: &RawSsl, truststore: Option<Vec<String>>) -> TlsSpec {
         self.unknown(key, &raw.unknown, "truststore, keystore, key, key_password, verify_hostname");
-        if raw.truststore.is_empty() {
+        if truststore.as_ref().map_or(raw.truststore.is_none(), Vec::is_empty) {
             self.fault(
                 format!("{key}.truststore"),
                 "is missing: name the PEM file of the authority that signs the brokers' certificates \
@@ -104,12 +142,14 @@ impl Check<'_> {
             );
         }
         let key_password = self.optional_secret(format!("{key}.key_password"), raw.key_password.as_ref());
-        let client = raw.keystore.as_ref().map(|chain| ClientCertificate {
+        let chain = self.shape(format!("{key}.keystore"), raw.keystore.as_ref(), TEXT);
+        let own_key = self.shape(format!("{key}.key"), raw.key.as_ref(), TEXT);
+        let client = chain.map(|chain| ClientCertificate {
             chain: self.path(chain),
-            key: self.path(raw.key.as_ref().unwrap_or(chain)),
+            key: self.path(own_key.unwrap_or(chain)),
             key_password,
         });
-        if client.is_none() {
+        if raw.keystore.is_none() {
             for (name, given) in [("key", raw.key.is_some()), ("key_password", raw.key_password.is_some())] {
                 if given {
                     let what = "has no effect without keystore: name the client certificate's PEM file there";
@@ -117,20 +157,24 @@ impl Check<'_> {
                 }
             }
         }
-        let host_names =
-            if raw.verify_hostname.unwrap_or(true) { HostNames::Verified } else { HostNames::Ignored };
-        TlsSpec { authorities: self.paths(&raw.truststore), client, host_names }
+        let verified = self.shape(format!("{key}.verify_hostname"), raw.verify_hostname.as_ref(), FLAG);
+        let host_names = if *verified.unwrap_or(&true) { HostNames::Verified } else { HostNames::Ignored };
+        TlsSpec { authorities: self.paths(&truststore.unwrap_or_default()), client, host_names }
     }
 
     fn login(&mut self, key: &str, raw: &RawSasl, truststore: &[String]) -> Option<LoginSpec> {
         self.unknown(key, &raw.unknown, "mechanism, username, password, oauthbearer, kerberos");
-        let given = raw.mechanism.as_deref().unwrap_or_default().to_ascii_uppercase();
+        let given = match &raw.mechanism {
+            None => "",
+            given => self.shape(format!("{key}.mechanism"), given.as_ref(), MECHANISM_NAMES)?,
+        };
+        let given = given.to_ascii_uppercase();
         let hash = match given.as_str() {
             "PLAIN" => None,
             "SCRAM-SHA-256" => Some(ScramHash::Sha256),
             "SCRAM-SHA-512" => Some(ScramHash::Sha512),
             "OAUTHBEARER" => return self.oauth(key, raw, truststore),
-            "GSSAPI" => return Some(self.kerberos(key, raw)),
+            "GSSAPI" => return self.kerberos(key, raw),
             "" => {
                 self.fault(format!("{key}.mechanism"), format!("is missing: {MECHANISMS}"));
                 return None;
@@ -151,16 +195,19 @@ impl Check<'_> {
         })
     }
 
-    fn kerberos(&mut self, key: &str, raw: &RawSasl) -> LoginSpec {
+    fn kerberos(&mut self, key: &str, raw: &RawSasl) -> Option<LoginSpec> {
         let strangers = [
             ("username", raw.username.is_some()),
             ("password", raw.password.is_some()),
             ("oauthbearer", raw.oauthbearer.is_some()),
         ];
         self.without_effect(key, "GSSAPI", &strangers);
-        let kerberos = raw.kerberos.clone().unwrap_or_default();
-        self.unknown(&format!("{key}.kerberos"), &kerberos.unknown, "service_name");
-        LoginSpec::Gssapi { service: kerberos.service_name.unwrap_or_else(|| SERVICE.to_owned()) }
+        let key = format!("{key}.kerberos");
+        let none = Written::Right(RawKerberos::default());
+        let kerberos = self.shape(key.clone(), Some(raw.kerberos.as_ref().unwrap_or(&none)), KEYS)?;
+        self.unknown(&key, &kerberos.unknown, "service_name");
+        let service = self.shape(format!("{key}.service_name"), kerberos.service_name.as_ref(), TEXT);
+        Some(LoginSpec::Gssapi { service: service.cloned().unwrap_or_else(|| SERVICE.to_owned()) })
     }
 
     fn oauth(&mut self, key: &str, raw: &RawSasl, truststore: &[String]) -> Option<LoginSpec> {
@@ -171,7 +218,8 @@ impl Check<'_> {
         ];
         self.without_effect(key, "OAUTHBEARER", &strangers);
         let key = format!("{key}.oauthbearer");
-        let oauth = raw.oauthbearer.clone().unwrap_or_default();
+        let none = Written::Right(RawOauth::default());
+        let oauth = self.shape(key.clone(), Some(raw.oauthbearer.as_ref().unwrap_or(&none)), KEYS)?;
         let known = "token, token_endpoint_url, client_id, client_secret, scope, truststore";
         self.unknown(&key, &oauth.unknown, known);
         match (&oauth.token, &oauth.token_endpoint_url) {
@@ -188,7 +236,7 @@ impl Check<'_> {
                     ("client_id", oauth.client_id.is_some()),
                     ("client_secret", oauth.client_secret.is_some()),
                     ("scope", oauth.scope.is_some()),
-                    ("truststore", !oauth.truststore.is_empty()),
+                    ("truststore", oauth.truststore.is_some()),
                 ];
                 for (name, _) in strangers.iter().filter(|(_, given)| *given) {
                     self.fault(format!("{key}.{name}"), "has no effect beside token");
@@ -196,30 +244,59 @@ impl Check<'_> {
                 let token = self.secret(format!("{key}.token"), Some(token))?;
                 Some(LoginSpec::OauthBearer(TokenSpec::Given(token)))
             }
-            (None, Some(url)) => self.endpoint(&key, &oauth, url, truststore),
+            (None, Some(url)) => self.endpoint(&key, oauth, url, truststore),
         }
     }
 
-    fn endpoint(&mut self, key: &str, raw: &RawOauth, url: &str, truststore: &[String]) -> Option<LoginSpec> {
-        let parsed = Url::parse(url);
-        if let Err(why) = &parsed {
-            self.fault(format!("{key}.token_endpoint_url"), format!("{url:?} {why}"));
-        }
+    fn endpoint(
+        &mut self,
+        key: &str,
+        raw: &RawOauth,
+        url: &Written<String>,
+        truststore: &[String],
+    ) -> Option<LoginSpec> {
+        let url_key = format!("{key}.token_endpoint_url");
+        let url = self.shape(url_key.clone(), Some(url), TEXT).and_then(|url| match Url::parse(url) {
+            Ok(parsed) => Some(parsed),
+            Err(why) => {
+                self.fault(url_key, format!("{url:?} {why}"));
+                None
+            }
+        });
         let client_id = self.text(format!("{key}.client_id"), raw.client_id.as_ref());
         let client_secret = self.secret(format!("{key}.client_secret"), raw.client_secret.as_ref());
-        let own = if raw.truststore.is_empty() { truststore } else { &raw.truststore };
-        if own.is_empty() && parsed.as_ref().is_ok_and(|url| url.scheme == Scheme::Https) {
+        let scope = self.shape(format!("{key}.scope"), raw.scope.as_ref(), TEXT).cloned();
+        let own = self.files(&format!("{key}.truststore"), raw.truststore.as_ref());
+        let is_unreadable = raw.truststore.is_some() && own.is_none();
+        let own = own.filter(|own| !own.is_empty()).unwrap_or_else(|| truststore.to_vec());
+        let is_secure = url.as_ref().is_some_and(|url| url.scheme == Scheme::Https);
+        if own.is_empty() && is_secure && !is_unreadable {
             let what = "is missing: name the PEM file of the authority that signs the endpoint's certificate";
             self.fault(format!("{key}.truststore"), what);
         }
-        let authorities = self.paths(own);
+        let authorities = self.paths(&own);
         Some(LoginSpec::OauthBearer(TokenSpec::Endpoint(EndpointSpec {
-            url: parsed.ok()?,
+            url: url?,
             client_id: client_id?,
             client_secret: client_secret?,
-            scope: raw.scope.clone(),
+            scope,
             authorities,
         })))
+    }
+
+    /// `None` if it is absent or any of it is no text, which is a fault.
+    fn files(&mut self, key: &str, given: Option<&Written<Files>>) -> Option<Vec<String>> {
+        match self.shape(key.to_owned(), given, FILES)? {
+            Files::One(file) => Some(vec![file.clone()]),
+            Files::Many(many) => {
+                let all: Vec<_> = many
+                    .iter()
+                    .enumerate()
+                    .map(|(at, file)| self.shape(format!("{key}[{at}]"), Some(file), TEXT).cloned())
+                    .collect();
+                all.into_iter().collect()
+            }
+        }
     }
 
     fn unknown(&mut self, key: &str, unknown: &Unknown, known: &str) {
@@ -234,14 +311,16 @@ impl Check<'_> {
         }
     }
 
-    fn text(&mut self, key: String, given: Option<&String>) -> Option<String> {
-        match given {
-            Some(text) if !text.is_empty() => Some(text.clone()),
-            _ => {
-                self.fault(key, "is missing");
-                None
-            }
+    fn text(&mut self, key: String, given: Option<&Written<String>>) -> Option<String> {
+        let text = match given {
+            None => "",
+            given => self.shape(key.clone(), given, TEXT)?,
+        };
+        if text.is_empty() {
+            self.fault(key, "is missing");
+            return None;
         }
+        Some(text.to_owned())
     }
 
     fn secret(&mut self, key: String, given: Option<&RawSecret>) -> Option<SecretSpec> {
@@ -388,6 +467,41 @@ mod tests {
         let faults = check(json!({ "protocol": "sasl_plaintext", "sasl": endpoint })).unwrap_err();
         assert_eq!(faults.len(), 3, "address, client_id, client_secret: {faults:?}");
         assert_eq!(check(json!({ "protocol": "tls" })).unwrap_err().len(), 1);
+    }
+
+    /// Story: one number in a section of twenty keys, and the whole section was said to be unreadable.
+    #[test]
+    fn a_value_of_the_wrong_shape_is_one_fault_and_hides_no_other() {
+        let faults = check(json!({
+            "protocol": "sasl_ssl",
+            "ssl": { "truststore": ["a.pem", 5], "keystore": 7, "key": "k.pem", "verify_hostname": "perhaps", "x": 1 },
+            "sasl": { "mechanism": "PLAIN", "username": 12, "password": { "file": [] } },
+        }))
+        .unwrap_err();
+        let keys: Vec<_> = faults.iter().map(|fault| fault.split(':').next().unwrap()).collect();
+        let ssl =
+            ["truststore[1]", "x", "keystore", "verify_hostname"].map(|key| format!("security.ssl.{key}"));
+        let sasl = ["username", "password"].map(|key| format!("security.sasl.{key}"));
+        let mut expected: Vec<_> = ssl.into_iter().chain(sasl).collect();
+        expected.sort();
+        let mut found = keys.clone();
+        found.sort_unstable();
+        assert_eq!(found, expected, "{faults:#?}");
+
+        let whole = check(json!({ "protocol": 1, "ssl": "ca.pem", "sasl": ["PLAIN"] })).unwrap_err();
+        assert_eq!(whole.len(), 3, "{whole:#?}");
+        let oauth = json!({ "mechanism": "oauthbearer", "oauthbearer": { "token_endpoint_url": 1, "scope": 2,
+            "client_id": 3, "client_secret": 4, "truststore": 5 } });
+        let faults = check(json!({ "protocol": "sasl_plaintext", "sasl": oauth })).unwrap_err();
+        assert_eq!(faults.len(), 5, "{faults:#?}");
+        let kerberos = json!({ "mechanism": "gssapi", "kerberos": 5 });
+        assert_eq!(check(json!({ "protocol": "sasl_plaintext", "sasl": kerberos })).unwrap_err().len(), 1);
+        assert_eq!(
+            check(json!({ "protocol": "sasl_plaintext", "sasl": { "mechanism": [] } })).unwrap_err().len(),
+            1
+        );
+        let file: RawSecurityFile = serde_json::from_value(json!({ "security": 5, "other": 1 })).unwrap();
+        assert_eq!(file.check(Path::new("/")).unwrap_err().len(), 2);
     }
 
     #[test]

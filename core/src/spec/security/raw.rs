@@ -1,5 +1,5 @@
 //! What may be written. Unknown keys are kept by name, so that all of them are reported with the other faults.
-//! Promises: an inline secret is dropped while it is read; no value here, and so no message, can show one.
+//! Promises: a value of the wrong shape never ends the reading, it is one fault of its own; an inline secret is dropped while it is read; no value here, and so no message, can show one.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,13 +9,15 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use crate::spec::written::Written;
+
 /// Keys that mean nothing.
 pub(super) type Unknown = BTreeMap<String, IgnoredAny>;
 
 /// A file that says how one cluster is reached (`--from-config`, `--to-config`).
 #[derive(Clone, Debug, Default, Deserialize)]
 pub struct RawSecurityFile {
-    pub(super) security: Option<RawSecurity>,
+    pub(super) security: Option<Written<RawSecurity>>,
     #[serde(flatten)]
     pub(super) unknown: Unknown,
 }
@@ -25,11 +27,11 @@ pub struct RawSecurityFile {
 #[schemars(deny_unknown_fields, rename = "Security")]
 pub struct RawSecurity {
     /// plaintext, ssl, sasl_plaintext or sasl_ssl. Default: plaintext.
-    pub(super) protocol: Option<String>,
+    pub(super) protocol: Option<Written<String>>,
     /// Certificates, with ssl and sasl_ssl.
-    pub(super) ssl: Option<RawSsl>,
+    pub(super) ssl: Option<Written<RawSsl>>,
     /// The login, with sasl_plaintext and sasl_ssl.
-    pub(super) sasl: Option<RawSasl>,
+    pub(super) sasl: Option<Written<RawSasl>>,
     #[serde(flatten)]
     #[schemars(skip)]
     pub(super) unknown: Unknown,
@@ -40,17 +42,15 @@ pub struct RawSecurity {
 #[schemars(deny_unknown_fields, rename = "Ssl")]
 pub(super) struct RawSsl {
     /// PEM: who may sign certificates; a file or a list of files.
-    #[serde(default, deserialize_with = "one_or_many")]
-    #[schemars(schema_with = "files")]
-    pub(super) truststore: Vec<String>,
+    pub(super) truststore: Option<Written<Files>>,
     /// PEM: our certificate, where brokers demand one.
-    pub(super) keystore: Option<String>,
+    pub(super) keystore: Option<Written<String>>,
     /// PEM: our key. Default: in the keystore file.
-    pub(super) key: Option<String>,
+    pub(super) key: Option<Written<String>>,
     /// What opens the key.
     pub(super) key_password: Option<RawSecret>,
     /// false: any certificate of a trusted authority passes for any broker. Default: true.
-    pub(super) verify_hostname: Option<bool>,
+    pub(super) verify_hostname: Option<Written<bool>>,
     #[serde(flatten)]
     #[schemars(skip)]
     pub(super) unknown: Unknown,
@@ -61,15 +61,15 @@ pub(super) struct RawSsl {
 #[schemars(deny_unknown_fields, rename = "Sasl")]
 pub(super) struct RawSasl {
     /// PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or GSSAPI.
-    pub(super) mechanism: Option<String>,
+    pub(super) mechanism: Option<Written<String>>,
     /// With PLAIN and SCRAM.
-    pub(super) username: Option<String>,
+    pub(super) username: Option<Written<String>>,
     /// With PLAIN and SCRAM.
     pub(super) password: Option<RawSecret>,
     /// With OAUTHBEARER.
-    pub(super) oauthbearer: Option<RawOauth>,
+    pub(super) oauthbearer: Option<Written<RawOauth>>,
     /// With GSSAPI.
-    pub(super) kerberos: Option<RawKerberos>,
+    pub(super) kerberos: Option<Written<RawKerberos>>,
     #[serde(flatten)]
     #[schemars(skip)]
     pub(super) unknown: Unknown,
@@ -82,17 +82,15 @@ pub(super) struct RawOauth {
     /// A token that somebody else keeps fresh.
     pub(super) token: Option<RawSecret>,
     /// Where a token is got: http or https.
-    pub(super) token_endpoint_url: Option<String>,
+    pub(super) token_endpoint_url: Option<Written<String>>,
     /// With token_endpoint_url.
-    pub(super) client_id: Option<String>,
+    pub(super) client_id: Option<Written<String>>,
     /// With token_endpoint_url.
     pub(super) client_secret: Option<RawSecret>,
     /// With token_endpoint_url.
-    pub(super) scope: Option<String>,
+    pub(super) scope: Option<Written<String>>,
     /// PEM: who may sign certificates; a file or a list of files.
-    #[serde(default, deserialize_with = "one_or_many")]
-    #[schemars(schema_with = "files")]
-    pub(super) truststore: Vec<String>,
+    pub(super) truststore: Option<Written<Files>>,
     #[serde(flatten)]
     #[schemars(skip)]
     pub(super) unknown: Unknown,
@@ -103,7 +101,7 @@ pub(super) struct RawOauth {
 #[schemars(deny_unknown_fields, rename = "Kerberos")]
 pub(super) struct RawKerberos {
     /// The first part of the brokers' principals. Default: kafka.
-    pub(super) service_name: Option<String>,
+    pub(super) service_name: Option<Written<String>>,
     #[serde(flatten)]
     #[schemars(skip)]
     pub(super) unknown: Unknown,
@@ -142,8 +140,32 @@ impl JsonSchema for RawSecret {
 }
 
 /// A file, or a list of files.
-fn files(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": ["string", "array"], "items": { "type": "string" } })
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Files {
+    One(String),
+    Many(Vec<Written<String>>),
+}
+
+impl JsonSchema for Files {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Files".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "array"], "items": { "type": "string" } })
+    }
+}
+
+fn written(given: Written<String>, kind: fn(String) -> RawSecret) -> RawSecret {
+    match given {
+        Written::Right(text) => kind(text),
+        Written::Wrong(_) => RawSecret::Inline,
+    }
 }
 
 struct SecretVisitor;
@@ -161,8 +183,8 @@ impl<'de> Visitor<'de> for SecretVisitor {
         while let Some(key) = map.next_key::<String>()? {
             keys += 1;
             found = match key.as_str() {
-                "file" => RawSecret::File(map.next_value()?),
-                "env" => RawSecret::Env(map.next_value()?),
+                "file" => written(map.next_value()?, RawSecret::File),
+                "env" => written(map.next_value()?, RawSecret::Env),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     RawSecret::Inline
@@ -200,29 +222,4 @@ impl<'de> Visitor<'de> for SecretVisitor {
     fn visit_unit<E>(self) -> Result<RawSecret, E> {
         Ok(RawSecret::Inline)
     }
-}
-
-/// A file, or a list of files.
-fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    struct Files;
-    impl<'de> Visitor<'de> for Files {
-        type Value = Vec<String>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a file, or a list of files")
-        }
-
-        fn visit_str<E>(self, one: &str) -> Result<Vec<String>, E> {
-            Ok(vec![one.to_owned()])
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<String>, A::Error> {
-            let mut all = Vec::new();
-            while let Some(one) = seq.next_element()? {
-                all.push(one);
-            }
-            Ok(all)
-        }
-    }
-    deserializer.deserialize_any(Files)
 }
