@@ -175,7 +175,7 @@ pub fn settings(name: &str, cluster: &ClusterSpec) -> Result<Settings, Vec<Fault
 pub fn load_coordinator(path: &Path) -> Result<CoordinatorSpec, Unusable> {
     let document = Document::read(path)?;
     let raw: RawCoordinator = document.parse()?;
-    raw.check(document.folder()).map_err(|faults| document.faults(Kind::Coordinator, faults))
+    document.checked(Kind::Coordinator, raw.check(document.folder()))
 }
 
 /// Reads a file with a `security` section.
