@@ -1,0 +1,288 @@
+//! What the coordinators want of this agent: its links, their shares, and how clusters are reached. Read from an assignment
+//! as a file would be: a link that cannot be read is refused by itself, with the reason, and holds up no other.
+//! Words of an older incarnation or revision are refused: they were overtaken, or are of coordinators that were replaced.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use lockstep_core::dr::lease::Shares;
+use lockstep_core::mirror::Millis;
+use lockstep_core::spec::agent::{ClusterSpec, LinkSpec};
+use lockstep_core::spec::dr;
+use lockstep_core::spec::security::SecuritySpec;
+use lockstep_proto::agent::{Assignment, Cluster, Link, Share};
+
+use super::division::{Former, Lease, LinkDivision};
+
+/// One link of an assignment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AssignedLink {
+    pub spec: LinkSpec,
+    pub generation: u64,
+    pub epoch: u64,
+    pub shares: Shares,
+    /// Until when each may still hold something.
+    formers: Vec<(Former, Millis)>,
+}
+
+/// All that this agent has to do.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Assigned {
+    pub revision: u64,
+    pub incarnation: u64,
+    pub links: BTreeMap<String, AssignedLink>,
+    /// Those to be probed, and those of the links.
+    pub clusters: BTreeMap<String, ClusterSpec>,
+    /// Links and clusters that cannot be worked with, and why.
+    pub refused: BTreeMap<String, String>,
+}
+
+/// Why an assignment is not followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Overtaken {
+    Incarnation { says: u64, seen: u64 },
+    Revision { says: u64, seen: u64 },
+}
+
+impl fmt::Display for Overtaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Incarnation { says, seen } => write!(
+                f,
+                "a coordinator of incarnation {says} speaks, {seen} has been seen: it was left behind by a recovery"
+            ),
+            Self::Revision { says, seen } => {
+                write!(f, "an assignment of revision {says} comes after one of {seen}")
+            }
+        }
+    }
+}
+
+impl Assigned {
+    /// What an assignment says that came at `now`, after `self`. `security`: the sections of the agent's own file.
+    ///
+    /// # Errors
+    /// It is older than what was assigned before: nothing changes.
+    pub fn follow(
+        &self,
+        assignment: Assignment,
+        security: &BTreeMap<String, SecuritySpec>,
+        now: Millis,
+    ) -> Result<Self, Overtaken> {
+        let Assignment { revision, incarnation, links, clusters } = assignment;
+        if incarnation < self.incarnation {
+            return Err(Overtaken::Incarnation { says: incarnation, seen: self.incarnation });
+        }
+        if incarnation == self.incarnation && revision < self.revision {
+            return Err(Overtaken::Revision { says: revision, seen: self.revision });
+        }
+        let mut next = Self { revision, incarnation, ..Self::default() };
+        for cluster in clusters {
+            let name = cluster.name.clone();
+            match cluster_spec(cluster, security) {
+                Ok(spec) => drop(next.clusters.insert(name, spec)),
+                Err(why) => drop(next.refused.insert(name, why)),
+            }
+        }
+        for link in links {
+            let name = link.name.clone();
+            match assigned_link(link, &next.clusters, now) {
+                Ok(link) => drop(next.links.insert(name, link)),
+                Err(why) => drop(next.refused.insert(name, why)),
+            }
+        }
+        Ok(next)
+    }
+}
+
+impl AssignedLink {
+    /// How the link is divided at `now`. An agent that is alone on a link goes on without a lease: the coordinators give
+    /// what it had to nobody as unguarded work before it says that it has let go, or somebody says so for it.
+    #[must_use]
+    pub fn division(&self, link: &str, agent: &str, lease: Lease, now: Millis) -> LinkDivision {
+        let formers = self.formers.iter().filter(|(_, until)| now < *until);
+        let is_alone = self.shares.len() == 1 && self.shares.contains_key(agent);
+        let lease = if is_alone { Lease::Held } else { lease };
+        LinkDivision {
+            link: link.to_owned(),
+            agent: agent.to_owned(),
+            epoch: self.epoch,
+            shares: self.shares.clone(),
+            formers: formers.map(|(former, _)| former.clone()).collect(),
+            lease,
+        }
+    }
+
+    /// When the next former's time is over, and the division another one.
+    #[must_use]
+    pub fn changes_at(&self, now: Millis) -> Option<Millis> {
+        self.formers
+            .iter()
+            .map(|(_, until)| *until)
+            .filter(|until| now < *until && *until < Millis(u64::MAX))
+            .min()
+    }
+}
+
+fn cluster_spec(cluster: Cluster, sections: &BTreeMap<String, SecuritySpec>) -> Result<ClusterSpec, String> {
+    let security = match cluster.security {
+        None => SecuritySpec::default(),
+        Some(name) => sections
+            .get(&name)
+            .cloned()
+            .ok_or_else(|| format!("the agent's file has no security section {name:?}"))?,
+    };
+    let bootstrap = cluster.bootstrap.split(',').map(|address| address.trim().to_owned()).collect();
+    Ok(ClusterSpec { bootstrap, security })
+}
+
+fn assigned_link(
+    link: Link,
+    clusters: &BTreeMap<String, ClusterSpec>,
+    now: Millis,
+) -> Result<AssignedLink, String> {
+    for end in [&link.from, &link.to] {
+        if !clusters.contains_key(end) {
+            return Err(format!("nothing tells how its cluster {end:?} is reached"));
+        }
+    }
+    let written: dr::Link =
+        serde_json::from_str(&link.spec_json).map_err(|error| format!("cannot be read: {error}"))?;
+    let spec = written
+        .while_primary(&link.from)
+        .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+    if spec.to != link.to {
+        return Err(format!("leads from {} to {}, not to {}", spec.from, spec.to, link.to));
+    }
+    let formers = link.formers.into_iter().map(|former| {
+        // Without a limit it may hold it until the coordinators say otherwise.
+        let until = former.left_ms.map_or(Millis(u64::MAX), |left| now.plus(left));
+        (Former { agent: former.agent, shares: shares(former.shares) }, until)
+    });
+    Ok(AssignedLink {
+        spec,
+        generation: link.generation,
+        epoch: link.epoch,
+        shares: shares(link.shares),
+        formers: formers.collect(),
+    })
+}
+
+fn shares(shares: Vec<Share>) -> Shares {
+    shares.into_iter().map(|share| (share.agent, share.weight)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use lockstep_core::ids::TopicPartition;
+    use lockstep_proto::agent;
+
+    use super::*;
+    use crate::pipeline::owned::{Division, Duty, Licence};
+
+    const SPEC: &str =
+        r#"{"clusters":["mi","pr"],"prefer":"mi","rules":{"topics":{"include":["a.*"]},"rpo_ms":5000}}"#;
+
+    fn share(agent: &str) -> Share {
+        Share { agent: agent.to_owned(), weight: 1 }
+    }
+
+    fn cluster(name: &str, security: Option<&str>) -> Cluster {
+        Cluster {
+            name: name.to_owned(),
+            bootstrap: format!("{name}:9092, {name}-2:9092"),
+            security: security.map(str::to_owned),
+            site: name.to_owned(),
+        }
+    }
+
+    fn link(name: &str, spec: &str) -> Link {
+        Link {
+            name: name.to_owned(),
+            generation: 3,
+            from: "mi".to_owned(),
+            to: "pr".to_owned(),
+            spec_json: spec.to_owned(),
+            epoch: 7,
+            shares: vec![share("anna")],
+            formers: vec![agent::Former {
+                agent: "bert".to_owned(),
+                epoch: 6,
+                shares: vec![share("bert")],
+                left_ms: Some(12_000),
+            }],
+        }
+    }
+
+    fn assignment(revision: u64, incarnation: u64, links: Vec<Link>) -> Assignment {
+        let clusters = vec![cluster("mi", None), cluster("pr", None)];
+        Assignment { revision, incarnation, links, clusters }
+    }
+
+    fn follow(before: &Assigned, assignment: Assignment) -> Result<Assigned, Overtaken> {
+        before.follow(assignment, &BTreeMap::new(), Millis(1_000))
+    }
+
+    #[test]
+    fn a_link_is_divided_until_its_formers_time_is_over() {
+        let assigned = follow(&Assigned::default(), assignment(4, 1, vec![link("claims", SPEC)])).unwrap();
+        let claims = &assigned.links["claims"];
+        assert_eq!((&*claims.spec.from, &*claims.spec.to, claims.epoch), ("mi", "pr", 7));
+        assert_eq!(assigned.clusters["pr"].bootstrap, ["pr:9092", "pr-2:9092"]);
+        let duty = |lease, now| {
+            claims.division("claims", "anna", lease, Millis(now)).duty(&TopicPartition::new("a", 0))
+        };
+        assert_eq!(claims.changes_at(Millis(1_000)), Some(Millis(13_000)));
+        assert_eq!(duty(Lease::Held, 12_999), Duty::Ours(Licence::Guarded));
+        assert_eq!(duty(Lease::Held, 13_000), Duty::Ours(Licence::Everything));
+        assert_eq!(duty(Lease::Over, 13_000), Duty::Ours(Licence::Everything), "alone, and cut off");
+        assert_eq!(claims.changes_at(Millis(13_000)), None);
+    }
+
+    #[test]
+    fn with_others_on_the_link_only_guarded_copying_goes_on_without_a_lease() {
+        let mut shared = link("claims", SPEC);
+        shared.shares.push(share("bert"));
+        shared.formers[0].left_ms = None;
+        let assigned = follow(&Assigned::default(), assignment(4, 1, vec![shared])).unwrap();
+        let claims = &assigned.links["claims"];
+        let never = Millis(u64::MAX - 1);
+        let count = |lease, licence| {
+            let division = claims.division("claims", "anna", lease, never);
+            let duty = |n| division.duty(&TopicPartition::new("a", n));
+            (0..64).filter(|n| duty(*n) == Duty::Ours(licence)).count()
+        };
+        assert!(count(Lease::Over, Licence::Guarded) > 10 && count(Lease::Over, Licence::Everything) == 0);
+        // No time makes it certain that the former, who had everything, holds nothing.
+        assert!(count(Lease::Held, Licence::Guarded) > 10 && count(Lease::Held, Licence::Everything) == 0);
+        assert_eq!(claims.changes_at(Millis(1_000)), None);
+    }
+
+    #[test]
+    fn older_words_are_refused_and_change_nothing() {
+        let now = follow(&Assigned::default(), assignment(4, 2, Vec::new())).unwrap();
+        let older = follow(&now, assignment(9, 1, Vec::new()));
+        assert_eq!(older, Err(Overtaken::Incarnation { says: 1, seen: 2 }));
+        let older = follow(&now, assignment(3, 2, Vec::new()));
+        assert_eq!(older, Err(Overtaken::Revision { says: 3, seen: 4 }));
+        // A forced recovery may have lost the newest entries: its incarnation counts.
+        assert_eq!(follow(&now, assignment(1, 3, Vec::new())).unwrap().incarnation, 3);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_refused_by_itself() {
+        let mut unknown = link("unknown", SPEC);
+        unknown.to = "nowhere".to_owned();
+        let bad = link(
+            "bad",
+            r#"{"clusters":["mi","pr"],"prefer":"mi","rules":{"topics":{"include":["("]},"rpo_ms":1}}"#,
+        );
+        let mut all = assignment(1, 1, vec![link("claims", SPEC), unknown, bad, link("none", "{")]);
+        all.clusters.push(cluster("wi", Some("wi-section")));
+        let assigned = follow(&Assigned::default(), all).unwrap();
+        assert_eq!(assigned.links.keys().collect::<Vec<_>>(), ["claims"]);
+        let refused: Vec<_> = assigned.refused.keys().map(String::as_str).collect();
+        assert_eq!(refused, ["bad", "none", "unknown", "wi"]);
+        assert!(assigned.refused["wi"].contains("wi-section"), "{:?}", assigned.refused);
+    }
+}
