@@ -2,52 +2,10 @@
 //! Each role includes the ones before it. Coordinators pass calls on and have no rights of their own; agents have their
 //! session and nothing else. A refusal names who, what and which role is missing.
 
-use lockstep_core::spec::select::Patterns;
+use lockstep_core::spec::coordinator::{Grant, Reach, Role};
 use thiserror::Error;
 
 use crate::holder::Holder;
-
-/// What somebody may do, in ascending order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// Reads.
-    Viewer,
-    /// Acts on links: pause, resume, runs.
-    Operator,
-    /// Changes the spec and the system itself.
-    Admin,
-}
-
-impl Role {
-    pub const ALL: [Self; 3] = [Self::Viewer, Self::Operator, Self::Admin];
-
-    /// The stable word.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Operator => "operator",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-/// One line of `access`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Grant {
-    /// The operator's name, as its certificate says it.
-    pub operator: String,
-    pub role: Role,
-    pub links: Reach,
-}
-
-/// Which links a grant covers.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Reach {
-    /// All there are, those that come later, and what belongs to no link.
-    All,
-    Links(Patterns),
-}
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +81,8 @@ impl Access {
 
 #[cfg(test)]
 mod tests {
+    use lockstep_core::spec::select::Patterns;
+
     use super::*;
 
     fn operator(name: &str) -> Holder {

@@ -1,4 +1,4 @@
-//! Files of ours, read and checked: `agent.yaml`, and files with a `security` section.
+//! Files of ours, read and checked: `agent.yaml`, `coordinator.yaml`, and files with a `security` section.
 //!
 //! ```text
 //! path ─ document ─► text, lines ─ serde ─► raw ─ core::spec ─► checked ─ resolve ─► Config, or every fault with its line
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use lockstep_core::code::Code;
 use lockstep_core::spec::agent::{AgentSpec, ClusterSpec, RawAgent};
+use lockstep_core::spec::coordinator::{CoordinatorSpec, RawCoordinator};
 use lockstep_core::spec::fault::Fault;
 use lockstep_core::spec::security::RawSecurityFile;
 use lockstep_kafka::{Security, Settings};
@@ -25,6 +26,8 @@ use document::Document;
 
 /// The one key of a file that only says how a cluster is reached.
 const SECURITY: &str = "security";
+/// Keys that no other file of ours has.
+const ONLY_COORDINATORS: [&str; 3] = ["name", "tls", "access"];
 
 /// `agent.yaml`, ready to be used.
 #[derive(Clone, Debug)]
@@ -39,6 +42,8 @@ pub struct Config {
 pub enum Kind {
     /// `agent.yaml`.
     Agent,
+    /// `coordinator.yaml`.
+    Coordinator,
     /// Nothing but a `security` section.
     Security,
 }
@@ -83,13 +88,20 @@ fn list(faults: &[Fault]) -> String {
     format!("{} {noun}{lines}", faults.len())
 }
 
-/// Which of our files `path` is. What is neither counts as `agent.yaml`, whose check says what is wrong.
+/// Which of our files `path` is. What is none counts as `agent.yaml`, whose check says what is wrong.
 ///
 /// # Errors
 /// The file cannot be read, or is no YAML.
 pub fn kind(path: &Path) -> Result<Kind, Unusable> {
-    let only_security = Document::read(path)?.keys().iter().all(|key| key == SECURITY);
-    Ok(if only_security { Kind::Security } else { Kind::Agent })
+    let document = Document::read(path)?;
+    let keys = document.keys();
+    Ok(if keys.iter().all(|key| key == SECURITY) {
+        Kind::Security
+    } else if keys.iter().any(|key| ONLY_COORDINATORS.contains(&key.as_str())) {
+        Kind::Coordinator
+    } else {
+        Kind::Agent
+    })
 }
 
 /// Reads `agent.yaml` for the daemon: secrets and certificates are each link's own affair, or one that is missing would
@@ -154,6 +166,16 @@ pub fn settings(name: &str, cluster: &ClusterSpec) -> Result<Settings, Vec<Fault
             Err(faults)
         }
     }
+}
+
+/// Reads `coordinator.yaml`. The files that it names are read by whoever starts a coordinator.
+///
+/// # Errors
+/// [`Unusable`], with every fault.
+pub fn load_coordinator(path: &Path) -> Result<CoordinatorSpec, Unusable> {
+    let document = Document::read(path)?;
+    let raw: RawCoordinator = document.parse()?;
+    document.checked(Kind::Coordinator, raw.check(document.folder()))
 }
 
 /// Reads a file with a `security` section.

@@ -197,6 +197,24 @@ fn a_key_that_stands_twice_is_a_fault_with_its_line_beside_all_others() {
 }
 
 #[test]
+fn a_coordinators_file_is_known_by_its_own_keys_and_its_faults_have_lines() {
+    let path = file("site: praha\ndata: data\naccess: []\n");
+    assert_eq!(kind(&path).unwrap(), Kind::Coordinator);
+    let unusable = load_coordinator(&path).unwrap_err();
+    let keys: Vec<_> = unusable.faults().into_iter().map(|fault| fault.key).collect();
+    assert_eq!(keys, ["name", "tls"]);
+    std::fs::write(
+        &path,
+        "site: praha\nlisten: 7\nname: c1\ndata: d\ntls: { ca: a, certificate: b, key: c }\n",
+    )
+    .unwrap();
+    assert!(load_coordinator(&path).unwrap_err().to_string().contains("line 2: listen"));
+    std::fs::write(&path, "site: praha\ndata: data\nclusters: {}\n").unwrap();
+    assert_eq!(kind(&path).unwrap(), Kind::Agent, "an agent has a data folder too");
+    std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
 fn the_sample_of_the_whole_system_is_right_and_shows_every_key() {
     use lockstep_core::spec::dr::{DrFile, RawDr, check, schema};
 

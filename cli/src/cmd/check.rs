@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use lockstep_agent::config::{Config, Kind, Unusable, kind, load, load_security};
+use lockstep_agent::config::{Config, Kind, Unusable, kind, load, load_coordinator, load_security};
 use lockstep_agent::preflight::ask;
 use lockstep_core::spec::agent::schema;
 use lockstep_kafka::Tcp;
@@ -16,7 +16,7 @@ use crate::show::check::Show;
 
 /// Check a configuration file: every fault at once, with its line, its key and what would be right.
 ///
-/// Takes agent.yaml, or a file with a `security` section as --from-config and --to-config do. Nothing is started and
+/// Takes agent.yaml, coordinator.yaml, or a file with a `security` section as --from-config and --to-config do. Nothing is started and
 /// nothing is changed.
 ///
 /// Exit code 0: no fault; 1: faults, or with --connect a cluster that cannot be used or a right that is missing.
@@ -50,6 +50,14 @@ pub(crate) async fn run(args: Args) -> Exit {
             show.fine(&config);
             Exit::Ok
         }
+        Ok(Found::Coordinator) if args.connect => fail(
+            "--connect asks the clusters of agent.yaml: a coordinator never talks to a cluster\n  remedy  check this \
+             file without --connect",
+        ),
+        Ok(Found::Coordinator) => {
+            show.fine_coordinator();
+            Exit::Ok
+        }
         Ok(Found::Security) if args.connect => fail(
             "--connect needs to know what to dial: this file has a security section and names no cluster\n  remedy  \
              lockstep mirror --dry-run tries it with --from-config and --to-config",
@@ -80,12 +88,14 @@ async fn connect(show: &Show<'_>, config: &Config) -> Exit {
 
 enum Found {
     Agent(Box<Config>),
+    Coordinator,
     Security,
 }
 
 fn look(path: &std::path::Path) -> Result<Found, Unusable> {
     match kind(path)? {
         Kind::Agent => Ok(Found::Agent(Box::new(load(path)?))),
+        Kind::Coordinator => load_coordinator(path).map(|_| Found::Coordinator),
         Kind::Security => load_security(path).map(|_| Found::Security),
     }
 }

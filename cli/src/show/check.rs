@@ -43,9 +43,17 @@ impl<'a> Show<'a> {
         }
     }
 
+    pub(crate) fn fine_coordinator(&self) {
+        self.fine_as("a coordinator's file");
+    }
+
     pub(crate) fn fine_security(&self) {
+        self.fine_as("a security section");
+    }
+
+    fn fine_as(&self, what: &str) {
         match self.output {
-            Output::Table => println!("{}: ok (a security section)", self.file()),
+            Output::Table => println!("{}: ok ({what})", self.file()),
             Output::Json => self.fine_in_json(),
         }
     }

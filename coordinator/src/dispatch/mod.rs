@@ -16,8 +16,8 @@ mod session;
 mod work;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
+use lockstep_core::dr::lease::Terms;
 use lockstep_proto::agent::Hold;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -40,21 +40,6 @@ pub enum Lead {
     At(String),
     /// Nobody is known.
     Nobody,
-}
-
-/// The work lease: how long an agent that hears nothing may go on with what nobody guards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
-    pub lease: Duration,
-    pub renew: Duration,
-    /// By how much the grantor waits longer than the lease.
-    pub margin: Duration,
-}
-
-impl Default for Terms {
-    fn default() -> Self {
-        Self { lease: Duration::from_secs(10), renew: Duration::from_secs(3), margin: Duration::from_secs(2) }
-    }
 }
 
 /// What holds at the moment. Sessions follow it: when this member stops to lead, every agent is sent on.

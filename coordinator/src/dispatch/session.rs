@@ -140,7 +140,7 @@ impl Session {
                 }
                 Some(message) = taken.inbox.recv() => self.send(message).await?,
                 _ = &mut taken.replaced => return Err(replaced()),
-                () = tokio::time::sleep_until(heard + terms.lease + terms.margin) => {
+                () = tokio::time::sleep_until(heard + Duration::from_millis(terms.certain_ms())) => {
                     tracing::warn!(agent = %self.agent, site = %self.site, "an agent is silent: its session ends");
                     return Err(End::Gone);
                 }
@@ -158,7 +158,7 @@ impl Session {
     /// Grants the lease anew, by a majority's word given after the agent asked. Work that was given to others meanwhile is
     /// told first: an agent that hears itself granted has heard what it no longer owns.
     async fn grant(&mut self, number: u64) -> Result<(), End> {
-        let patience = self.standing.borrow().terms.lease;
+        let patience = Duration::from_millis(self.standing.borrow().terms.lease_ms);
         match timeout(patience, self.desk.leadership.confirm()).await {
             Ok(Ok(())) => {}
             Ok(Err(lead)) => return Err(not_leader(&lead)),
@@ -220,7 +220,7 @@ impl Session {
 
     /// An agent that takes nothing for a whole lease is as good as gone.
     async fn send(&self, message: To) -> Result<(), End> {
-        let patience = self.standing.borrow().terms.lease;
+        let patience = Duration::from_millis(self.standing.borrow().terms.lease_ms);
         let sending = self.outbox.send(Ok(ToAgent { message: Some(message) }));
         match timeout(patience, sending).await {
             Ok(Ok(())) => Ok(()),
@@ -256,13 +256,12 @@ fn replaced() -> End {
 }
 
 fn welcome(standing: &Standing) -> Welcome {
-    let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     Welcome {
         cluster_id: standing.cluster_id.clone(),
         incarnation: standing.incarnation,
-        lease_ms: milliseconds(standing.terms.lease),
-        renew_ms: milliseconds(standing.terms.renew),
-        margin_ms: milliseconds(standing.terms.margin),
+        lease_ms: standing.terms.lease_ms,
+        renew_ms: standing.terms.renew_ms,
+        margin_ms: standing.terms.margin_ms,
     }
 }
 

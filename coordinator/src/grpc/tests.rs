@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockstep_core::dr::lease::Terms;
 use lockstep_core::dr::posture::{Role, WriteProtection};
 use lockstep_core::status::About;
 use lockstep_proto::agent::agents_client::AgentsClient;
@@ -19,7 +20,7 @@ use tonic::transport::{Channel, ClientTlsConfig};
 use tonic::{Code, Status, Streaming};
 
 use super::*;
-use crate::dispatch::{AskFault, Lead, Leadership, Notice, Question, Standing, Terms, Wanted, WantedLink};
+use crate::dispatch::{AskFault, Lead, Leadership, Notice, Question, Standing, Wanted, WantedLink};
 use crate::testing::{Authority, Issued};
 
 const CLUSTER: &str = "0b6f";
@@ -317,7 +318,7 @@ async fn a_lease_is_granted_by_a_majority_and_after_the_work_that_others_got() {
 
 #[tokio::test]
 async fn without_a_majority_no_lease_is_granted() {
-    let terms = Terms { lease: Duration::from_millis(300), ..Terms::default() };
+    let terms = Terms { lease_ms: 300, ..Terms::default() };
     let world = world_with(Standing { terms, ..standing() }).await;
     let mut agent = world.dial(hello()).await;
     agent.welcomed().await;
@@ -340,11 +341,7 @@ async fn a_name_speaks_with_one_voice() {
 
 #[tokio::test]
 async fn an_agent_that_says_nothing_loses_its_session() {
-    let terms = Terms {
-        lease: Duration::from_millis(300),
-        renew: Duration::from_millis(100),
-        margin: Duration::from_millis(50),
-    };
+    let terms = Terms { lease_ms: 300, renew_ms: 100, margin_ms: 50 };
     let world = world_with(Standing { terms, ..standing() }).await;
     let mut agent = world.dial(hello()).await;
     agent.welcomed().await;

@@ -3,6 +3,7 @@
 //! | file | holds |
 //! |---|---|
 //! | [`agent`] | `agent.yaml`: the daemon of a site, its clusters and links |
+//! | [`coordinator`] | `coordinator.yaml`: one of the coordinators, and what operators may do |
 //! | [`dr`] | `dr.yaml`: sites, clusters and links of the whole system |
 //! | [`link`] | one link, wherever it is written |
 //! | [`security`] | how a cluster is reached securely |
@@ -12,6 +13,7 @@
 //! | [`fault`], `faults`, [`lines`] | what is wrong, all of it, and where it stands |
 
 pub mod agent;
+pub mod coordinator;
 pub mod dr;
 pub mod fault;
 mod faults;
