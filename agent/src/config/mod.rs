@@ -112,7 +112,18 @@ pub fn kind(path: &Path) -> Result<Kind, Unusable> {
 pub fn load_spec(path: &Path) -> Result<AgentSpec, Unusable> {
     let document = Document::read(path)?;
     let raw: RawAgent = document.parse()?;
-    document.checked(Kind::Agent, raw.check(document.folder()))
+    document.checked(Kind::Agent, raw.check(document.folder()).and_then(by_its_file))
+}
+
+/// An agent that would carry nothing must not look like one that works.
+fn by_its_file(spec: AgentSpec) -> Result<AgentSpec, Vec<Fault>> {
+    match spec.coordinators {
+        None => Ok(spec),
+        Some(_) => Err(vec![Fault::new(
+            "coordinators",
+            "come with a later version: write the clusters and links into this file",
+        )]),
+    }
 }
 
 /// Reads `agent.yaml` and what it names.
@@ -122,7 +133,7 @@ pub fn load_spec(path: &Path) -> Result<AgentSpec, Unusable> {
 pub fn load(path: &Path) -> Result<Config, Unusable> {
     let document = Document::read(path)?;
     let raw: RawAgent = document.parse()?;
-    let checked = raw.check(document.folder());
+    let checked = raw.check(document.folder()).and_then(by_its_file);
     let mut faults = checked.as_ref().err().cloned().unwrap_or_default();
     let mut clusters = BTreeMap::new();
     for (name, cluster) in raw.clusters(document.folder()) {
