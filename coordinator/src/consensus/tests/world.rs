@@ -57,14 +57,15 @@ type Sent = (u64, u64, Parcel);
 
 struct Wire {
     from: u64,
-    out: mpsc::UnboundedSender<Sent>,
+    out: mpsc::Sender<Sent>,
 }
 
 impl Transport for Wire {
     fn roster(&mut self, _roster: &Roster) {}
 
     fn send(&mut self, to: &Member, parcel: Parcel) {
-        let _ = self.out.send((self.from, to.id, parcel));
+        // What finds no room is lost, as on a network.
+        let _ = self.out.try_send((self.from, to.id, parcel));
     }
 }
 
@@ -89,7 +90,7 @@ pub(super) struct World {
     folders: BTreeMap<u64, TempDir>,
     pub(super) running: BTreeMap<u64, Running>,
     net: Net,
-    out: mpsc::UnboundedSender<Sent>,
+    out: mpsc::Sender<Sent>,
     pub(super) pace: Pace,
 }
 
@@ -108,7 +109,7 @@ impl World {
     }
 
     pub(super) fn empty(pace: Pace) -> Self {
-        let (out, sent) = mpsc::unbounded_channel();
+        let (out, sent) = mpsc::channel(4_096);
         let net = Net::default();
         tokio::spawn(carry(net.clone(), sent));
         Self { disks: BTreeMap::new(), folders: BTreeMap::new(), running: BTreeMap::new(), net, out, pace }
@@ -237,7 +238,7 @@ impl World {
     }
 }
 
-async fn carry(net: Net, mut sent: mpsc::UnboundedReceiver<Sent>) {
+async fn carry(net: Net, mut sent: mpsc::Receiver<Sent>) {
     while let Some((from, to, parcel)) = sent.recv().await {
         let (sender, receiver) = {
             let net = net.0.lock().unwrap_or_else(PoisonError::into_inner);
