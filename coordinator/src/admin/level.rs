@@ -30,7 +30,9 @@ impl Admin {
         }
     }
 
-    async fn all_know(&self, level: u32) -> Result<(), String> {
+    /// # Errors
+    /// Who does not, in words.
+    pub(crate) async fn all_know(&self, level: u32) -> Result<(), String> {
         let position = self.position();
         let others: Vec<_> =
             position.seats.iter().filter(|seat| seat.member.id != position.id).cloned().collect();

@@ -3,6 +3,12 @@
 //! ends in the handshake. Messages are bounded; so are streams of one connection.
 
 mod admin;
+#[cfg(test)]
+mod admin_links_tests;
+#[cfg(test)]
+mod admin_tests;
+#[cfg(test)]
+mod admin_world;
 mod agents;
 #[cfg(test)]
 mod tests;
