@@ -3,11 +3,11 @@
 
 use std::time::{Duration, Instant as Wall};
 
+use lockstep_core::state::Command;
 use lockstep_core::status::{
     AgentStatus, Check, ConfigStatus, DetailStatus, Finding, GroupsStatus, LinkState, LinkStatus, PlanLines,
     PlanStatus, ReadyStatus, Scope, SystemGroups, SystemStatus, not_running,
 };
-use lockstep_core::state::Command;
 use lockstep_proto::admin::{LinkRequest, PlanRequest, StatusRequest};
 use lockstep_proto::agent::{
     Ask, AskKind, Exposure, GroupCounts, LinkReport, Partitions, Probe, Reach, TopicReport, answer,
@@ -27,9 +27,16 @@ fn ask(link: &str) -> LinkRequest {
 }
 
 fn report(link: &str) -> LinkReport {
-    let exposure =
-        || Some(Exposure { seen_records: Some(41), datum_age_ms: Some(200), is_fresh: true, ..Exposure::default() });
-    let topic = |topic: String| TopicReport { topic, exposure: exposure(), is_good: true, ..TopicReport::default() };
+    let exposure = || {
+        Some(Exposure {
+            seen_records: Some(41),
+            datum_age_ms: Some(200),
+            is_fresh: true,
+            ..Exposure::default()
+        })
+    };
+    let topic =
+        |topic: String| TopicReport { topic, exposure: exposure(), is_good: true, ..TopicReport::default() };
     LinkReport {
         link: link.to_owned(),
         state: "running".to_owned(),
@@ -88,7 +95,10 @@ async fn a_status_tells_everything_with_the_age_of_its_knowledge() {
     world.leader.desk.with_intake(|intake| intake.take_probes("a1", vec![probe], received)).unwrap();
     let all = status(&world, "").await;
     let claims = &all.links[0];
-    assert_eq!((claims.link.as_str(), claims.from.as_str(), claims.posture.as_str()), ("claims", "", "WITHIN_RPO"));
+    assert_eq!(
+        (claims.link.as_str(), claims.from.as_str(), claims.posture.as_str()),
+        ("claims", "", "WITHIN_RPO")
+    );
     assert_eq!((claims.topics_total, claims.topics.len()), (10, 0), "a table needs counts");
     assert!(all.agents["a1"].heard_age_ms.is_some());
     let seen = &all.clusters["mi"].seen["a1"];
@@ -108,7 +118,9 @@ async fn one_of_a_thousand_links_is_found_at_once() {
     let world = world().await;
     let mut text = SPEC.to_owned();
     for number in 0..998 {
-        text.push_str(&format!("  link-{number:03}: {{ clusters: [mi, pr], prefer: mi, topics: \"l{number:03}-.*\" }}\n"));
+        text.push_str(&format!(
+            "  link-{number:03}: {{ clusters: [mi, pr], prefer: mi, topics: \"l{number:03}-.*\" }}\n"
+        ));
     }
     let applied = world.operator("ada").await.apply(apply(&text, "r1")).await.unwrap().into_inner();
     assert_eq!(applied.faults, [""; 0]);
@@ -165,7 +177,8 @@ fn says(ask: &Ask) -> Option<answer::Outcome> {
         }),
         AskKind::Groups => serde_json::to_string(&GroupsStatus::of(Vec::new())),
         AskKind::PlanLines => {
-            let line = json!({ "sign": "add", "what": "topic", "name": "claims.photos", "words": "12 partitions" });
+            let line =
+                json!({ "sign": "add", "what": "topic", "name": "claims.photos", "words": "12 partitions" });
             serde_json::to_string(&json!({ "lines": [line] }))
         }
         AskKind::Unspecified => return None,
@@ -246,7 +259,8 @@ async fn readiness_is_every_check_with_what_would_help() {
     world.works("a1", "claims");
     world.agent("a1", |_| None).await;
     take(&world, "a1", "claims");
-    let probe = |cluster: &str| Probe { cluster: cluster.to_owned(), reach: Reach::All.into(), ..Probe::default() };
+    let probe =
+        |cluster: &str| Probe { cluster: cluster.to_owned(), reach: Reach::All.into(), ..Probe::default() };
     let received = Received { at: Instant::now(), wall_seconds: 0.0 };
     let probes = vec![probe("mi"), probe("pr")];
     world.leader.desk.with_intake(|intake| intake.take_probes("a1", probes, received)).unwrap();
@@ -288,7 +302,10 @@ async fn a_level_is_switched_on_when_every_coordinator_says_that_it_knows_it() {
     let world = world().await;
     let refused = world.leader.admin.all_know(1).await.unwrap_err();
     assert!(refused.starts_with("c2 at 127.0.0.1:"), "{refused}");
-    assert!(refused.contains("does not say what it knows") && refused.ends_with("or remove it first"), "{refused}");
+    assert!(
+        refused.contains("does not say what it knows") && refused.ends_with("or remove it first"),
+        "{refused}"
+    );
     world.leader.together.unseat("c2");
     assert_eq!(world.leader.admin.all_know(7).await, Ok(()), "alone it knows");
 
@@ -302,7 +319,10 @@ async fn a_level_is_switched_on_when_every_coordinator_says_that_it_knows_it() {
     let _third = world.leader.together.joined(member(3, &address));
     assert_eq!(world.leader.admin.all_know(2).await, Ok(()));
     let refused = world.leader.admin.all_know(3).await.unwrap_err();
-    assert!(refused.starts_with("c3 runs version 0.0.9, which knows entries up to level 2, and 3"), "{refused}");
+    assert!(
+        refused.starts_with("c3 runs version 0.0.9, which knows entries up to level 2, and 3"),
+        "{refused}"
+    );
     let mut ada = world.operator("ada").await;
     let finalized = ada.finalize(lockstep_proto::admin::FinalizeRequest::default()).await.unwrap();
     assert_eq!(finalized.into_inner().level, lockstep_core::state::LEVEL, "it is so already");
