@@ -3,8 +3,11 @@
 
 mod cmd;
 mod exit;
+mod files;
 mod logs;
+mod operator;
 mod show;
+mod trial;
 
 use std::process::ExitCode;
 
