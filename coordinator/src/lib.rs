@@ -9,8 +9,8 @@
 //! Promises: nobody speaks for somebody else; what is silent is never shown as well. Never talks to Kafka.
 
 pub mod access;
-pub mod agreement;
 pub mod agreed;
+pub mod agreement;
 pub mod dispatch;
 pub mod grpc;
 pub mod holder;

@@ -4,6 +4,9 @@
 
 pub mod report;
 
+/// The largest message that any of us takes, in bytes: a report of 10,000 topics has some 2 MB, its document 8 MB.
+pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
 /// The session of an agent (`proto/agent.proto`).
 pub mod agent {
     #![allow(missing_docs, clippy::all, unreachable_pub)]

@@ -41,6 +41,7 @@ const TABLE: &[Row] = &[
             "zeroize",
         ],
     },
+    Row { folder: "yaml", may: &["lockstep-core", "serde", "serde-saphyr", "thiserror"] },
     Row { folder: "proto", may: &["lockstep-core", "prost", "tonic", "tonic-prost"] },
     Row {
         folder: "agent",
@@ -49,6 +50,7 @@ const TABLE: &[Row] = &[
             "lockstep-core",
             "lockstep-kafka",
             "lockstep-proto",
+            "lockstep-yaml",
             "axum", // what the daemon tells over HTTP
             "bytes",
             "fastrand", // jitter of retries
@@ -58,7 +60,6 @@ const TABLE: &[Row] = &[
             "regex",
             "sd-notify", // systemd
             "serde",
-            "serde-saphyr", // agent.yaml, at the start and at every reload
             "serde_json",
             "sled",
             "thiserror",
@@ -72,6 +73,7 @@ const TABLE: &[Row] = &[
         may: &[
             "lockstep-core",
             "lockstep-proto",
+            "lockstep-yaml",
             "prometheus",
             "raft",
             "redb",

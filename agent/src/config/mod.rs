@@ -1,13 +1,12 @@
 //! Files of ours, read and checked: `agent.yaml`, `coordinator.yaml`, and files with a `security` section.
 //!
 //! ```text
-//! path ─ document ─► text, lines ─ serde ─► raw ─ core::spec ─► checked ─ resolve ─► Config, or every fault with its line
+//! path ─ lockstep_yaml ─► text, lines ─ serde ─► raw ─ core::spec ─► checked ─ resolve ─► Config, or every fault with its line
 //! ```
 //!
 //! Promises: all faults at once, in the order of the file; no message quotes a line of the file, which might hold a secret by
 //! mistake. Reads the files that the file names once, so that what cannot work is said before anything is dialled.
 
-mod document;
 #[cfg(test)]
 mod tests;
 
@@ -20,9 +19,9 @@ use lockstep_core::spec::coordinator::{CoordinatorSpec, RawCoordinator};
 use lockstep_core::spec::fault::Fault;
 use lockstep_core::spec::security::RawSecurityFile;
 use lockstep_kafka::{Security, Settings};
+use lockstep_yaml::{Document, NotRead};
+use serde::de::DeserializeOwned;
 use thiserror::Error;
-
-use document::Document;
 
 /// The one key of a file that only says how a cluster is reached.
 const SECURITY: &str = "security";
@@ -88,12 +87,36 @@ fn list(faults: &[Fault]) -> String {
     format!("{} {noun}{lines}", faults.len())
 }
 
+fn open(path: &Path) -> Result<Document, Unusable> {
+    Document::read(path).map_err(|why| unusable(path, why))
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, document: &Document) -> Result<T, Unusable> {
+    document.parse().map_err(|why| unusable(path, why))
+}
+
+fn unusable(path: &Path, why: NotRead) -> Unusable {
+    match why {
+        NotRead::Unreadable(why) => Unusable::Unreadable { path: path.to_owned(), why },
+        NotRead::NoYaml(why) => Unusable::NoYaml { path: path.to_owned(), why },
+    }
+}
+
+fn placed<T>(
+    path: &Path,
+    document: &Document,
+    kind: Kind,
+    outcome: Result<T, Vec<Fault>>,
+) -> Result<T, Unusable> {
+    document.checked(outcome).map_err(|faults| Unusable::Faults { path: path.to_owned(), kind, faults })
+}
+
 /// Which of our files `path` is. What is none counts as `agent.yaml`, whose check says what is wrong.
 ///
 /// # Errors
 /// The file cannot be read, or is no YAML.
 pub fn kind(path: &Path) -> Result<Kind, Unusable> {
-    let document = Document::read(path)?;
+    let document = open(path)?;
     let keys = document.keys();
     Ok(if keys.iter().all(|key| key == SECURITY) {
         Kind::Security
@@ -110,9 +133,9 @@ pub fn kind(path: &Path) -> Result<Kind, Unusable> {
 /// # Errors
 /// [`Unusable`], with every fault.
 pub fn load_spec(path: &Path) -> Result<AgentSpec, Unusable> {
-    let document = Document::read(path)?;
-    let raw: RawAgent = document.parse()?;
-    document.checked(Kind::Agent, raw.check(document.folder()).and_then(by_its_file))
+    let document = open(path)?;
+    let raw: RawAgent = parse(path, &document)?;
+    placed(path, &document, Kind::Agent, raw.check(document.folder()).and_then(by_its_file))
 }
 
 /// An agent that would carry nothing must not look like one that works.
@@ -131,8 +154,8 @@ fn by_its_file(spec: AgentSpec) -> Result<AgentSpec, Vec<Fault>> {
 /// # Errors
 /// [`Unusable`], with every fault.
 pub fn load(path: &Path) -> Result<Config, Unusable> {
-    let document = Document::read(path)?;
-    let raw: RawAgent = document.parse()?;
+    let document = open(path)?;
+    let raw: RawAgent = parse(path, &document)?;
     let checked = raw.check(document.folder()).and_then(by_its_file);
     let mut faults = checked.as_ref().err().cloned().unwrap_or_default();
     let mut clusters = BTreeMap::new();
@@ -148,7 +171,7 @@ pub fn load(path: &Path) -> Result<Config, Unusable> {
         Ok(spec) if faults.is_empty() => Ok(Config { spec, clusters }),
         _ => Err(faults),
     };
-    document.checked(Kind::Agent, outcome)
+    placed(path, &document, Kind::Agent, outcome)
 }
 
 /// How the client reaches a cluster of the file. Secrets are read from their files or variables now.
@@ -184,9 +207,9 @@ pub fn settings(name: &str, cluster: &ClusterSpec) -> Result<Settings, Vec<Fault
 /// # Errors
 /// [`Unusable`], with every fault.
 pub fn load_coordinator(path: &Path) -> Result<CoordinatorSpec, Unusable> {
-    let document = Document::read(path)?;
-    let raw: RawCoordinator = document.parse()?;
-    document.checked(Kind::Coordinator, raw.check(document.folder()))
+    let document = open(path)?;
+    let raw: RawCoordinator = parse(path, &document)?;
+    placed(path, &document, Kind::Coordinator, raw.check(document.folder()))
 }
 
 /// Reads a file with a `security` section.
@@ -194,8 +217,8 @@ pub fn load_coordinator(path: &Path) -> Result<CoordinatorSpec, Unusable> {
 /// # Errors
 /// [`Unusable`], with every fault.
 pub fn load_security(path: &Path) -> Result<Security, Unusable> {
-    let document = Document::read(path)?;
-    let raw: RawSecurityFile = document.parse()?;
-    let spec = document.checked(Kind::Security, raw.check(document.folder()))?;
-    document.checked(Kind::Security, Security::resolve(&spec))
+    let document = open(path)?;
+    let raw: RawSecurityFile = parse(path, &document)?;
+    let spec = placed(path, &document, Kind::Security, raw.check(document.folder()))?;
+    placed(path, &document, Kind::Security, Security::resolve(&spec))
 }

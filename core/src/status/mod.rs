@@ -10,6 +10,9 @@ mod age;
 mod groups;
 mod history;
 mod merge;
+mod plan;
+mod ready;
+mod system;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -18,6 +21,11 @@ pub use age::{aged, shifted};
 pub use groups::{BEHIND, GroupStatus, GroupsStatus, OffsetStatus};
 pub use history::{HistoryStatus, HistoryStep, KEPT_SECONDS, LastVerdict, STEP_SECONDS};
 pub use merge::merge;
+pub use plan::{LinkPlan, PlanLine, PlanLines, PlanQuestion, PlanStatus};
+pub use ready::{Check, Finding, ReadyStatus};
+pub use system::{
+    AgentSeat, ClusterStatus, CoordinatorStatus, DetailStatus, Scope, SeenStatus, SystemGroups, SystemStatus,
+};
 pub use words::{ago, exposure_status, judged_status, not_running, runway_status};
 
 use crate::dr::posture::{Role, WriteProtection};

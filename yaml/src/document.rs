@@ -10,14 +10,23 @@ use lockstep_core::spec::written::Text;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Spanned};
-
-use super::{Kind, Unusable};
+use thiserror::Error;
 
 /// The largest file we read; a thousand links are some 300 kB.
 const BYTES_MAX: u64 = 16 << 20;
 
-pub(super) struct Document {
-    path: PathBuf,
+/// Why a file could not be looked into.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum NotRead {
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+    #[error("{0}")]
+    NoYaml(String),
+}
+
+/// A file that is YAML.
+pub struct Document {
+    folder: PathBuf,
     text: String,
     lines: Lines,
     keys: Vec<String>,
@@ -26,16 +35,26 @@ pub(super) struct Document {
 }
 
 impl Document {
-    pub(super) fn read(path: &Path) -> Result<Self, Unusable> {
-        let unreadable = |why: String| Unusable::Unreadable { path: path.to_owned(), why };
-        let size = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
+    /// # Errors
+    /// [`NotRead`]: it is not there, is larger than 16 MiB, or is no YAML.
+    pub fn read(path: &Path) -> Result<Self, NotRead> {
+        let unreadable = |error: std::io::Error| NotRead::Unreadable(error.to_string());
+        let size = std::fs::metadata(path).map_err(unreadable)?.len();
         if size > BYTES_MAX {
-            return Err(unreadable(format!(
-                "it has {size} bytes; no file of ours has more than {BYTES_MAX}"
-            )));
+            let why = format!("it has {size} bytes; no file of ours has more than {BYTES_MAX}");
+            return Err(NotRead::Unreadable(why));
         }
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-        let root: Spanned<Node> = parse(path, &text, DuplicateKeyPolicy::PassThrough)?;
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let document = Self::of_text(text)?;
+        Ok(Self { folder: path.parent().unwrap_or(Path::new(".")).to_owned(), ..document })
+    }
+
+    /// What came from elsewhere; relative paths in it start at the present folder.
+    ///
+    /// # Errors
+    /// [`NotRead::NoYaml`].
+    pub fn of_text(text: String) -> Result<Self, NotRead> {
+        let root: Spanned<Node> = parse(&text, DuplicateKeyPolicy::PassThrough)?;
         let mut lines = Lines::default();
         let mut keys = Vec::new();
         if let Node::Map(entries) = &root.value {
@@ -43,46 +62,49 @@ impl Document {
         }
         let mut repeated = Vec::new();
         root.value.number("", &mut lines, &mut repeated);
-        Ok(Self { path: path.to_owned(), text, lines, keys, repeated })
+        Ok(Self { folder: PathBuf::from("."), text, lines, keys, repeated })
     }
 
     /// The document's own keys, in its order.
-    pub(super) fn keys(&self) -> &[String] {
+    #[must_use]
+    pub fn keys(&self) -> &[String] {
         &self.keys
     }
 
     /// Relative paths in the file start here.
-    pub(super) fn folder(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new("."))
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
-    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, Unusable> {
-        parse(&self.path, &self.text, DuplicateKeyPolicy::FirstWins)
+    /// # Errors
+    /// [`NotRead::NoYaml`]: its shape is none that `T` takes; the raw types of `core::spec` take every map.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, NotRead> {
+        parse(&self.text, DuplicateKeyPolicy::FirstWins)
     }
 
     /// What a check says, unless the document itself has faults: then those, and the check's.
-    pub(super) fn checked<T>(&self, kind: Kind, outcome: Result<T, Vec<Fault>>) -> Result<T, Unusable> {
+    ///
+    /// # Errors
+    /// Every fault with its line, in the order of the file.
+    pub fn checked<T>(&self, outcome: Result<T, Vec<Fault>>) -> Result<T, Vec<Fault>> {
         match outcome {
             Ok(checked) if self.repeated.is_empty() => Ok(checked),
-            Ok(_) => Err(self.faults(kind, Vec::new())),
-            Err(faults) => Err(self.faults(kind, faults)),
+            Ok(_) => Err(self.placed(Vec::new())),
+            Err(faults) => Err(self.placed(faults)),
         }
     }
 
-    fn faults(&self, kind: Kind, faults: Vec<Fault>) -> Unusable {
-        let all = self.repeated.iter().cloned().chain(faults).collect();
-        Unusable::Faults { path: self.path.clone(), kind, faults: self.lines.place(all) }
+    /// Faults that somebody found, and the document's own, with their lines, in the order of the file.
+    #[must_use]
+    pub fn placed(&self, faults: Vec<Fault>) -> Vec<Fault> {
+        self.lines.place(self.repeated.iter().cloned().chain(faults).collect())
     }
 }
 
-fn parse<T: DeserializeOwned>(
-    path: &Path,
-    text: &str,
-    duplicate_keys: DuplicateKeyPolicy,
-) -> Result<T, Unusable> {
+fn parse<T: DeserializeOwned>(text: &str, duplicate_keys: DuplicateKeyPolicy) -> Result<T, NotRead> {
     let options = serde_saphyr::options! { with_snippet: false, duplicate_keys: duplicate_keys };
-    serde_saphyr::from_str_with_options(text, options)
-        .map_err(|error| Unusable::NoYaml { path: path.to_owned(), why: error.to_string() })
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| NotRead::NoYaml(error.to_string()))
 }
 
 /// What has keys, and what has not.
