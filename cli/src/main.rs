@@ -7,6 +7,7 @@ mod files;
 mod logs;
 mod operator;
 mod show;
+mod top;
 mod trial;
 
 use std::process::ExitCode;

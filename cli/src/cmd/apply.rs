@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use lockstep_core::status::PlanStatus;
 use lockstep_proto::admin::{ApplyAnswer, ApplyRequest};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
@@ -105,7 +106,7 @@ fn show(output: Output, answer: &ApplyAnswer) -> Result<Exit, Failure> {
     if !answer.faults.is_empty() {
         return plan::faults(output, answer.revision, &answer.faults, &answer.warnings);
     }
-    let plan = plan::read(&answer.document)?;
+    let plan: PlanStatus = super::document(&answer.document)?;
     let shown = Change { revision: answer.revision, plan: &plan, warnings: &answer.warnings };
     match output {
         Output::Json => println!("{}", change::json(&shown, answer.is_change)?),

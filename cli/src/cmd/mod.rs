@@ -82,6 +82,15 @@ fn fail(error: impl Into<Failure>) -> Exit {
     failure.exit()
 }
 
+/// What coordinators answer as JSON.
+///
+/// # Errors
+/// In words: they are of a version that says it otherwise.
+fn document<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_str(text)
+        .map_err(|error| format!("the coordinator's answer is none of this version: {error}"))
+}
+
 /// A size as typed: bytes, or with KB, MB, GB (powers of 1000) or KiB, MiB, GiB (powers of 1024).
 fn parse_size(text: &str) -> Result<usize, String> {
     let bytes = quantity::size(text)?;

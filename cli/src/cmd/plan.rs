@@ -60,7 +60,7 @@ async fn plan(args: &Args) -> Result<Exit, Failure> {
     if !answer.faults.is_empty() {
         return faults(args.output, answer.revision, &answer.faults, &answer.warnings);
     }
-    let plan = read(&answer.document)?;
+    let plan: PlanStatus = super::document(&answer.document)?;
     let shown = Change { revision: answer.revision, plan: &plan, warnings: &answer.warnings };
     match args.output {
         Output::Json => println!("{}", change::json(&shown, answer.is_change)?),
@@ -109,13 +109,6 @@ pub(super) fn faults(
         }
         Output::Table => Err(Failure::coded(Code::Configuration, change::words_of_faults(faults))),
     }
-}
-
-/// # Errors
-/// In words: the coordinator is of a version that says it otherwise.
-pub(super) fn read(document: &str) -> Result<PlanStatus, String> {
-    serde_json::from_str(document)
-        .map_err(|error| format!("the coordinator's answer is none of this version: {error}"))
 }
 
 /// # Errors

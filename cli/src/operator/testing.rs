@@ -139,6 +139,18 @@ impl Admin for Fake {
         self.answer(FinalizeAnswer::default())
     }
 
+    async fn link_detail(&self, _: Request<LinkRequest>) -> Result<Response<DocumentAnswer>, Status> {
+        self.answer(DocumentAnswer::default())
+    }
+
+    async fn groups(&self, _: Request<LinkRequest>) -> Result<Response<DocumentAnswer>, Status> {
+        self.answer(DocumentAnswer::default())
+    }
+
+    async fn ready(&self, _: Request<LinkRequest>) -> Result<Response<DocumentAnswer>, Status> {
+        self.answer(DocumentAnswer::default())
+    }
+
     /// Two events a page.
     async fn audit(&self, request: Request<AuditRequest>) -> Result<Response<AuditAnswer>, Status> {
         let from = usize::try_from(request.into_inner().from_seq.max(1)).unwrap() - 1;
