@@ -112,10 +112,10 @@ fn show(output: Output, answer: &ApplyAnswer) -> Result<Exit, Failure> {
         Output::Json => println!("{}", change::json(&shown, answer.is_change)?),
         Output::Table if answer.is_change => {
             let summary = plan.summary.split(". ").next().unwrap_or_default();
-            print!("{}applied as revision {}: {summary}\n", change::words(&shown), answer.revision);
+            println!("{}applied as revision {}: {summary}", change::words(&shown), answer.revision);
         }
         Output::Table => {
-            print!("{}no change: revision {} stays\n", change::words(&shown), answer.revision);
+            println!("{}no change: revision {} stays", change::words(&shown), answer.revision);
         }
     }
     Ok(Exit::Ok)
@@ -139,7 +139,8 @@ mod tests {
         let fake = Fake::good().serve(&trust).await;
         let coordinators = trust.coordinators(&[&fake.address]);
         let saved = |cluster_id: &str| -> Saved {
-            let text = format!(r#"{{"lockstep_plan":1,"cluster_id":"{cluster_id}","revision":41,"files":[]}}"#);
+            let text =
+                format!(r#"{{"lockstep_plan":1,"cluster_id":"{cluster_id}","revision":41,"files":[]}}"#);
             serde_json::from_str(&text).unwrap()
         };
         let request = of_plan(saved("0b6f"), &coordinators, None).await.unwrap();

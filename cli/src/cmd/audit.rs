@@ -183,7 +183,9 @@ fn next(page: &AuditAnswer, from: u64) -> Result<u64, String> {
     match page.next_seq {
         0 => Ok(0),
         next if next > from => Ok(next),
-        next => Err(format!("the coordinator names event {next} as the one behind event {from}: it is at fault")),
+        next => {
+            Err(format!("the coordinator names event {next} as the one behind event {from}: it is at fault"))
+        }
     }
 }
 
@@ -244,7 +246,9 @@ mod tests {
         assert_eq!(asked(fake.clone(), None).await, (None, head));
         assert_eq!(asked(fake.clone(), Some(head)).await.0, None);
         let later = Head { seq: 9, ..head };
-        assert!(asked(fake.clone(), Some(later)).await.0.unwrap().contains("event 9 was noted and is missing"));
+        assert!(
+            asked(fake.clone(), Some(later)).await.0.unwrap().contains("event 9 was noted and is missing")
+        );
         let other = Head { seq: 4, ..head };
         assert!(asked(fake.clone(), Some(other)).await.0.unwrap().contains("written anew"));
         let cut = Fake { events: fake.events[..4].to_vec(), ..fake.clone() };

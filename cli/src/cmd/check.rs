@@ -115,7 +115,9 @@ fn look(path: &std::path::Path) -> Result<Found, Unusable> {
 }
 
 fn print_schema(kind: Kind) -> Exit {
-    let Some(schema) = kind.schema() else { return fail("a security section is part of agent.yaml's schema") };
+    let Some(schema) = kind.schema() else {
+        return fail("a security section is part of agent.yaml's schema");
+    };
     match serde_json::to_string_pretty(&schema) {
         Ok(text) => {
             println!("{text}");

@@ -59,9 +59,7 @@ pub(crate) async fn run(args: Args) -> Exit {
         (Some(link), _) if args.local => of_agent(&args.agent, link).await,
         (Some(link), _) => of_coordinators(&args.operator, link).await,
         (None, Some(between)) => of_clusters(between, &args.grouping).await,
-        (None, None) => {
-            Err("name a link, or two clusters (--from, --to, --topics)".into())
-        }
+        (None, None) => Err("name a link, or two clusters (--from, --to, --topics)".into()),
     };
     let groups = match found {
         Ok(groups) => groups,

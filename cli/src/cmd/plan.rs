@@ -160,8 +160,7 @@ impl Saved {
     /// # Errors
     /// In words: it is not there, or is no plan of this version.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
         let saved: Self = serde_json::from_str(&text).map_err(|error| {
             format!("{}: is no plan: {error}\n  remedy  make one with `lockstep plan --out`", path.display())
         })?;
@@ -185,13 +184,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plan.json");
         let file = SavedFile { name: "dr.yaml".to_owned(), text: "sites: {}\n".to_owned() };
-        let saved =
-            Saved { format: FORMAT, cluster_id: "0b6f".to_owned(), revision: 41, files: vec![file] };
+        let saved = Saved { format: FORMAT, cluster_id: "0b6f".to_owned(), revision: 41, files: vec![file] };
         saved.write(&path).unwrap();
         assert_eq!(Saved::read(&path).unwrap(), saved);
-        for (text, says) in
-            [("sites: {}", "is no plan"), (r#"{"lockstep_plan":9,"cluster_id":"","revision":1,"files":[]}"#, "another version")]
-        {
+        for (text, says) in [
+            ("sites: {}", "is no plan"),
+            (r#"{"lockstep_plan":9,"cluster_id":"","revision":1,"files":[]}"#, "another version"),
+        ] {
             std::fs::write(&path, text).unwrap();
             assert!(Saved::read(&path).unwrap_err().contains(says));
         }

@@ -58,7 +58,10 @@ async fn show(args: &ShowArgs) -> Result<(), Failure> {
         }
     }
     match revision {
-        0 => Err(Failure::ending(Exit::NotReady, "no spec was ever applied\n  remedy  lockstep apply -f dr.yaml")),
+        0 => Err(Failure::ending(
+            Exit::NotReady,
+            "no spec was ever applied\n  remedy  lockstep apply -f dr.yaml",
+        )),
         _ => Ok(()),
     }
 }

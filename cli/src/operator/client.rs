@@ -43,12 +43,10 @@ impl Coordinators {
             let read = std::fs::read_to_string(path);
             read.map_err(|error| format!("{}: tls.{key}: {}: {error}", file.display(), path.display()))
         };
-        let tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(pem("ca", &spec.tls.ca)?))
-            .identity(Identity::from_pem(
-                pem("certificate", &spec.tls.certificate)?,
-                pem("key", &spec.tls.key)?,
-            ));
+        let tls =
+            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem("ca", &spec.tls.ca)?)).identity(
+                Identity::from_pem(pem("certificate", &spec.tls.certificate)?, pem("key", &spec.tls.key)?),
+            );
         let mut endpoints = Vec::new();
         for address in &spec.coordinators {
             let unusable =
@@ -183,7 +181,8 @@ mod tests {
         let (trust, stranger) = (Trust::new(), Trust::new());
         let good = Fake::good().serve(&trust).await;
         // Our certificate is a stranger's to them.
-        let words = members(&trust.coordinators_as(&stranger, &[&good.address])).await.unwrap_err().to_string();
+        let words =
+            members(&trust.coordinators_as(&stranger, &[&good.address])).await.unwrap_err().to_string();
         assert!(words.contains("it does not take our certificate"), "{words}");
         // Theirs is a stranger's to us.
         let words = members(&stranger.coordinators(&[&good.address])).await.unwrap_err().to_string();
@@ -202,7 +201,11 @@ mod tests {
         use crate::exit::Exit;
         let trust = Trust::new();
         for (status, exit, says) in [
-            (Status::permission_denied("operator \"eve\" lacks the role admin"), Exit::Error, "lacks the role"),
+            (
+                Status::permission_denied("operator \"eve\" lacks the role admin"),
+                Exit::Error,
+                "lacks the role",
+            ),
             (Status::failed_precondition("claims waits for a run"), Exit::Refused, "claims waits"),
             (Status::aborted("revision 42 stands, 41 was expected"), Exit::Refused, "plan again"),
             (Status::unimplemented("x"), Exit::Error, "older"),
@@ -211,8 +214,7 @@ mod tests {
             let mut fake = Fake::good();
             fake.fails_with = Some(status);
             let (fake, good) = (fake.serve(&trust).await, Fake::good().serve(&trust).await);
-            let refused =
-                apply(&trust.coordinators(&[&fake.address, &good.address])).await.unwrap_err();
+            let refused = apply(&trust.coordinators(&[&fake.address, &good.address])).await.unwrap_err();
             assert_eq!(refused.exit(), exit, "{refused}");
             assert!(refused.to_string().contains(says), "{refused}");
             assert_eq!(good.calls.load(Ordering::Relaxed), 0);

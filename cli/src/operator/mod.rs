@@ -21,7 +21,6 @@ use lockstep_core::spec::operator::OperatorSpec;
 use crate::cmd::failure::Failure;
 use crate::files;
 pub(crate) use client::{Coordinators, Nature};
-pub(crate) use refused::Refused;
 
 const VARIABLE: &str = "LOCKSTEP_OPERATOR";
 
@@ -46,15 +45,6 @@ enum Place {
 }
 
 impl Operator {
-    /// Whether a file was named, or stands in the usual place.
-    pub(crate) fn is_there(&self) -> bool {
-        match self.place() {
-            Place::Named(_) => true,
-            Place::Usual(path) => path.exists(),
-            Place::Nowhere => false,
-        }
-    }
-
     /// # Errors
     /// There is no such file, or it cannot be used: every fault with its line.
     pub(crate) fn connect(&self) -> Result<Coordinators, Failure> {
@@ -102,7 +92,9 @@ mod tests {
     #[test]
     fn a_flag_comes_before_the_variable_and_the_variable_before_home() {
         let set = |pairs: &'static [(&str, &str)]| {
-            move |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
+            move |name: &str| {
+                pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
+            }
         };
         let all = &[("LOCKSTEP_OPERATOR", "/v.yaml"), ("XDG_CONFIG_HOME", "/x"), ("HOME", "/h")];
         assert_eq!(place(Some("/f.yaml".into()), set(all)), Place::Named("/f.yaml".into()));

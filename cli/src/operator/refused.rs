@@ -45,7 +45,9 @@ pub(crate) enum Refused {
          `lockstep coordinator members`, `lockstep audit export`"
     )]
     FateUnknown(String),
-    #[error("the coordinator is older than this command and does not know the call\n  remedy  upgrade the coordinators first")]
+    #[error(
+        "the coordinator is older than this command and does not know the call\n  remedy  upgrade the coordinators first"
+    )]
     TooOld,
     #[error("the coordinator fails: {0}\n  remedy  its log says more")]
     Broken(String),

@@ -3,11 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, SystemTime};
 
 use lockstep_core::spec::coordinator::TlsFiles;
 use lockstep_core::spec::operator::OperatorSpec;
 use lockstep_proto::admin::admin_server::{Admin, AdminServer};
-use lockstep_proto::admin::*;
+use lockstep_proto::admin::{
+    ApplyAnswer, ApplyRequest, AuditAnswer, AuditRequest, ChangeMembersAnswer, ChangeMembersRequest,
+    DocumentAnswer, FinalizeAnswer, FinalizeRequest, LinkRequest, MembersAnswer, MembersRequest, PlanAnswer,
+    PlanRequest, ShowSpecAnswer, ShowSpecRequest, SnapshotAnswer, SnapshotRequest, StatusAnswer,
+    StatusRequest,
+};
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
@@ -37,7 +43,8 @@ impl Trust {
     }
 
     pub(crate) fn coordinators_expired(&self, addresses: &[&str]) -> Coordinators {
-        let issued = self.authority.issue_for("lockstep://operator/ada", &[], 0).unwrap();
+        let an_hour_ago = SystemTime::now() - Duration::from_secs(3_600);
+        let issued = self.authority.issue_until("lockstep://operator/ada", &[], an_hour_ago).unwrap();
         self.dial(&issued.pem, &issued.key_pem, addresses)
     }
 
@@ -69,7 +76,7 @@ pub(crate) struct Fake {
     /// All events, one JSON object each.
     pub(crate) events: Vec<String>,
     pub(crate) head: (String, u64),
-    calls: Arc<AtomicU32>,
+    pub(crate) calls: Arc<AtomicU32>,
 }
 
 pub(crate) struct Serving {

@@ -49,7 +49,8 @@ pub(super) fn words(error: &(dyn Error + 'static)) -> String {
 pub(super) fn alert(status: &Status) -> Option<String> {
     chain(status).find_map(|cause| {
         let said = cause.to_string();
-        let meant = |alert: &&AlertDescription| said.contains(&rustls::Error::AlertReceived(**alert).to_string());
+        let meant =
+            |alert: &&AlertDescription| said.contains(&rustls::Error::AlertReceived(**alert).to_string());
         ABOUT_US.iter().find(meant).map(|alert| of_alert(*alert))
     })
 }
@@ -66,7 +67,7 @@ pub(super) fn of_status(status: &Status) -> String {
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
 }
 
 fn of_tls(error: &rustls::Error) -> String {

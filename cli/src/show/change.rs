@@ -90,9 +90,14 @@ mod tests {
 
     fn plan() -> PlanStatus {
         let line = |sign, key: &str, words: &str| Line { sign, key: key.to_owned(), words: words.to_owned() };
-        let thing = |kind, name: &str, lines| Thing { kind, name: name.to_owned(), sign: Sign::Change, lines };
+        let thing =
+            |kind, name: &str, lines| Thing { kind, name: name.to_owned(), sign: Sign::Change, lines };
         let things = vec![
-            thing(ThingKind::Link, "claims", vec![line(Sign::Attention, "rpo", "5s -> 1m: more may be lost")]),
+            thing(
+                ThingKind::Link,
+                "claims",
+                vec![line(Sign::Attention, "rpo", "5s -> 1m: more may be lost")],
+            ),
             thing(ThingKind::Link, "bills", vec![line(Sign::Change, "throttle", "none -> 2MB/s")]),
             thing(ThingKind::Site, "wien", vec![line(Sign::Add, "site", "witness")]),
         ];
@@ -133,11 +138,17 @@ mod tests {
     fn json_has_the_same_keys_with_and_without_faults() {
         let (plan, warnings) = (plan(), []);
         let fine = json(&Change { revision: 41, plan: &plan, warnings: &warnings }, true).unwrap();
-        assert_eq!((&fine["revision"], &fine["is_change"], &fine["faults"]), (&json!(41), &json!(true), &json!([])));
+        assert_eq!(
+            (&fine["revision"], &fine["is_change"], &fine["faults"]),
+            (&json!(41), &json!(true), &json!([]))
+        );
         assert_eq!(fine["things"][0]["lines"][0]["sign"], "attention");
         assert_eq!(fine["agents"]["claims"]["lines"][0]["name"], "claims.photos");
         let faulty = json_of_faults(41, &["dr.yaml: line 3: x".to_owned()], &[]);
-        assert_eq!((&faulty["is_change"], &faulty["faults"][0]), (&json!(false), &json!("dr.yaml: line 3: x")));
+        assert_eq!(
+            (&faulty["is_change"], &faulty["faults"][0]),
+            (&json!(false), &json!("dr.yaml: line 3: x"))
+        );
         assert_eq!(words_of_faults(&["a".to_owned()]), "1 fault; nothing was changed\n  a");
     }
 }

@@ -58,7 +58,11 @@ mod tests {
             incarnation: 1,
             leader,
             term: 4,
-            members: vec![member(7, "c1", "mi", false), member(9, "c2", "mi", false), member(11, "c3", "pr", true)],
+            members: vec![
+                member(7, "c1", "mi", false),
+                member(9, "c2", "mi", false),
+                member(11, "c3", "pr", true),
+            ],
             level: 1,
         }
     }

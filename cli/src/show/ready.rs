@@ -23,9 +23,11 @@ pub(crate) fn words(status: &ReadyStatus) -> String {
     let count = |finding| status.checks.iter().filter(|check| check.finding == finding).count();
     let _ = write!(text, "{}: {}, ", status.link, if status.is_ready { "ready" } else { "NOT READY" });
     let _ = write!(text, "{} of {} checks passed", count(Finding::Passed), status.checks.len());
-    for (finding, noun) in
-        [(Finding::Warning, "with a warning"), (Finding::Failed, "failed"), (Finding::Unknown, "could not be made")]
-    {
+    for (finding, noun) in [
+        (Finding::Warning, "with a warning"),
+        (Finding::Failed, "failed"),
+        (Finding::Unknown, "could not be made"),
+    ] {
         if count(finding) > 0 {
             let _ = write!(text, ", {} {noun}", count(finding));
         }

@@ -122,7 +122,8 @@ fn seen_words(agent: &str, seat: Option<&AgentSeat>, seen: &SeenStatus) -> Strin
 }
 
 fn around(status: &SystemStatus, text: &mut String) {
-    let clusters: Vec<_> = status.clusters.iter().flat_map(|(name, cluster)| cluster_rows(name, cluster)).collect();
+    let clusters: Vec<_> =
+        status.clusters.iter().flat_map(|(name, cluster)| cluster_rows(name, cluster)).collect();
     let agents: Vec<_> = status.agents.iter().map(|(name, agent)| agent_row(name, agent)).collect();
     let coordinators: Vec<_> = status
         .coordinators

@@ -57,7 +57,13 @@ pub(crate) fn system() -> SystemStatus {
         scope: Scope::System,
         links: vec![link("claims")],
         clusters: [
-            ("core-mi".to_owned(), cluster("milano", vec![("a-pr", seen("none", 0, Some("refused"))), ("a-mi", seen("all", 3, None))])),
+            (
+                "core-mi".to_owned(),
+                cluster(
+                    "milano",
+                    vec![("a-pr", seen("none", 0, Some("refused"))), ("a-mi", seen("all", 3, None))],
+                ),
+            ),
             ("core-pr".to_owned(), cluster("praha", vec![])),
         ]
         .into(),
@@ -106,7 +112,7 @@ fn wide_shows_every_view_and_part_of_it_where_only_links_may_be_seen() {
         "CLUSTER  SITE    SEEN BY  REACH    BROKERS  ANSWERED  TOLD",
         "core-mi  milano  a-pr     none     0/3      41 s ago  0.4 s ago",
         "core-pr  praha   -        unknown  ?        ?         never",
-        "a-wi   wien    no session     1      0.1.0",
+        "a-wi   wien    no session   1      0.1.0",
         "c2           milano  c2.test:9470  leader",
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");

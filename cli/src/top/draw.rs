@@ -10,7 +10,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
 
 use super::{Picture, View};
-use crate::show::status::{COLUMNS, Arrow, link_row, link_words};
+use crate::show::status::{Arrow, COLUMNS, link_row, link_words};
 use crate::show::system::{alarms, is_fine, summary};
 use crate::show::units;
 
@@ -29,7 +29,8 @@ pub(crate) fn draw(frame: &mut Frame<'_>, view: &mut View, picture: &Picture, no
     };
     let found = if view.open.is_some() { Vec::new() } else { alarms(&status) };
     let below = u16::try_from(found.len().min(ALARMS_MAX)).unwrap_or(0);
-    let heights = [Constraint::Length(2), Constraint::Min(3), Constraint::Length(below), Constraint::Length(1)];
+    let heights =
+        [Constraint::Length(2), Constraint::Min(3), Constraint::Length(below), Constraint::Length(1)];
     let [head, middle, alarm, foot] = Layout::vertical(heights).areas(frame.area());
     frame.render_widget(heading(&status, picture, now), head);
     match view.open.clone() {
@@ -78,7 +79,8 @@ fn list(frame: &mut Frame<'_>, area: Rect, view: &mut View, status: &SystemStatu
     let widths: Vec<Constraint> = widths.collect();
     let rows = rows.into_iter().zip(&status.links).map(|(row, link)| {
         let cells = row.into_iter().enumerate().map(|(column, text)| {
-            let style = if column == OF_POSTURE { of_posture(is_fine(link), &link.posture) } else { Style::new() };
+            let style =
+                if column == OF_POSTURE { of_posture(is_fine(link), &link.posture) } else { Style::new() };
             Cell::from(Span::styled(text, style))
         });
         Row::new(cells)

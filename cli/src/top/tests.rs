@@ -54,9 +54,15 @@ fn what_was_seen_stays_and_grows_old_while_nobody_answers() {
 fn one_moves_through_the_list_into_a_link_and_out_again() {
     let now = Instant::now();
     let (mut view, mut picture) = (View::default(), picture(now));
-    for (key, selected) in
-        [(Key::Up, 0), (Key::Down, 1), (Key::PageDown, 2), (Key::Down, 2), (Key::Home, 0), (Key::End, 2), (Key::Up, 1)]
-    {
+    for (key, selected) in [
+        (Key::Up, 0),
+        (Key::Down, 1),
+        (Key::PageDown, 2),
+        (Key::Down, 2),
+        (Key::Home, 0),
+        (Key::End, 2),
+        (Key::Up, 1),
+    ] {
         assert_eq!(view.press(key, &picture), Next::Stay);
         assert_eq!(view.selected, selected, "{key:?}");
     }

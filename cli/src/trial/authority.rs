@@ -33,7 +33,7 @@ impl Authority {
         params.distinguished_name.push(DnType::CommonName, "Lockstep trial authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        valid(&mut params, VALID_DAYS);
+        valid(&mut params, a_year_on());
         let key = KeyPair::generate()?;
         let pem = params.self_signed(&key)?.pem();
         let key_pem = key.serialize_pem();
@@ -45,14 +45,14 @@ impl Authority {
     /// # Errors
     /// A name that no certificate can bear.
     pub(crate) fn issue(&self, holder: &str, hosts: &[&str]) -> Result<Issued, Error> {
-        self.issue_for(holder, hosts, VALID_DAYS)
+        self.issue_until(holder, hosts, a_year_on())
     }
 
-    /// As [`issue`](Self::issue), for so many days; 0: it has expired.
+    /// As [`issue`](Self::issue), with another end.
     ///
     /// # Errors
     /// As there.
-    pub(crate) fn issue_for(&self, holder: &str, hosts: &[&str], days: u32) -> Result<Issued, Error> {
+    pub(crate) fn issue_until(&self, holder: &str, hosts: &[&str], end: SystemTime) -> Result<Issued, Error> {
         let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = CertificateParams::new(hosts)?;
         params.distinguished_name.push(DnType::CommonName, holder);
@@ -61,16 +61,19 @@ impl Authority {
         // A coordinator is dialled and dials.
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        valid(&mut params, days);
+        valid(&mut params, end);
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
         Ok(Issued { pem: certificate.pem(), key_pem: key.serialize_pem() })
     }
 }
 
+fn a_year_on() -> SystemTime {
+    SystemTime::now() + DAY * VALID_DAYS
+}
+
 /// From yesterday on: clocks differ.
-fn valid(params: &mut CertificateParams, days: u32) {
-    let now = SystemTime::now();
-    params.not_before = (now - DAY).into();
-    params.not_after = (now + DAY * days).into();
+fn valid(params: &mut CertificateParams, end: SystemTime) {
+    params.not_before = (SystemTime::now() - DAY).into();
+    params.not_after = end.into();
 }

@@ -14,7 +14,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-pub(crate) use files::{FOUNDER, Layout};
+pub(crate) use files::Layout;
 
 /// One file of the trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +88,9 @@ mod tests {
     #[test]
     fn every_file_is_one_that_its_reader_takes() {
         let (_folder, trial) = trial();
-        for (name, site, port) in [("c-east", "east", 9470), ("c-west", "west", 9471), ("c-witness", "witness", 9472)] {
+        for (name, site, port) in
+            [("c-east", "east", 9470), ("c-west", "west", 9471), ("c-witness", "witness", 9472)]
+        {
             let spec = load_coordinator(&trial.join(name).join("coordinator.yaml")).unwrap();
             assert_eq!((spec.name.as_str(), spec.site.as_str()), (name, site));
             assert_eq!(spec.listen, format!("127.0.0.1:{port}"));
@@ -102,8 +104,12 @@ mod tests {
             assert_eq!(kind(&trial.join(agent).join("agent.yaml")).unwrap(), Kind::Agent);
         }
         let text = std::fs::read_to_string(trial.join("dr.yaml")).unwrap();
-        let checked = lockstep_yaml::dr::read(&[lockstep_yaml::dr::SpecFile { name: "dr.yaml", text: &text }]).unwrap();
-        assert_eq!((checked.spec.sites.len(), checked.spec.clusters.len(), checked.spec.links.len()), (3, 2, 1));
+        let checked =
+            lockstep_yaml::dr::read(&[lockstep_yaml::dr::SpecFile { name: "dr.yaml", text: &text }]).unwrap();
+        assert_eq!(
+            (checked.spec.sites.len(), checked.spec.clusters.len(), checked.spec.links.len()),
+            (3, 2, 1)
+        );
         assert_eq!(checked.warnings, []);
     }
 

@@ -1,7 +1,9 @@
 //! What is asked of coordinators that run: who they are, one less, a snapshot, the next level.
 
 use lockstep_proto::admin::change_members_request::Change;
-use lockstep_proto::admin::{ChangeMembersRequest, FinalizeRequest, MembersAnswer, MembersRequest, SnapshotRequest};
+use lockstep_proto::admin::{
+    ChangeMembersRequest, FinalizeRequest, MembersAnswer, MembersRequest, SnapshotRequest,
+};
 
 use super::super::failure::Failure;
 use crate::operator::{Nature, Operator};
