@@ -12,6 +12,7 @@ pub mod access;
 pub mod admin;
 pub mod agreed;
 pub mod agreement;
+pub mod consensus;
 pub mod dispatch;
 pub mod grpc;
 pub mod holder;

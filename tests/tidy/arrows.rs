@@ -19,7 +19,7 @@ const OWNED: &[Owned] = &[
         instead: "it is the tests' independent client; the product's is lockstep-kafka",
     },
     Owned { word: "raft", by: &["coordinator/src/consensus"], instead: "use the consensus module" },
-    Owned { word: "redb", by: &["coordinator/src/consensus"], instead: "use the LogStore trait" },
+    Owned { word: "redb", by: &["coordinator/src/consensus"], instead: "use the consensus module" },
     Owned { word: "slog", by: &["coordinator/src/consensus"], instead: "log with tracing" },
 ];
 

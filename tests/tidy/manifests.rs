@@ -71,10 +71,14 @@ const TABLE: &[Row] = &[
     Row {
         folder: "coordinator",
         may: &[
+            "coordinator",
+            "crc32c",
+            "fastrand",
             "lockstep-core",
             "lockstep-proto",
             "lockstep-yaml",
             "prometheus",
+            "protobuf",
             "raft",
             "redb",
             "serde",
@@ -84,7 +88,8 @@ const TABLE: &[Row] = &[
             "tokio",
             "tonic",
             "tracing",
-            "x509-cert", // whose a certificate is
+            "uuid",
+            "x509-cert",
         ],
     },
     Row {
