@@ -11,10 +11,12 @@
 //! | [`select`], [`rename`], [`pace`] | which topics and groups, under which names, how fast |
 //! | [`names`], [`quantity`] | what things may be called; sizes and times |
 //! | [`written`] | values of whatever shape, so that all faults are found at once |
+//! | `doors` | addresses of ours, and certificates |
 //! | [`fault`], `faults`, [`lines`] | what is wrong, all of it, and where it stands |
 
 pub mod agent;
 pub mod coordinator;
+mod doors;
 pub mod dr;
 pub mod fault;
 mod faults;
