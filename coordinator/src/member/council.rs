@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lockstep_core::audit::{Actor, WallMillis};
+use lockstep_core::audit::{Actor, ActorKind, WallMillis};
 use lockstep_core::state::{Applied, Command, Entry, LEVEL, Member, MemberChange, State};
 
 use super::trail::Trail;
@@ -38,12 +38,29 @@ impl Council {
         &self.trail
     }
 
+    /// Another member's message for the consensus.
+    ///
+    /// # Errors
+    /// This member has stopped.
+    pub async fn step(&self, message: Vec<u8>) -> Result<(), NotDone> {
+        self.node.step(message).await.map_err(not_done)
+    }
+
+    /// A coordinator that asks to join, with its own certificate.
+    ///
+    /// # Errors
+    /// As [`Agreement::reseat`].
+    pub async fn let_in(&self, comes: Member, from: Option<String>) -> Result<Member, NotDone> {
+        let actor = Actor { name: comes.name.clone(), kind: ActorKind::Coordinator, from };
+        self.learn(actor, None, comes).await
+    }
+
     /// One member more, without a vote: the leader's loop gives it one once it has everything. The member as it is known
     /// from then on.
     ///
     /// # Errors
     /// [`NotDone`]; refused where the name has a vote already.
-    pub async fn learn(&self, actor: Actor, reason: Option<String>, comes: Member) -> Result<Member, NotDone> {
+    async fn learn(&self, actor: Actor, reason: Option<String>, comes: Member) -> Result<Member, NotDone> {
         let position = self.position();
         let known = position.seats.iter().find(|seat| seat.member.name == comes.name);
         let id = match known {
@@ -69,7 +86,10 @@ impl Council {
         let seat = position.seats.iter().find(|seat| seat.member.name == name);
         let Some(member) = seat.map(|seat| seat.member.clone()) else {
             let names: Vec<_> = position.seats.iter().map(|seat| seat.member.name.as_str()).collect();
-            return Err(NotDone::Refused(format!("there is no coordinator {name:?}, only {}", names.join(", "))));
+            return Err(NotDone::Refused(format!(
+                "there is no coordinator {name:?}, only {}",
+                names.join(", ")
+            )));
         };
         if member.id == position.id {
             return Err(self.hand_over(&position).await);
@@ -82,9 +102,7 @@ impl Council {
 
     /// A leader does not remove itself: another one does, once it leads.
     async fn hand_over(&self, position: &Position) -> NotDone {
-        let voter = |seat: &&Seat| {
-            seat.kind == SeatKind::Voter && seat.member.id != position.id
-        };
+        let voter = |seat: &&Seat| seat.kind == SeatKind::Voter && seat.member.id != position.id;
         let Some(to) = position.seats.iter().find(voter) else {
             return NotDone::Refused("it is the only one that votes: nobody would be left".to_owned());
         };
@@ -130,7 +148,8 @@ impl Agreement for Council {
             && level > LEVEL
         {
             // Every member that does not know the level would have to stop, this one first.
-            let why = format!("this coordinator knows entries up to level {LEVEL}, not {level}: upgrade it first");
+            let why =
+                format!("this coordinator knows entries up to level {LEVEL}, not {level}: upgrade it first");
             return Err(NotDone::Refused(why));
         }
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

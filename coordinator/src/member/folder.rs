@@ -31,12 +31,15 @@ pub struct Identity {
     /// The members as they were when this one joined: it hears of later ones from them.
     #[serde(default)]
     pub contacts: Vec<Member>,
+    /// The reason of the forced recovery that made the present incarnation; it goes into the audit trail.
+    #[serde(default)]
+    pub recovered_because: Option<String>,
 }
 
 impl Identity {
     #[must_use]
     pub fn new(cluster_id: String, incarnation: u64, member: Member, contacts: Vec<Member>) -> Self {
-        Self { format: FORMAT, cluster_id, incarnation, member, contacts }
+        Self { format: FORMAT, cluster_id, incarnation, member, contacts, recovered_because: None }
     }
 }
 
@@ -50,17 +53,21 @@ pub enum FolderFault {
          member of one"
     )]
     Empty(PathBuf),
-    #[error("there is a coordinator in {0} already (system {1}): set the folder aside if it is to become another one")]
+    #[error(
+        "there is a coordinator in {0} already (system {1}): set the folder aside if it is to become another one"
+    )]
     Taken(PathBuf, String),
     #[error("{path}: {why}")]
     Io { path: PathBuf, why: io::Error },
-    #[error("{path} cannot be read: {why}; restore the folder from its backup, or remove the member and let it join anew")]
+    #[error(
+        "{path} cannot be read: {why}; restore the folder from its backup, or remove the member and let it join anew"
+    )]
     Unreadable { path: PathBuf, why: String },
 }
 
 /// A folder that this process alone uses.
 #[derive(Debug)]
-pub struct Folder {
+pub(super) struct Folder {
     path: PathBuf,
     /// Released when it is dropped, or the process ends in whatever way.
     _lock: File,
@@ -71,7 +78,7 @@ impl Folder {
     ///
     /// # Errors
     /// [`FolderFault::InUse`], [`FolderFault::Io`].
-    pub fn open(path: &Path) -> Result<Self, FolderFault> {
+    pub(super) fn open(path: &Path) -> Result<Self, FolderFault> {
         let failed = |why| FolderFault::Io { path: path.to_owned(), why };
         fs::create_dir_all(path).map_err(failed)?;
         let lock = File::create(path.join(LOCK)).map_err(failed)?;
@@ -83,13 +90,13 @@ impl Folder {
     }
 
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// # Errors
     /// [`FolderFault::Empty`] where nobody is yet.
-    pub fn identity(&self) -> Result<Identity, FolderFault> {
+    pub(super) fn identity(&self) -> Result<Identity, FolderFault> {
         let path = self.path.join(IDENTITY);
         let text = match fs::read(&path) {
             Ok(text) => text,
@@ -99,16 +106,20 @@ impl Folder {
             Err(why) => return Err(FolderFault::Io { path, why }),
         };
         let unreadable = |why: String| FolderFault::Unreadable { path: path.clone(), why };
-        let identity: Identity = serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
+        let identity: Identity =
+            serde_json::from_slice(&text).map_err(|error| unreadable(error.to_string()))?;
         if identity.format > FORMAT {
-            return Err(unreadable(format!("format {} is of a newer version, this one knows {FORMAT}", identity.format)));
+            return Err(unreadable(format!(
+                "format {} is of a newer version, this one knows {FORMAT}",
+                identity.format
+            )));
         }
         Ok(identity)
     }
 
     /// # Errors
     /// [`FolderFault::Taken`] by whom.
-    pub fn expect_nobody(&self) -> Result<(), FolderFault> {
+    pub(super) fn expect_nobody(&self) -> Result<(), FolderFault> {
         match self.identity() {
             Err(FolderFault::Empty(_)) => Ok(()),
             Ok(identity) => Err(FolderFault::Taken(self.path.clone(), identity.cluster_id)),
@@ -120,7 +131,7 @@ impl Folder {
     ///
     /// # Errors
     /// [`FolderFault::Io`]: what was there before is there.
-    pub fn put_identity(&self, identity: &Identity) -> Result<(), FolderFault> {
+    pub(super) fn put_identity(&self, identity: &Identity) -> Result<(), FolderFault> {
         let path = self.path.join(IDENTITY);
         let failed = |why| FolderFault::Io { path: path.clone(), why };
         let text = serde_json::to_vec_pretty(identity).map_err(|error| failed(error.into()))?;
@@ -129,7 +140,7 @@ impl Folder {
 
     /// # Errors
     /// [`Fault`].
-    pub fn stores(&self) -> Result<(LogStore, Snapshots), Fault> {
+    pub(super) fn stores(&self) -> Result<(LogStore, Snapshots), Fault> {
         Ok((LogStore::open(&self.path)?, Snapshots::open(&self.path, OnDisk)?))
     }
 }

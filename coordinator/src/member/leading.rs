@@ -194,7 +194,8 @@ impl Leading {
     /// Whoever changes the members tells the trail; this is for what a crash in between left untold.
     fn tell_members(&self, reign: &mut Reign, position: &Position, wanted: &mut Vec<Command>) {
         let state = self.council.state();
-        let seats: BTreeMap<_, _> = position.seats.iter().map(|seat| (seat.member.id, &seat.member)).collect();
+        let seats: BTreeMap<_, _> =
+            position.seats.iter().map(|seat| (seat.member.id, &seat.member)).collect();
         let joined = seats.values().filter(|member| state.members().get(&member.id) != Some(**member));
         let joined = joined.map(|member| ((*member).clone(), MemberChange::Joined));
         let left = state.members().values().filter(|member| !seats.contains_key(&member.id));
@@ -206,7 +207,8 @@ impl Leading {
         }
         let since = *reign.untold.get_or_insert_with(Instant::now);
         if since.elapsed() >= UNTOLD || state.members().is_empty() {
-            wanted.extend(untold.into_iter().map(|(member, change)| Command::MemberChanged { member, change }));
+            wanted
+                .extend(untold.into_iter().map(|(member, change)| Command::MemberChanged { member, change }));
         }
     }
 
@@ -225,7 +227,8 @@ impl Leading {
         for link in state.spec().links.keys() {
             // Who was never here and has no share is nobody to wait for.
             let has = |agent: &str| {
-                state.work(link).is_some_and(|work| work.shares.contains_key(agent)) || reign.gone.contains_key(agent)
+                state.work(link).is_some_and(|work| work.shares.contains_key(agent))
+                    || reign.gone.contains_key(agent)
             };
             if let Some(shares) = sharing::wanted(&state, link, |agent| has(agent) && is_here(agent)) {
                 wanted.push(Command::Share { link: link.clone(), shares });
@@ -247,7 +250,11 @@ impl Leading {
         for some in wanted.chunks(TOGETHER) {
             let asked = some.iter().map(|command| {
                 let (council, actor, command) = (self.council.clone(), self.actor(), command.clone());
-                tokio::spawn(async move { council.propose(actor, None, command).await })
+                let reason = match &command {
+                    Command::RaiseIncarnation {} => self.identity.recovered_because.clone(),
+                    _ => None,
+                };
+                tokio::spawn(async move { council.propose(actor, reason, command).await })
             });
             for (asked, command) in asked.collect::<Vec<_>>().into_iter().zip(some) {
                 match asked.await {

@@ -30,7 +30,7 @@ pub enum TrailFault {
 
 /// A handle: the machine writes, whoever is asked reads.
 #[derive(Clone)]
-pub struct Trail(Arc<Mutex<Inner>>);
+pub(super) struct Trail(Arc<Mutex<Inner>>);
 
 struct Inner {
     folder: PathBuf,
@@ -47,7 +47,7 @@ impl Trail {
     ///
     /// # Errors
     /// [`TrailFault`].
-    pub fn open(data: &Path) -> Result<Self, TrailFault> {
+    pub(super) fn open(data: &Path) -> Result<Self, TrailFault> {
         let folder = data.join(FOLDER);
         fs::create_dir_all(&folder).map_err(|why| TrailFault::Io { path: folder.clone(), why })?;
         let mut inner = Inner { folder, head: Head::default(), file: None, ahead: BTreeMap::new() };
@@ -59,7 +59,7 @@ impl Trail {
     ///
     /// # Errors
     /// [`TrailFault::Io`].
-    pub fn put(&self, event: &AuditEvent) -> Result<(), TrailFault> {
+    pub(super) fn put(&self, event: &AuditEvent) -> Result<(), TrailFault> {
         self.with(|inner| inner.put(event))
     }
 
@@ -67,13 +67,13 @@ impl Trail {
     ///
     /// # Errors
     /// [`TrailFault::Io`].
-    pub fn sync(&self) -> Result<(), TrailFault> {
+    pub(super) fn sync(&self) -> Result<(), TrailFault> {
         self.with(Inner::sync)
     }
 
     /// Where the trail ends, as far as it has no gap.
     #[must_use]
-    pub fn head(&self) -> Head {
+    pub(super) fn head(&self) -> Head {
         self.with(|inner| inner.head)
     }
 
@@ -81,7 +81,7 @@ impl Trail {
     ///
     /// # Errors
     /// [`TrailFault`].
-    pub fn page(&self, from: u64) -> Result<Vec<AuditEvent>, TrailFault> {
+    pub(super) fn page(&self, from: u64) -> Result<Vec<AuditEvent>, TrailFault> {
         let (folder, last) = self.with(|inner| (inner.folder.clone(), inner.head.seq));
         page(&folder, from.max(1), last)
     }
@@ -171,8 +171,7 @@ impl Inner {
             }
             let event: AuditEvent =
                 serde_json::from_slice(&line).map_err(|error| damaged(error.to_string()))?;
-            self.head =
-                verify([&event], self.head, None).map_err(|broken| damaged(broken.to_string()))?;
+            self.head = verify([&event], self.head, None).map_err(|broken| damaged(broken.to_string()))?;
             whole += read as u64;
         }
     }
@@ -218,7 +217,10 @@ fn page(folder: &Path, from: u64, last: u64) -> Result<Vec<AuditEvent>, TrailFau
             events.push(event);
             seq += 1;
         }
-        if seq <= last && !(seq - 1).is_multiple_of(FILE_EVENTS) && events.len() < PAGE_EVENTS_MAX && bytes < PAGE_BYTES_MAX
+        if seq <= last
+            && !(seq - 1).is_multiple_of(FILE_EVENTS)
+            && events.len() < PAGE_EVENTS_MAX
+            && bytes < PAGE_BYTES_MAX
         {
             let why = format!("event {seq} is not there");
             return Err(TrailFault::Damaged { path, line: (seq - 1) % FILE_EVENTS + 1, why });

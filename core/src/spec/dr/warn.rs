@@ -98,6 +98,15 @@ fn same_pair(a: &LinkSpec, b: &LinkSpec) -> bool {
     (a.from == b.from && a.to == b.to) || (a.from == b.to && a.to == b.from)
 }
 
+/// What should be looked at in a spec that is in force: of its links as they run while the preferred cluster is primary.
+#[must_use]
+pub fn worth_a_look(spec: &DrSpec) -> Vec<Warning> {
+    // A link that this version cannot read is whoever runs it's to say.
+    let directed =
+        |(name, link): (&String, &super::Link)| Some((name.clone(), link.while_primary(&link.prefer).ok()?));
+    warnings(&spec.links.iter().filter_map(directed).collect())
+}
+
 /// Clusters of links in whose site no agent works. `sites`: those with one.
 #[must_use]
 pub fn without_agents(spec: &DrSpec, sites: &BTreeSet<&str>) -> Vec<Warning> {
