@@ -3,8 +3,12 @@
 
 mod cmd;
 mod exit;
+mod files;
 mod logs;
+mod operator;
 mod show;
+mod top;
+mod trial;
 
 use std::process::ExitCode;
 

@@ -5,6 +5,7 @@
 //! | [`agent`] | `agent.yaml`: the daemon of a site, its clusters and links |
 //! | [`coordinator`] | `coordinator.yaml`: one of the coordinators, and what operators may do |
 //! | [`dr`] | `dr.yaml`: sites, clusters and links of the whole system |
+//! | [`operator`] | `operator.yaml`: where the coordinators are, for whoever commands them |
 //! | [`link`] | one link, wherever it is written |
 //! | [`security`] | how a cluster is reached securely |
 //! | [`select`], [`rename`], [`pace`] | which topics and groups, under which names, how fast |
@@ -20,6 +21,7 @@ mod faults;
 pub mod lines;
 pub mod link;
 pub mod names;
+pub mod operator;
 pub mod pace;
 pub mod quantity;
 pub mod rename;

@@ -61,7 +61,7 @@ fn coordinators(faults: &mut Faults, raw: &RawCoordinators, folder: &Path) -> Op
     Some(CoordinatorsSpec { addresses, ca: ca?, certificate: certificate?, key: key? })
 }
 
-fn host_and_port(text: &str) -> Result<(), &'static str> {
+pub(in crate::spec) fn host_and_port(text: &str) -> Result<(), &'static str> {
     let (host, port) = text.rsplit_once(':').ok_or("the port is missing")?;
     if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '/') {
         return Err("the host is missing or contains a character no host name has");
