@@ -2,6 +2,7 @@
 //! Promises: what was never taken in is tried at the next one; what may have been is not sent again if it changes
 //! something. Bounded in time and size.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -116,6 +117,9 @@ fn missed(status: &Status, nature: Nature, file: &Path) -> Missed {
     match (status.code(), nature) {
         // It says so itself: nothing was done.
         (Code::Unavailable, _) => Missed::Next(status.message().to_owned()),
+        (Code::DeadlineExceeded, _) if status.source().is_none() => {
+            Missed::End(Box::new(Refused::of(status, file)))
+        }
         (Code::Unknown | Code::Cancelled | Code::DeadlineExceeded, Nature::Reads) => {
             Missed::Next(transport::of_status(status))
         }
@@ -209,6 +213,7 @@ mod tests {
             (Status::failed_precondition("claims waits for a run"), Exit::Refused, "claims waits"),
             (Status::aborted("revision 42 stands, 41 was expected"), Exit::Refused, "plan again"),
             (Status::unimplemented("x"), Exit::Error, "older"),
+            (Status::deadline_exceeded("a1 has not answered"), Exit::Error, "ask again"),
             (Status::unauthenticated("an agent's certificate"), Exit::Error, "lockstep://operator/NAME"),
         ] {
             let mut fake = Fake::good();

@@ -14,7 +14,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-pub(crate) use files::Layout;
+pub(crate) use files::{FOUNDER, Layout};
 
 /// One file of the trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
