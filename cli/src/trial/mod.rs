@@ -131,6 +131,18 @@ mod tests {
     }
 
     #[test]
+    fn the_script_is_one_that_a_shell_takes() {
+        let (_folder, trial) = trial();
+        let script = trial.join("start.sh");
+        let mode = std::fs::metadata(&script).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o755);
+        let checked = std::process::Command::new("sh").arg("-n").arg(&script).output().unwrap();
+        assert!(checked.status.success() && checked.stderr.is_empty(), "{checked:?}");
+        let text = std::fs::read_to_string(&script).unwrap();
+        assert!(text.contains("\ncoordinator c-west 127.0.0.1:9471\n") && text.contains("\nagent a-west\n"));
+    }
+
+    #[test]
     fn what_is_there_is_left_alone() {
         let (_folder, trial) = trial();
         let before = std::fs::read(trial.join("ca.pem")).unwrap();
