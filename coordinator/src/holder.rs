@@ -3,6 +3,7 @@
 //! The signature has been verified by TLS before; a certificate that names nobody, or several, is nobody's.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use lockstep_core::spec::names::name;
 use thiserror::Error;
@@ -83,6 +84,17 @@ impl Holder {
             Self::Operator { .. } => "operator",
         }
     }
+}
+
+/// Until when the first certificate of a PEM file is valid.
+///
+/// # Errors
+/// [`Nobody::Unreadable`].
+pub fn valid_until(pem: &str) -> Result<SystemTime, Nobody> {
+    let chain = Certificate::load_pem_chain(pem.as_bytes());
+    let chain = chain.map_err(|error| Nobody::Unreadable(error.to_string()))?;
+    let first = chain.first().ok_or(Nobody::NotShown)?;
+    Ok(first.tbs_certificate().validity().not_after.to_system_time())
 }
 
 /// The URI.

@@ -9,6 +9,7 @@
 //! Promises: nobody speaks for somebody else; what is silent is never shown as well. Never talks to Kafka.
 
 pub mod access;
+pub mod admin;
 pub mod agreed;
 pub mod agreement;
 pub mod consensus;
