@@ -15,8 +15,9 @@ use crate::agreed::{Replica, encode};
 use crate::agreement::{Agreement, AuditPage, NotDone, PAGE_EVENTS_MAX, Position, Reseat, Seat, SeatKind};
 
 /// A certificate authority.
+#[derive(Clone)]
 pub(crate) struct Authority {
-    issuer: Issuer<'static, KeyPair>,
+    issuer: Arc<Issuer<'static, KeyPair>>,
     pub(crate) pem: String,
 }
 
@@ -34,7 +35,7 @@ impl Authority {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), pem }
+        Self { issuer: Arc::new(Issuer::new(params, key)), pem }
     }
 
     /// For 127.0.0.1, both ends of a connection, and these URIs.
@@ -160,7 +161,7 @@ impl Together {
 #[tonic::async_trait]
 impl Agreement for Together {
     fn state(&self) -> Arc<State> {
-        Arc::new(self.shared.lock().unwrap().replica.state().clone())
+        self.shared.lock().unwrap().replica.state()
     }
 
     fn position(&self) -> Position {
@@ -176,6 +177,7 @@ impl Agreement for Together {
             committed: shared.index,
             applied: shared.index,
             seats: shared.seats.clone(),
+            next_id: shared.seats.len() as u64 + 1,
             stopped,
         }
     }

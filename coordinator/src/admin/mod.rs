@@ -16,7 +16,6 @@
 //! | `trail` | the audit trail in pages |
 //! | `ready` | every check of a link |
 //! | `refused` | calls that were not done, in the audit trail, bounded |
-//! | `peers` | the other coordinators, dialled |
 //!
 //! Promises: nothing is done for who may not; what changes the system names in the audit trail who asked, and from where;
 //! what is answered rests on a state that a majority has confirmed after the call came, except where it says otherwise.
@@ -28,7 +27,6 @@ mod level;
 mod lines;
 mod members;
 mod once;
-mod peers;
 mod plan;
 mod ready;
 mod refused;
@@ -47,9 +45,9 @@ use crate::agreement::{Agreement, Position, Seat, SeatKind};
 use crate::dispatch::Desk;
 use crate::grpc::Pem;
 use crate::holder::Holder;
+use crate::peers::Peers;
 
 pub use failure::Failure;
-pub use peers::Peers;
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lockstep_proto::admin::admin_client::AdminClient;
 use lockstep_proto::admin::admin_server::Admin as Service;
@@ -14,13 +15,14 @@ use lockstep_proto::admin::{
     PlanRequest, ShowSpecAnswer, ShowSpecRequest, SnapshotAnswer, SnapshotRequest, StatusAnswer,
     StatusRequest,
 };
+use tokio::time::{Instant, sleep};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
 
 use super::holder;
 use crate::admin::{Admin, Caller, Failure, Way};
-use crate::agreement::NotDone;
+use crate::agreement::{NotDone, Position};
 use crate::dispatch::AskFault;
 use crate::holder::Holder;
 
@@ -28,6 +30,9 @@ use crate::holder::Holder;
 const ON_BEHALF_OF: &str = "lockstep-on-behalf-of";
 const FROM: &str = "lockstep-from";
 const FROM_BYTES_MAX: usize = 200;
+/// How long a call waits for a leader: an election takes one to two seconds.
+const ELECTION: Duration = Duration::from_secs(4);
+const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) struct AdminDoor {
     admin: Arc<Admin>,
@@ -51,6 +56,18 @@ impl AdminDoor {
         Ok(passed_on(request.metadata())?.unwrap_or(direct))
     }
 
+    /// Who leads, after an election or the start of this member a moment later.
+    async fn settled(&self) -> Position {
+        let end = Instant::now() + ELECTION;
+        loop {
+            let position = self.admin.position();
+            if position.leader.is_some() || position.stopped.is_some() || Instant::now() >= end {
+                return position;
+            }
+            sleep(LOOK).await;
+        }
+    }
+
     /// Does it here if this member leads, or asks the leader.
     async fn led<Q, A, Here, There>(
         &self,
@@ -63,7 +80,7 @@ impl AdminDoor {
         There: Future<Output = Answered<A>>,
     {
         let caller = self.caller(&request)?;
-        let position = self.admin.position();
+        let position = self.settled().await;
         if let Some(why) = position.stopped {
             return Err(refusal(&Failure::NotDone(NotDone::Stopped(why))));
         }

@@ -13,7 +13,10 @@ use lockstep_proto::agent::{
     Ask, AskKind, Exposure, GroupCounts, LinkReport, Partitions, Probe, Reach, TopicReport, answer,
 };
 use lockstep_proto::peer::peers_server::{Peers, PeersServer};
-use lockstep_proto::peer::{FromPeer, IdentifyAnswer, IdentifyRequest, PeerGoodbye};
+use lockstep_proto::peer::{
+    FromPeer, IdentifyAnswer, IdentifyRequest, JoinAnswer, JoinRequest, PeerGoodbye, TrailAnswer,
+    TrailRequest,
+};
 use serde_json::json;
 use tokio::time::Instant;
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -294,6 +297,14 @@ impl Peers for Says {
     async fn identify(&self, _: Request<IdentifyRequest>) -> Result<Response<IdentifyAnswer>, Status> {
         let version = "0.0.9".to_owned();
         Ok(Response::new(IdentifyAnswer { version, level: self.0, ..IdentifyAnswer::default() }))
+    }
+
+    async fn join(&self, _: Request<JoinRequest>) -> Result<Response<JoinAnswer>, Status> {
+        Err(Status::unimplemented("not here"))
+    }
+
+    async fn trail(&self, _: Request<TrailRequest>) -> Result<Response<TrailAnswer>, Status> {
+        Err(Status::unimplemented("not here"))
     }
 }
 

@@ -102,7 +102,7 @@ fn serve_one(
     let (noticed, notices) = mpsc::channel(64);
     let desk = Desk::new(Arc::new(Always), followed, noticed);
     let admin = Arc::new(Admin::new(Arc::new(together.clone()), desk.clone(), access, &pem));
-    let services = Services { desk: desk.clone(), admin: Some(Arc::clone(&admin)) };
+    let services = Services { desk: desk.clone(), admin: Some(Arc::clone(&admin)), peers: None };
     tokio::spawn(async move { serve(listener, &pem, services, std::future::pending()).await.unwrap() });
     Served { address, desk, admin, together, _standing: standing, _notices: notices }
 }

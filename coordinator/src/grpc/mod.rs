@@ -10,6 +10,7 @@ mod admin_tests;
 #[cfg(test)]
 mod admin_world;
 mod agents;
+mod peers;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +21,7 @@ use std::time::Duration;
 use lockstep_proto::MESSAGE_BYTES_MAX;
 use lockstep_proto::admin::admin_server::AdminServer;
 use lockstep_proto::agent::agents_server::AgentsServer;
+use lockstep_proto::peer::peers_server::PeersServer;
 use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Error, Identity, Server, ServerTlsConfig};
@@ -27,8 +29,10 @@ use tonic::transport::{Certificate, Error, Identity, Server, ServerTlsConfig};
 use crate::admin::Admin;
 use crate::dispatch::Desk;
 use crate::holder::{Holder, Nobody};
+use crate::peers::STATE_BYTES_MAX;
 use admin::AdminDoor;
 use agents::AgentsDoor;
+pub use peers::PeersDoor;
 
 const STREAMS_MAX: u32 = 64;
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -50,6 +54,8 @@ pub struct Services {
     pub desk: Desk,
     /// For operators; `None`: they are told that nobody serves them here.
     pub admin: Option<Arc<Admin>>,
+    /// For other coordinators; `None`: as above.
+    pub peers: Option<PeersDoor>,
 }
 
 /// Serves agents, operators and other coordinators on `listener` until `stop` is over, then lets open sessions end.
@@ -66,11 +72,15 @@ pub async fn serve(
         .identity(Identity::from_pem(&pem.certificate, &pem.key))
         .client_ca_root(Certificate::from_pem(&pem.authority))
         .timeout(HANDSHAKE);
-    let Services { desk, admin } = services;
+    let Services { desk, admin, peers } = services;
     let agents = AgentsServer::new(AgentsDoor::new(desk)).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let admin = admin.map(|admin| {
         let server = AdminServer::new(AdminDoor::new(admin));
         server.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)
+    });
+    let peers = peers.map(|peers| {
+        let server = PeersServer::new(peers);
+        server.max_decoding_message_size(STATE_BYTES_MAX).max_encoding_message_size(STATE_BYTES_MAX)
     });
     Server::builder()
         .tls_config(tls)?
@@ -79,6 +89,7 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .add_service(agents)
         .add_optional_service(admin)
+        .add_optional_service(peers)
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
         .await
 }

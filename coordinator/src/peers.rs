@@ -16,6 +16,8 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, I
 use crate::agreement::Seat;
 use crate::grpc::Pem;
 
+/// A message between coordinators may carry the whole agreed state.
+pub const STATE_BYTES_MAX: usize = 512 << 20;
 /// Addresses that are remembered; members are at most fifteen, and addresses change.
 const CHANNELS_MAX: usize = 64;
 const CONNECT: Duration = Duration::from_secs(3);
@@ -41,6 +43,15 @@ impl Peers {
     pub fn admin(&self, address: &str) -> Result<AdminClient<Channel>, Error> {
         let client = AdminClient::new(self.channel(address)?);
         Ok(client.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX))
+    }
+
+    /// The coordinators' own service of a coordinator.
+    ///
+    /// # Errors
+    /// As [`Peers::admin`].
+    pub fn peer(&self, address: &str) -> Result<PeersClient<Channel>, Error> {
+        let client = PeersClient::new(self.channel(address)?);
+        Ok(client.max_decoding_message_size(STATE_BYTES_MAX).max_encoding_message_size(STATE_BYTES_MAX))
     }
 
     /// What each of these says of itself, all at once; in words why one does not.
@@ -100,7 +111,8 @@ async fn identify(channel: Channel) -> Result<IdentifyAnswer, String> {
 }
 
 /// An error with everything below it.
-fn words(error: &dyn std::error::Error) -> String {
+#[must_use]
+pub fn words(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(below) = cause {
