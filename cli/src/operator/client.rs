@@ -72,10 +72,22 @@ impl Coordinators {
         F: Fn(AdminClient<Channel>) -> Answered,
         Answered: Future<Output = Result<Response<T>, Status>>,
     {
+        self.call_one(nature, call).await.map(|(_, answer)| answer)
+    }
+
+    /// The same, and the address of who answered.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn call_one<T, F, Answered>(&self, nature: Nature, call: F) -> Result<(&str, T), Refused>
+    where
+        F: Fn(AdminClient<Channel>) -> Answered,
+        Answered: Future<Output = Result<Response<T>, Status>>,
+    {
         let mut attempts = Vec::new();
         for (address, endpoint) in &self.endpoints {
             let words = match self.one(endpoint, nature, &call).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => return Ok((address, answer)),
                 Err(Missed::Next(words)) => words,
                 Err(Missed::End(refused)) => return Err(*refused),
             };
@@ -178,6 +190,8 @@ mod tests {
         assert!(matches!(refused, Refused::FateUnknown(_)), "{refused}");
         assert_eq!(good.calls.load(Ordering::Relaxed), 0);
         assert_eq!(members(&coordinators).await.unwrap(), "0b6f", "a question may be asked again");
+        let words = members(&trust.coordinators(&[&torn.address])).await.unwrap_err().to_string();
+        assert!(words.contains(&format!("{}: the leader went away\n", torn.address)), "{words}");
     }
 
     #[tokio::test]

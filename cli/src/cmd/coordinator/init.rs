@@ -73,6 +73,8 @@ fn trial(args: &Args, folder: &Path) -> Result<(), Failure> {
     let (name, address) = address.ok_or("the trial has no first coordinator, which is a defect")?;
     let config = folder.join(name).join("coordinator.yaml");
     let identity = found(&load(&config)?, &address).map_err(|fault| fault.to_string())?;
+    // So that the lines below can be typed anywhere.
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let dir = folder.display();
     println!(
         "system {} is founded in {dir}: coordinators c-east, c-west and c-witness, agents a-east and a-west, an operator, a \
