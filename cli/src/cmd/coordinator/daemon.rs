@@ -73,7 +73,7 @@ fn follow_access(
         while reloads.recv().await.is_some() {
             match load(&config) {
                 Err(failure) => {
-                    tracing::error!(%failure, "the file is not taken: everything goes on as before")
+                    tracing::error!(%failure, "the file is not taken: everything goes on as before");
                 }
                 Ok(read) => {
                     let waits = CoordinatorSpec { access: Vec::new(), ..read.clone() }

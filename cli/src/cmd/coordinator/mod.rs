@@ -72,7 +72,7 @@ pub(crate) async fn run(Args { command, config }: Args) -> Exit {
         None => return daemon::run(config).await.unwrap_or_else(fail),
         Some(Command::Init(args)) => init::run(&args),
         Some(Command::Join(args)) => join::run(&args).await,
-        Some(Command::Recover(args)) => recover::run(&args),
+        Some(Command::Recover(args)) => return recover::run(&args).unwrap_or_else(fail),
         Some(Command::Members(args)) => ask::members(&args).await,
         Some(Command::Remove(args)) => ask::remove(&args).await,
         Some(Command::Snapshot(args)) => ask::snapshot(&args).await,

@@ -1,5 +1,6 @@
 //! `lockstep coordinator recover`: for when a majority of the coordinators is lost for good. One survivor becomes the only
-//! one, of a new incarnation; the others are refused until they join anew. Without `--force` it only says what it would do.
+//! one, of a new incarnation; the others are refused until they join anew. Without `--force` it only says where this
+//! survivor's log ends.
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use crate::exit::Exit;
 /// Stop every survivor first, run this on each without --force, and force the one with the highest log end: it has
 /// everything that was ever answered as done. The others' data folders are set aside, and they join anew. A coordinator that
 /// comes back with its old folder is refused. Never do it while the others are only unreachable: both sides would decide.
+/// Without --force nothing is changed, and the exit code is 3.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
 lockstep coordinator recover --config /etc/lockstep/coordinator.yaml\n  \
@@ -30,17 +32,17 @@ pub(super) struct Args {
     reason: Option<String>,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let spec = load(&args.config)?;
     let file = args.config.display();
     let (true, Some(reason)) = (args.force, &args.reason) else {
         let last = member::last(&spec).map_err(|fault| fault.to_string())?;
-        let words = format!(
-            "nothing was changed: {} ends at term {}, index {}\n  next    of all survivors force the one with the highest \
-             term, then index: lockstep coordinator recover --config {file} --force --reason TEXT",
+        println!(
+            "{} ends at term {}, index {}; nothing was changed\nof all survivors force the one with the highest term, then \
+             index:\n  lockstep coordinator recover --config {file} --force --reason TEXT",
             spec.name, last.term, last.index
         );
-        return Err(Failure::ending(Exit::Refused, words));
+        return Ok(Exit::Refused);
     };
     let recovered = member::recover(&spec, reason).map_err(|fault| fault.to_string())?;
     println!(
@@ -53,5 +55,5 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         recovered.last.index,
         recovered.identity.member.address
     );
-    Ok(())
+    Ok(Exit::Ok)
 }
