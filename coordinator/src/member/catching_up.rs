@@ -12,7 +12,7 @@ use super::council::Council;
 use crate::agreement::Agreement as _;
 use crate::peers::{Peers, words};
 
-const LOOK: Duration = Duration::from_secs(2);
+const LOOK: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Until the task is ended.

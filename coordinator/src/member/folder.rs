@@ -1,10 +1,5 @@
-//! A member's data folder: who it is, its log and snapshots, the audit trail, and the lock that keeps a second process out.
-//!
-//! ```text
-//! DATA/identity.json   system, incarnation, this member, whom it joined by
-//!      raft.redb       the log           snapshots/   states          audit/   the trail, as JSON lines
-//!      lock            held while a process uses the folder
-//! ```
+//! A member's data folder, which one process at a time may use: `identity.json` (system, incarnation, this member, whom it
+//! joined by), `raft.redb` (the log), `snapshots/` (states), `audit/` (the trail, as JSON lines), `lock`.
 
 use std::fs::{self, File, TryLockError};
 use std::io;

@@ -185,8 +185,7 @@ impl Leading {
         let state = self.council.state();
         if state.cluster_id().is_none() {
             wanted.push(Command::Found { cluster_id: self.identity.cluster_id.clone(), level: LEVEL });
-        }
-        if state.incarnation() < self.identity.incarnation {
+        } else if state.incarnation() < self.identity.incarnation {
             wanted.push(Command::RaiseIncarnation {});
         }
     }

@@ -204,7 +204,7 @@ impl System {
     async fn trail(&self, from: &str) -> Vec<AuditEvent> {
         let (mut events, mut next): (Vec<AuditEvent>, u64) = (Vec::new(), 1);
         loop {
-            let page = self.admin(from).audit(AuditRequest { from_seq: next }).await.unwrap().into_inner();
+            let page = self.page(from, next).await;
             events.extend(page.events.iter().map(|text| serde_json::from_str::<AuditEvent>(text).unwrap()));
             next = page.next_seq;
             if next == 0 {
@@ -212,6 +212,18 @@ impl System {
                 assert_eq!((head.seq, head.hash.to_string()), (page.head_seq, page.head));
                 return events;
             }
+        }
+    }
+
+    /// A member that took over a snapshot needs a moment to fetch what came before.
+    async fn page(&self, from: &str, from_seq: u64) -> lockstep_proto::admin::AuditAnswer {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match self.admin(from).audit(AuditRequest { from_seq }).await {
+                Ok(page) => return page.into_inner(),
+                Err(status) => assert!(Instant::now() < end, "{status}"),
+            }
+            sleep(Duration::from_millis(200)).await;
         }
     }
 
