@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use lockstep_core::spec::coordinator::TlsFiles;
 use lockstep_core::spec::operator::OperatorSpec;
+use lockstep_core::spec::tls::TlsFiles;
 use lockstep_proto::admin::admin_server::{Admin, AdminServer};
 use lockstep_proto::admin::{
     ApplyAnswer, ApplyRequest, AuditAnswer, AuditRequest, ChangeMembersAnswer, ChangeMembersRequest,
-    DocumentAnswer, FinalizeAnswer, FinalizeRequest, LinkRequest, MembersAnswer, MembersRequest, PlanAnswer,
-    PlanRequest, ShowSpecAnswer, ShowSpecRequest, SnapshotAnswer, SnapshotRequest, StatusAnswer,
-    StatusRequest,
+    DocumentAnswer, FinalizeAnswer, FinalizeRequest, ForgetAgentAnswer, ForgetAgentRequest, LinkRequest,
+    MembersAnswer, MembersRequest, PlanAnswer, PlanRequest, ShowSpecAnswer, ShowSpecRequest, SnapshotAnswer,
+    SnapshotRequest, StatusAnswer, StatusRequest,
 };
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
@@ -156,6 +156,13 @@ impl Admin for Fake {
 
     async fn ready(&self, _: Request<LinkRequest>) -> Result<Response<DocumentAnswer>, Status> {
         self.answer(DocumentAnswer::default())
+    }
+
+    async fn forget_agent(
+        &self,
+        _: Request<ForgetAgentRequest>,
+    ) -> Result<Response<ForgetAgentAnswer>, Status> {
+        self.answer(ForgetAgentAnswer::default())
     }
 
     /// Two events a page.

@@ -6,10 +6,11 @@ use std::path::Path;
 
 use super::CoordinatorsSpec;
 use super::raw::{RawAgent, RawCoordinators};
-use crate::spec::doors::{TlsFiles, addresses, tls_files};
 use crate::spec::faults::{Faults, join};
-use crate::spec::names::name;
+use crate::spec::link::check::addresses;
+use crate::spec::names::{address, name};
 use crate::spec::security::SecuritySpec;
+use crate::spec::tls::{TlsFiles, files};
 
 const SECTION: &str = "the section's keys below it";
 const KEYS: &[&str] = &["addresses", "ca", "certificate", "key"];
@@ -41,8 +42,13 @@ fn coordinators(faults: &mut Faults, raw: &RawCoordinators, folder: &Path) -> Op
     let at = |name: &str| join("coordinators", name);
     faults.unknown("coordinators", &raw.unknown, KEYS);
     let addresses = addresses(faults, &at("addresses"), raw.addresses.as_ref());
-    let files = [raw.ca.as_ref(), raw.certificate.as_ref(), raw.key.as_ref()];
-    let TlsFiles { ca, certificate, key } = tls_files(faults, "coordinators", folder, files)?;
+    for given in &addresses {
+        if let Err(why) = address(given) {
+            faults.add(at("addresses"), format!("{given:?}: {why}; write host:port"));
+        }
+    }
+    let given = [raw.ca.as_ref(), raw.certificate.as_ref(), raw.key.as_ref()];
+    let TlsFiles { ca, certificate, key } = files(faults, "coordinators", given, folder)?;
     Some(CoordinatorsSpec { addresses, ca, certificate, key })
 }
 

@@ -4,18 +4,16 @@ use std::path::Path;
 
 use super::raw::{RawCoordinator, RawGrant};
 use super::{CoordinatorSpec, Grant, Reach, Role};
-use crate::spec::doors::{host_and_port, path, tls_files};
 use crate::spec::fault::Fault;
 use crate::spec::faults::{Faults, join};
-use crate::spec::names::name;
+use crate::spec::names::{address, name};
 use crate::spec::select::Patterns;
+use crate::spec::tls;
 
 const KEYS: &[&str] = &["name", "site", "data", "listen", "tls", "access"];
-const TLS_KEYS: &[&str] = &["ca", "certificate", "key"];
 const GRANT_KEYS: &[&str] = &["operator", "role", "links"];
 
 const LISTEN_DEFAULT: &str = "0.0.0.0:9470";
-const SECTION: &str = "the section's keys below it";
 const GRANTS: &str = "a list, as in [{ operator: ada, role: admin }]";
 
 impl RawCoordinator {
@@ -28,23 +26,12 @@ impl RawCoordinator {
         faults.unknown("", &self.unknown, KEYS);
         let called = faults.needed("name", self.name.as_ref(), "a name, as in name: c1", name);
         let site = faults.needed("site", self.site.as_ref(), "a datacenter's name, as in site: praha", name);
-        let data = path(&mut faults, "data", self.data.as_ref(), "the path of a folder", folder);
-        let listen = faults.parsed("listen", self.listen.as_ref(), "host:port", |text| {
-            host_and_port(text).map(|()| text.to_owned()).map_err(str::to_owned)
+        let data = faults.needed("data", self.data.as_ref(), "the path of a folder", |text| match text {
+            "" => Err("is empty".to_owned()),
+            text => Ok(folder.join(text)),
         });
-        if self.tls.is_none() {
-            faults.add("tls", format!("is missing: write {SECTION}: {}", TLS_KEYS.join(", ")));
-        }
-        let tls = faults.shape("tls", self.tls.as_ref(), SECTION);
-        let tls = tls.and_then(|raw| {
-            faults.unknown("tls", &raw.unknown, TLS_KEYS);
-            tls_files(
-                &mut faults,
-                "tls",
-                folder,
-                [raw.ca.as_ref(), raw.certificate.as_ref(), raw.key.as_ref()],
-            )
-        });
+        let listen = faults.parsed("listen", self.listen.as_ref(), "host:port", listen);
+        let tls = tls::section(&mut faults, self.tls.as_ref(), folder);
         let access = self.grants(&mut faults);
         let faults = faults.into_vec();
         match (called, site, data, tls) {
@@ -98,4 +85,12 @@ fn one_grant(faults: &mut Faults, key: &str, raw: &RawGrant) -> Option<Grant> {
 fn role(text: &str) -> Result<Role, String> {
     let found = Role::ALL.into_iter().find(|role| role.word() == text);
     found.ok_or_else(|| "is no role".to_owned())
+}
+
+/// Port 0 leaves the choice to the system.
+fn listen(text: &str) -> Result<String, String> {
+    match text.strip_suffix(":0") {
+        Some(host) if !host.is_empty() => Ok(text.to_owned()),
+        _ => address(text).map_err(str::to_owned),
+    }
 }

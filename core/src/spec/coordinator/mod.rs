@@ -16,8 +16,8 @@ use std::path::PathBuf;
 
 pub use raw::RawCoordinator;
 
-pub use super::doors::TlsFiles;
 use super::select::Patterns;
+pub use super::tls::TlsFiles;
 
 /// The JSON schema of `coordinator.yaml`, for editors. What it takes may still be wrong: a schema knows shapes, not
 /// meanings.

@@ -14,13 +14,13 @@ use std::path::Path;
 
 pub use raw::RawOperator;
 
-use super::doors::{TlsFiles, addresses, tls_files};
 use super::fault::Fault;
 use super::faults::Faults;
+use super::link::check::addresses;
+use super::names::address;
+use super::tls::{self, TlsFiles};
 
 const KEYS: &[&str] = &["coordinators", "tls"];
-const TLS_KEYS: &[&str] = &["ca", "certificate", "key"];
-const SECTION: &str = "the section's keys below it";
 
 /// The JSON schema of `operator.yaml`, for editors. What it takes may still be wrong: a schema knows shapes, not meanings.
 #[must_use]
@@ -46,19 +46,12 @@ impl RawOperator {
         let mut faults = Faults::default();
         faults.unknown("", &self.unknown, KEYS);
         let coordinators = addresses(&mut faults, "coordinators", self.coordinators.as_ref());
-        if self.tls.is_none() {
-            faults.add("tls", format!("is missing: write {SECTION}: {}", TLS_KEYS.join(", ")));
+        for given in &coordinators {
+            if let Err(why) = address(given) {
+                faults.add("coordinators", format!("{given:?}: {why}; write host:port"));
+            }
         }
-        let tls = faults.shape("tls", self.tls.as_ref(), SECTION);
-        let tls = tls.and_then(|raw| {
-            faults.unknown("tls", &raw.unknown, TLS_KEYS);
-            tls_files(
-                &mut faults,
-                "tls",
-                folder,
-                [raw.ca.as_ref(), raw.certificate.as_ref(), raw.key.as_ref()],
-            )
-        });
+        let tls = tls::section(&mut faults, self.tls.as_ref(), folder);
         let faults = faults.into_vec();
         match tls {
             Some(tls) if faults.is_empty() => Ok(OperatorSpec { coordinators, tls }),
