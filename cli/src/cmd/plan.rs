@@ -115,7 +115,10 @@ pub(super) fn faults(
 /// No coordinator answers.
 pub(super) async fn cluster_id(coordinators: &Coordinators) -> Result<String, Failure> {
     let answer = coordinators
-        .call(Nature::Reads, |mut client| async move { client.members(MembersRequest {}).await })
+        .ask_until(
+            |answer| answer.leader != 0,
+            |mut client| async move { client.members(MembersRequest {}).await },
+        )
         .await?;
     Ok(answer.cluster_id)
 }

@@ -96,6 +96,32 @@ impl Coordinators {
         Err(Refused::Nobody { file: self.file.clone(), attempts })
     }
 
+    /// The first answer that is `good`, for what everybody answers by itself; else the first one at all.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub(crate) async fn ask_until<T, F, Answered>(
+        &self,
+        is_good: impl Fn(&T) -> bool,
+        call: F,
+    ) -> Result<T, Refused>
+    where
+        F: Fn(AdminClient<Channel>) -> Answered,
+        Answered: Future<Output = Result<Response<T>, Status>>,
+    {
+        let (mut first, mut attempts) = (None, Vec::new());
+        for (address, endpoint) in &self.endpoints {
+            match self.one(endpoint, Nature::Reads, &call).await {
+                Ok(answer) if is_good(&answer) => return Ok(answer),
+                Ok(answer) => first = first.or(Some(answer)),
+                Err(Missed::Next(words)) => attempts.push(Attempt { address: address.clone(), words }),
+                Err(Missed::End(refused)) if first.is_none() => return Err(*refused),
+                Err(Missed::End(_)) => {}
+            }
+        }
+        first.ok_or_else(|| Refused::Nobody { file: self.file.clone(), attempts })
+    }
+
     async fn one<T, F, Answered>(&self, endpoint: &Endpoint, nature: Nature, call: &F) -> Result<T, Missed>
     where
         F: Fn(AdminClient<Channel>) -> Answered,
@@ -177,6 +203,27 @@ mod tests {
         assert!(words.contains("127.0.0.1:1: nobody listens there"), "{words}");
         assert!(words.contains("no coordinator leads: nothing was done"), "{words}");
         assert!(words.contains("lockstep status --local"), "{words}");
+    }
+
+    /// Story: one that came back with its old folder after a forced recovery told of members that were gone.
+    #[tokio::test]
+    async fn one_that_knows_a_leader_is_believed_before_one_that_knows_none() {
+        let trust = Trust::new();
+        let lost = Fake { leader: 0, ..Fake::good() }.serve(&trust).await;
+        let good = Fake { leader: 9, ..Fake::good() }.serve(&trust).await;
+        let leader = async |addresses: &[&str]| {
+            let coordinators = trust.coordinators(addresses);
+            let asked = coordinators
+                .ask_until(
+                    |answer| answer.leader != 0,
+                    |mut client| async move { client.members(MembersRequest {}).await },
+                )
+                .await;
+            asked.map(|answer| answer.leader)
+        };
+        assert_eq!(leader(&[&lost.address, "127.0.0.1:1", &good.address]).await, Ok(9));
+        assert_eq!(leader(&["127.0.0.1:1", &lost.address]).await, Ok(0));
+        assert!(matches!(leader(&["127.0.0.1:1"]).await, Err(Refused::Nobody { .. })));
     }
 
     #[tokio::test]

@@ -58,10 +58,14 @@ pub(crate) struct FinalizeArgs {
 }
 
 pub(super) async fn members(args: &MembersArgs) -> Result<(), Failure> {
+    // Each says what it knows, and one that was left behind knows no leader.
     let answer: MembersAnswer = args
         .operator
         .connect()?
-        .call(Nature::Reads, |mut client| async move { client.members(MembersRequest {}).await })
+        .ask_until(
+            |answer| answer.leader != 0,
+            |mut client| async move { client.members(MembersRequest {}).await },
+        )
         .await?;
     match args.output {
         Output::Json => println!("{}", members::json(&answer)),
