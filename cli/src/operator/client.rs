@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lockstep_core::spec::operator::OperatorSpec;
 use lockstep_proto::admin::admin_client::AdminClient;
+use lockstep_proto::admin::{MembersAnswer, MembersRequest};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Response, Status};
 
@@ -96,23 +97,17 @@ impl Coordinators {
         Err(Refused::Nobody { file: self.file.clone(), attempts })
     }
 
-    /// The first answer that is `good`, for what everybody answers by itself; else the first one at all.
+    /// Who the coordinators are. Each tells what it knows by itself: one that knows a leader is believed before one that was
+    /// left behind.
     ///
     /// # Errors
     /// As [`call`](Self::call).
-    pub(crate) async fn ask_until<T, F, Answered>(
-        &self,
-        is_good: impl Fn(&T) -> bool,
-        call: F,
-    ) -> Result<T, Refused>
-    where
-        F: Fn(AdminClient<Channel>) -> Answered,
-        Answered: Future<Output = Result<Response<T>, Status>>,
-    {
+    pub(crate) async fn members(&self) -> Result<MembersAnswer, Refused> {
         let (mut first, mut attempts) = (None, Vec::new());
+        let call = |mut client: AdminClient<Channel>| async move { client.members(MembersRequest {}).await };
         for (address, endpoint) in &self.endpoints {
             match self.one(endpoint, Nature::Reads, &call).await {
-                Ok(answer) if is_good(&answer) => return Ok(answer),
+                Ok(answer) if answer.leader != 0 => return Ok(answer),
                 Ok(answer) => first = first.or(Some(answer)),
                 Err(Missed::Next(words)) => attempts.push(Attempt { address: address.clone(), words }),
                 Err(Missed::End(refused)) if first.is_none() => return Err(*refused),
@@ -169,7 +164,7 @@ fn missed(status: &Status, nature: Nature, file: &Path) -> Missed {
 mod tests {
     use std::sync::atomic::Ordering;
 
-    use lockstep_proto::admin::{ApplyRequest, MembersRequest};
+    use lockstep_proto::admin::ApplyRequest;
 
     use super::super::testing::{Fake, Trust};
     use super::*;
@@ -212,13 +207,7 @@ mod tests {
         let lost = Fake { leader: 0, ..Fake::good() }.serve(&trust).await;
         let good = Fake { leader: 9, ..Fake::good() }.serve(&trust).await;
         let leader = async |addresses: &[&str]| {
-            let coordinators = trust.coordinators(addresses);
-            let asked = coordinators
-                .ask_until(
-                    |answer| answer.leader != 0,
-                    |mut client| async move { client.members(MembersRequest {}).await },
-                )
-                .await;
+            let asked = trust.coordinators(addresses).members().await;
             asked.map(|answer| answer.leader)
         };
         assert_eq!(leader(&[&lost.address, "127.0.0.1:1", &good.address]).await, Ok(9));
