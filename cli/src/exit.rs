@@ -14,6 +14,8 @@ pub(crate) enum Exit {
     /// Also wrong usage, and "could not tell".
     Error = 1,
     Differences = 2,
+    /// A rule says no; nothing was done.
+    Refused = 3,
     /// Not as it should be yet.
     NotReady = 4,
     /// Done, but something is outstanding that the output names.

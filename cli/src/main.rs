@@ -3,8 +3,12 @@
 
 mod cmd;
 mod exit;
+mod files;
 mod logs;
+mod operator;
 mod show;
+mod top;
+mod trial;
 
 use std::process::ExitCode;
 
@@ -34,8 +38,8 @@ fn main() -> ExitCode {
             };
         }
     };
-    // The daemon's file says how it logs.
-    if !matches!(cli.command, Command::Agent(_)) {
+    // A daemon's file says how it logs.
+    if !cli.command.is_daemon() {
         logs::of_a_verb();
     }
     // One thread: the data path moves bytes, it does not compute. Measured in bench/.

@@ -32,7 +32,8 @@ impl Act<'_> {
         }
     }
 
-    fn link(&self) -> Option<&str> {
+    /// `None`: it concerns the system.
+    pub(crate) fn link(&self) -> Option<&str> {
         match self {
             Self::See { link } | Self::ActOn { link } => Some(link),
             Self::SeeSystem | Self::ChangeSystem => None,

@@ -61,6 +61,8 @@ pub struct Position {
     pub applied: u64,
     /// By id.
     pub seats: Vec<Seat>,
+    /// For a member that comes; no id is ever given twice.
+    pub next_id: u64,
     /// Why this member has stopped; it answers nothing else from then on.
     pub stopped: Option<String>,
 }

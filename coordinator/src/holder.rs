@@ -3,6 +3,7 @@
 //! The signature has been verified by TLS before; a certificate that names nobody, or several, is nobody's.
 
 use std::fmt;
+use std::time::SystemTime;
 
 use lockstep_core::spec::names::name;
 use thiserror::Error;
@@ -42,8 +43,18 @@ impl Holder {
     /// # Errors
     /// [`Nobody`], in words for whoever made the certificate.
     pub fn of_certificate(der: &[u8]) -> Result<Self, Nobody> {
-        let unreadable = |error: x509_cert::der::Error| Nobody::Unreadable(error.to_string());
-        let certificate = Certificate::from_der(der).map_err(unreadable)?;
+        Self::named_in(&Certificate::from_der(der).map_err(unreadable)?)
+    }
+
+    /// The holder of the first certificate of a PEM file.
+    ///
+    /// # Errors
+    /// As [`Holder::of_certificate`].
+    pub fn of_pem(pem: &str) -> Result<Self, Nobody> {
+        Self::named_in(&first_of(pem)?)
+    }
+
+    fn named_in(certificate: &Certificate) -> Result<Self, Nobody> {
         let names = certificate.tbs_certificate().get_extension::<SubjectAltName>().map_err(unreadable)?;
         let names = names.map(|(_, SubjectAltName(names))| names).unwrap_or_default();
         let mut uris = names.iter().filter_map(|name| match name {
@@ -83,6 +94,32 @@ impl Holder {
             Self::Operator { .. } => "operator",
         }
     }
+}
+
+/// Until when a DER certificate is valid.
+///
+/// # Errors
+/// [`Nobody::Unreadable`].
+pub fn valid_until(der: &[u8]) -> Result<SystemTime, Nobody> {
+    let certificate = Certificate::from_der(der).map_err(|error| Nobody::Unreadable(error.to_string()))?;
+    Ok(certificate.tbs_certificate().validity().not_after.to_system_time())
+}
+
+/// Until when the first certificate of a PEM file is valid.
+///
+/// # Errors
+/// [`Nobody::Unreadable`].
+pub fn pem_valid_until(pem: &str) -> Result<SystemTime, Nobody> {
+    Ok(first_of(pem)?.tbs_certificate().validity().not_after.to_system_time())
+}
+
+fn first_of(pem: &str) -> Result<Certificate, Nobody> {
+    let chain = Certificate::load_pem_chain(pem.as_bytes()).map_err(unreadable)?;
+    chain.into_iter().next().ok_or(Nobody::NotShown)
+}
+
+fn unreadable(error: x509_cert::der::Error) -> Nobody {
+    Nobody::Unreadable(error.to_string())
 }
 
 /// The URI.

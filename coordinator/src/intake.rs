@@ -71,6 +71,12 @@ impl Intake {
         Self { since, parts: BTreeMap::new(), probes: BTreeMap::new() }
     }
 
+    /// When it began to listen.
+    #[must_use]
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
     /// Replaces what the agent told of the link before.
     ///
     /// # Errors

@@ -3,12 +3,15 @@
 //! ```text
 //! agent ─ mTLS ─► grpc ─ holder (who) ─► dispatch (sessions, assignments, questions)
 //!                        access (may)  └► intake (reports and their age) ─► status
-//! log ─ agreed (what all coordinators have in common) ─► what agents are told
+//! operator ─ mTLS ─► grpc ─► admin ─► agreement (what can be asked of all coordinators together)
+//! peers ─ mTLS ─► grpc ─► consensus (log, snapshots) ─► agreed (the state all have in common) ─► what agents are told
+//! member: one coordinator's process, from its folder to its door
 //! ```
 //!
 //! Promises: nobody speaks for somebody else; what is silent is never shown as well. Never talks to Kafka.
 
 pub mod access;
+pub mod admin;
 pub mod agreed;
 pub mod agreement;
 pub mod consensus;
@@ -16,5 +19,7 @@ pub mod dispatch;
 pub mod grpc;
 pub mod holder;
 pub mod intake;
+pub mod member;
+pub mod peers;
 #[cfg(test)]
 mod testing;

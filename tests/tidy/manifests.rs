@@ -71,7 +71,6 @@ const TABLE: &[Row] = &[
     Row {
         folder: "coordinator",
         may: &[
-            "coordinator",
             "crc32c",
             "fastrand",
             "lockstep-core",

@@ -4,27 +4,44 @@ use std::fmt;
 
 use lockstep_core::code::Code;
 
-/// Words for whoever started the verb.
+use crate::exit::Exit;
+
+/// Words for whoever started the verb, and how it ends.
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: Option<Code>,
     words: String,
+    exit: Exit,
 }
 
 impl Failure {
     pub(crate) fn coded(code: Code, words: impl Into<String>) -> Self {
-        Self { code: Some(code), words: words.into() }
+        Self { code: Some(code), words: words.into(), exit: Exit::Error }
     }
 
     /// With the page, if there is one.
     pub(crate) fn with(code: Option<Code>, words: impl fmt::Display) -> Self {
-        Self { code, words: words.to_string() }
+        Self { code, words: words.to_string(), exit: Exit::Error }
+    }
+
+    /// With another end than 1.
+    pub(crate) fn ending(exit: Exit, words: impl Into<String>) -> Self {
+        Self { code: None, words: words.into(), exit }
+    }
+
+    /// Without the code and its page.
+    pub(crate) fn words(&self) -> &str {
+        &self.words
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
     }
 }
 
 impl From<String> for Failure {
     fn from(words: String) -> Self {
-        Self { code: None, words }
+        Self { code: None, words, exit: Exit::Error }
     }
 }
 

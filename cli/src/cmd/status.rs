@@ -1,29 +1,40 @@
-//! `lockstep status --local`: asks the agent of this machine how its links stand, over HTTP.
+//! `lockstep status`: how links stand, from the coordinators, or with `--local` from the agent of this machine over HTTP.
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
 use lockstep_agent::status::AgentStatus;
+use lockstep_core::status::{DetailStatus, SystemStatus};
+use lockstep_proto::admin::{LinkRequest, StatusRequest};
 
 use super::ask::ask;
 use super::fail;
+use super::failure::Failure;
 use crate::exit::Exit;
+use crate::operator::{Coordinators, Nature, Operator};
 use crate::show::status::{Arrow, Format, render};
+use crate::show::system;
 
 /// How often `--watch` asks.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Show how the links of an agent stand: posture, exposure with the age of that knowledge, and why.
+/// Show how links stand: posture, exposure with the age of that knowledge, and why.
+///
+/// The coordinators know all links of the system, and how clusters look from every site. With --local the agent of this
+/// machine is asked, which knows its own links, also while no coordinator answers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
+lockstep status\n  \
+lockstep status claims -o wide --watch\n  \
 lockstep status --local\n  \
-lockstep status claims --local -o wide --watch\n  \
-lockstep status --local --agent 10.0.0.7:9464 -o json | jq '.links[] | select(.posture != \"WITHIN_RPO\")'")]
+lockstep status -o json | jq '.links[] | select(.posture != \"WITHIN_RPO\")'")]
 pub(crate) struct Args {
     /// Only this link
     link: Option<String>,
-    /// Ask an agent, not the coordinators (which do not exist yet: it has to be given)
-    #[arg(long, required = true)]
+    #[command(flatten)]
+    operator: Operator,
+    /// Ask an agent, not the coordinators
+    #[arg(long, conflicts_with = "operator")]
     local: bool,
     /// Where the agent listens: `listen` in its file
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9464")]
@@ -37,16 +48,102 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Exit {
+    let coordinators = match args.local {
+        true => None,
+        false => match args.operator.connect() {
+            Ok(coordinators) => Some(coordinators),
+            Err(failure) => return fail(failure),
+        },
+    };
+    let mut was_shown = false;
     loop {
-        match show(&args).await {
-            Ok(()) if args.watch => tokio::time::sleep(WATCH_INTERVAL).await,
-            Ok(()) => return Exit::Ok,
-            Err(words) => return fail(words),
+        match text(&args, coordinators.as_ref()).await {
+            Ok(text) => show(&text, args.watch),
+            // Who watches wants to see it come back.
+            Err(failure) if args.watch && was_shown => eprintln!("{failure}"),
+            Err(failure) => return fail(failure),
         }
+        if !args.watch {
+            return Exit::Ok;
+        }
+        was_shown = true;
+        tokio::time::sleep(WATCH_INTERVAL).await;
     }
 }
 
-async fn show(args: &Args) -> Result<(), String> {
+async fn text(args: &Args, coordinators: Option<&Coordinators>) -> Result<String, Failure> {
+    let arrow = if std::io::stdout().is_terminal() { Arrow::Unicode } else { Arrow::Ascii };
+    Ok(match coordinators {
+        None => render(&of_agent(args).await?, args.output, arrow)?,
+        Some(coordinators) => {
+            let mut status = of_coordinators(coordinators, args.link.as_deref()).await?;
+            if let (Some(link), Format::Wide) = (&args.link, args.output) {
+                with_partitions(coordinators, link, &mut status).await?;
+            }
+            system::render(&status, args.output, arrow)?
+        }
+    })
+}
+
+fn show(text: &str, over_and_over: bool) {
+    if over_and_over && std::io::stdout().is_terminal() {
+        // Home, then clear what is below: no flicker.
+        print!("\x1b[H\x1b[J");
+    }
+    print!("{text}");
+}
+
+/// The system as the coordinators' leader knows it; of one link, its topics too.
+///
+/// # Errors
+/// [`Failure`]: nobody answers, or there is no such link.
+pub(super) async fn of_coordinators(
+    coordinators: &Coordinators,
+    link: Option<&str>,
+) -> Result<SystemStatus, Failure> {
+    let request = StatusRequest { link: link.unwrap_or_default().to_owned() };
+    let answer = coordinators
+        .call(Nature::Reads, |mut client| {
+            let request = request.clone();
+            async move { client.status(request).await }
+        })
+        .await?;
+    Ok(super::document(&answer.document)?)
+}
+
+/// What only agents know of a link: its partitions. Where none answers, topics have to do.
+async fn with_partitions(
+    coordinators: &Coordinators,
+    link: &str,
+    status: &mut SystemStatus,
+) -> Result<(), Failure> {
+    let detail = detail_of(coordinators, link).await?;
+    for (agent, why) in &detail.missing {
+        eprintln!("warning: agent {agent} has not told its partitions: {why}");
+    }
+    if let Some(found) = detail.link {
+        for known in status.links.iter_mut().filter(|known| known.link == link) {
+            // Posture and reasons are the leader's: it sees every agent.
+            known.topics.clone_from(&found.topics);
+        }
+    }
+    Ok(())
+}
+
+/// # Errors
+/// [`Failure`]: nobody answers, or there is no such link.
+pub(super) async fn detail_of(coordinators: &Coordinators, link: &str) -> Result<DetailStatus, Failure> {
+    let request = LinkRequest { link: link.to_owned() };
+    let answer = coordinators
+        .call(Nature::Reads, |mut client| {
+            let request = request.clone();
+            async move { client.link_detail(request).await }
+        })
+        .await?;
+    Ok(super::document(&answer.document)?)
+}
+
+async fn of_agent(args: &Args) -> Result<AgentStatus, String> {
     let body = ask(&args.agent, "/status").await?;
     let mut status: AgentStatus = serde_json::from_str(&body)
         .map_err(|error| format!("what listens at {} is no agent of this version: {error}", args.agent))?;
@@ -56,12 +153,5 @@ async fn show(args: &Args) -> Result<(), String> {
             return Err(format!("the agent at {} has no link {link:?}", args.agent));
         }
     }
-    let terminal = std::io::stdout().is_terminal();
-    let text = render(&status, args.output, if terminal { Arrow::Unicode } else { Arrow::Ascii })?;
-    if args.watch && terminal {
-        // Home, then clear what is below: no flicker.
-        print!("\x1b[H\x1b[J");
-    }
-    print!("{text}");
-    Ok(())
+    Ok(status)
 }

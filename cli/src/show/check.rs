@@ -7,12 +7,14 @@ use std::time::{Duration, SystemTime};
 use lockstep_agent::config::{Config, Unusable};
 use lockstep_agent::preflight::{ClusterFound, Findings, LinkFound, Missing, expires_soon, has_expired};
 use lockstep_core::plan::permissions::{Resource, Weight};
+use lockstep_core::spec::dr::Checked;
 use lockstep_core::spec::fault::Fault;
 use lockstep_kafka::Certificate;
 use serde_json::{Value, json};
 
 use super::{Output, units};
 use crate::cmd::failure::Failure;
+use crate::files;
 
 pub(crate) struct Show<'a> {
     output: Output,
@@ -45,6 +47,30 @@ impl<'a> Show<'a> {
 
     pub(crate) fn fine_coordinator(&self) {
         self.fine_as("a coordinator's file");
+    }
+
+    pub(crate) fn fine_operator(&self) {
+        self.fine_as("an operator's file");
+    }
+
+    /// With what should be looked at.
+    pub(crate) fn fine_spec(&self, checked: &Checked) {
+        match self.output {
+            Output::Table => {
+                for warning in &checked.warnings {
+                    println!("warning: {warning}");
+                }
+                println!("{}: ok ({})", self.file(), files::counted(&checked.spec));
+            }
+            Output::Json => {
+                let warnings: Vec<_> = checked.warnings.iter().map(ToString::to_string).collect();
+                let file = self.file();
+                println!(
+                    "{}",
+                    json!({ "file": file, "ok": true, "code": null, "faults": [], "warnings": warnings })
+                );
+            }
+        }
     }
 
     pub(crate) fn fine_security(&self) {

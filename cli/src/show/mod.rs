@@ -1,12 +1,17 @@
 //! One file per noun: figures in, words out. Numbers carry units and the age of what they rest on.
 
+pub(crate) mod change;
 pub(crate) mod check;
 mod drift;
 pub(crate) mod groups;
+pub(crate) mod members;
 pub(crate) mod mirror;
 mod plan;
 mod posture;
+pub(crate) mod ready;
 pub(crate) mod status;
+pub(crate) mod system;
+mod table;
 pub(crate) mod units;
 pub(crate) mod verify;
 mod waits;

@@ -9,6 +9,7 @@ use lockstep_agent::status::{
     AgentStatus, ExposureStatus, GroupsSummary, LinkStatus, RunwayStatus, TopicStatus,
 };
 
+use super::table::table;
 use super::units;
 
 /// How a status is written.
@@ -32,7 +33,8 @@ pub(crate) enum Arrow {
     Unicode,
 }
 
-const COLUMNS: [&str; 10] =
+/// One for each figure of a link.
+pub(crate) const COLUMNS: [&str; 10] =
     ["LINK", "DIRECTION", "POSTURE", "EXPOSURE", "DATUM", "BEHIND", "TOPICS", "GROUPS", "DRIFT", "REASON"];
 
 /// A status in words, or as it is.
@@ -41,13 +43,10 @@ const COLUMNS: [&str; 10] =
 /// The status cannot be written, which is a defect.
 pub(crate) fn render(status: &AgentStatus, format: Format, arrow: Arrow) -> Result<String, String> {
     match format {
-        Format::Json => {
-            serde_json::to_string_pretty(status).map(|text| text + "\n").map_err(|e| e.to_string())
-        }
-        Format::Yaml => serde_saphyr::to_string(status).map_err(|e| e.to_string()),
-        Format::Table => Ok(table(status, arrow)),
+        Format::Json | Format::Yaml => as_it_is(status, format),
+        Format::Table => Ok(links(&status.links, status.as_of_timestamp_seconds, arrow)),
         Format::Wide => {
-            let mut text = table(status, arrow);
+            let mut text = links(&status.links, status.as_of_timestamp_seconds, arrow);
             for link in &status.links {
                 wide(link, &mut text);
             }
@@ -56,26 +55,22 @@ pub(crate) fn render(status: &AgentStatus, format: Format, arrow: Arrow) -> Resu
     }
 }
 
-fn table(status: &AgentStatus, arrow: Arrow) -> String {
-    let mut rows = vec![COLUMNS.map(str::to_owned)];
-    rows.extend(status.links.iter().map(|link| row(link, status.as_of_timestamp_seconds, arrow)));
-    let mut widths = [0; COLUMNS.len()];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
+/// For scripts: YAML where it is asked for, else JSON.
+pub(super) fn as_it_is(status: &impl serde::Serialize, format: Format) -> Result<String, String> {
+    match format {
+        Format::Yaml => serde_saphyr::to_string(status).map_err(|e| e.to_string()),
+        _ => serde_json::to_string_pretty(status).map(|text| text + "\n").map_err(|e| e.to_string()),
     }
-    let mut text = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        let line = cells.collect::<Vec<_>>().join("  ");
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
 }
 
-fn row(link: &LinkStatus, as_of: f64, arrow: Arrow) -> [String; COLUMNS.len()] {
+/// One line per link.
+pub(super) fn links(links: &[LinkStatus], as_of: f64, arrow: Arrow) -> String {
+    let rows: Vec<_> = links.iter().map(|link| link_row(link, as_of, arrow)).collect();
+    table(COLUMNS, &rows)
+}
+
+/// The cells of a link's line.
+pub(crate) fn link_row(link: &LinkStatus, as_of: f64, arrow: Arrow) -> [String; COLUMNS.len()] {
     let arrow = if arrow == Arrow::Unicode { "▶" } else { "->" };
     let reason = match link.reasons.as_slice() {
         [] => "-".to_owned(),
@@ -136,7 +131,14 @@ fn time(seconds: f64) -> String {
     units::duration(Duration::try_from_secs_f64(seconds).unwrap_or_default())
 }
 
-fn wide(link: &LinkStatus, text: &mut String) {
+/// The state, every reason, and topics and partitions that something is wrong with.
+pub(crate) fn link_words(link: &LinkStatus) -> String {
+    let mut text = String::new();
+    wide(link, &mut text);
+    text.trim_start().to_owned()
+}
+
+pub(super) fn wide(link: &LinkStatus, text: &mut String) {
     let state = link.state.word();
     let mut line = format!("\n{}  STATE {state}  limit {}", link.link, time(link.rpo_seconds));
     if link.exposure.held_back_records > 0 {

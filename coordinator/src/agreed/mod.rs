@@ -9,6 +9,8 @@
 
 mod wanted;
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use lockstep_core::state::{Applied, Entry, EntryHead, NotUnderstood, Snapshot, State};
 use thiserror::Error;
 
@@ -37,16 +39,33 @@ pub enum NotEncoded {
     Unwritable(String),
 }
 
+/// The agreed state as everybody of this process sees it. A handle.
+#[derive(Clone, Debug, Default)]
+pub struct Shared(Arc<RwLock<Arc<State>>>);
+
+impl Shared {
+    /// As it is now; whoever holds it sees no later change.
+    #[must_use]
+    pub fn get(&self) -> Arc<State> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// One member's copy of the agreed state.
 #[derive(Debug, Default)]
 pub struct Replica {
-    state: State,
+    state: Shared,
 }
 
 impl Replica {
     #[must_use]
-    pub fn state(&self) -> &State {
-        &self.state
+    pub fn shared(&self) -> Shared {
+        self.state.clone()
+    }
+
+    #[must_use]
+    pub fn state(&self) -> Arc<State> {
+        self.state.get()
     }
 
     /// The log's next entry. A refusal is an answer, not an error: every member comes to the same one.
@@ -54,13 +73,16 @@ impl Replica {
     /// # Errors
     /// [`Stop`]; the state is as before.
     pub fn apply(&mut self, index: u64, data: &[u8]) -> Result<Applied, Stop> {
-        Ok(self.state.apply(&decode(index, data)?)?)
+        let entry = decode(index, data)?;
+        let mut state = self.state.0.write().unwrap_or_else(PoisonError::into_inner);
+        // Copied only while somebody still reads the one before.
+        Ok(Arc::make_mut(&mut state).apply(&entry)?)
     }
 
     /// # Errors
     /// What cannot be written as JSON; no state of ours is such.
     pub fn snapshot(&self) -> Result<Vec<u8>, Stop> {
-        serde_json::to_vec(&self.state.snapshot()).map_err(|error| Stop::Snapshot(error.to_string()))
+        serde_json::to_vec(&self.state().snapshot()).map_err(|error| Stop::Snapshot(error.to_string()))
     }
 
     /// # Errors
@@ -68,7 +90,8 @@ impl Replica {
     pub fn restore(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         let snapshot: Snapshot =
             serde_json::from_slice(bytes).map_err(|error| Stop::Snapshot(error.to_string()))?;
-        self.state = State::restore(snapshot)?;
+        let state = Arc::new(State::restore(snapshot)?);
+        *self.state.0.write().unwrap_or_else(PoisonError::into_inner) = state;
         Ok(())
     }
 }

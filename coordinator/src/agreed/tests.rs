@@ -67,11 +67,11 @@ fn replica(commands: Vec<Command>) -> Replica {
 fn what_was_agreed_is_what_agents_are_told() {
     let replica = replica(commands());
     let now = Instant::now();
-    let links = links(replica.state(), |link, agent, epoch| {
+    let links = links(&replica.state(), |link, agent, epoch| {
         assert!(link == "claims" && epoch == 1 && ["a1", "a2"].contains(&agent), "{link} {agent} {epoch}");
         Some(now + Duration::from_secs(12))
     });
-    let all = Work { revision: replica.state().revision(), links, clusters: clusters(replica.state()) };
+    let all = Work { revision: replica.state().revision(), links, clusters: clusters(&replica.state()) };
     let told = all.assignment("a1", 0, now);
     assert_eq!((told.revision, told.clusters.len()), (1, 2));
     let mi = &told.clusters[0];
@@ -92,7 +92,7 @@ fn a_link_that_an_operator_paused_is_told_so() {
     let mut replica = replica(commands());
     let pause = entry(Command::Pause { link: "claims".to_owned() });
     assert_eq!(replica.apply(9, &encode(&pause).unwrap()).unwrap().outcome, Ok(Outcome::Done));
-    let links = links(replica.state(), |_, _, _| None);
+    let links = links(&replica.state(), |_, _, _| None);
     let rules: LinkRules = serde_json::from_str(&links[0].link.spec_json).unwrap();
     assert_eq!(rules.wanted, lockstep_core::spec::link::Wanted::Paused);
     assert_eq!(links[0].formerly[0].until, None);
@@ -104,11 +104,11 @@ fn a_snapshot_makes_the_same_state_elsewhere() {
     let mut there = Replica::default();
     there.restore(&here.snapshot().unwrap()).unwrap();
     assert_eq!(there.state(), here.state());
-    let before = there.state().clone();
+    let before = there.state();
     assert!(matches!(there.restore(b"{\"format\":1"), Err(Stop::Snapshot(_))));
     let odd = json!({ "format": 99, "state": {} }).to_string();
     assert!(matches!(there.restore(odd.as_bytes()), Err(Stop::NotUnderstood(_))));
-    assert_eq!(*there.state(), before);
+    assert_eq!(there.state(), before);
 }
 
 #[test]

@@ -2,24 +2,38 @@
 //! Promises: who speaks is taken from the certificate, never from a message. A stranger's, an expired or no certificate
 //! ends in the handshake. Messages are bounded; so are streams of one connection.
 
+mod admin;
+#[cfg(test)]
+mod admin_links_tests;
+#[cfg(test)]
+mod admin_tests;
+#[cfg(test)]
+mod admin_world;
 mod agents;
+mod peers;
 #[cfg(test)]
 mod tests;
 
 use std::future::Future;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use lockstep_proto::MESSAGE_BYTES_MAX;
+use lockstep_proto::admin::admin_server::AdminServer;
 use lockstep_proto::agent::agents_server::AgentsServer;
+use lockstep_proto::peer::peers_server::PeersServer;
 use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Error, Identity, Server, ServerTlsConfig};
 
+use crate::admin::Admin;
 use crate::dispatch::Desk;
-use crate::holder::{Holder, Nobody};
+use crate::holder::{Holder, Nobody, valid_until};
+use crate::peers::STATE_BYTES_MAX;
+use admin::AdminDoor;
 use agents::AgentsDoor;
+pub use peers::PeersDoor;
 
-/// The largest message taken: a report of 10,000 topics has some 2 MB.
-const MESSAGE_BYTES_MAX: usize = 16 << 20;
 const STREAMS_MAX: u32 = 64;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A connection whose far end vanished without a word is noticed by this.
@@ -34,34 +48,60 @@ pub struct Pem {
     pub key: String,
 }
 
-/// Serves agents on `listener` until `stop` is over, then lets open sessions end.
+/// Who is served behind the door.
+pub struct Services {
+    /// For agents.
+    pub desk: Desk,
+    /// For operators; `None`: they are told that nobody serves them here.
+    pub admin: Option<Arc<Admin>>,
+    /// For other coordinators; `None`: as above.
+    pub peers: Option<PeersDoor>,
+}
+
+/// Serves agents, operators and other coordinators on `listener` until `stop` is over, then lets open sessions end.
 ///
 /// # Errors
 /// The certificates cannot be used, or the listener broke.
 pub async fn serve(
     listener: TcpListener,
     pem: &Pem,
-    desk: Desk,
+    services: Services,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let tls = ServerTlsConfig::new()
         .identity(Identity::from_pem(&pem.certificate, &pem.key))
         .client_ca_root(Certificate::from_pem(&pem.authority))
         .timeout(HANDSHAKE);
+    let Services { desk, admin, peers } = services;
     let agents = AgentsServer::new(AgentsDoor::new(desk)).max_decoding_message_size(MESSAGE_BYTES_MAX);
+    let admin = admin.map(|admin| {
+        let server = AdminServer::new(AdminDoor::new(admin));
+        server.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX)
+    });
+    let peers = peers.map(|peers| {
+        let server = PeersServer::new(peers);
+        server.max_decoding_message_size(STATE_BYTES_MAX).max_encoding_message_size(STATE_BYTES_MAX)
+    });
     Server::builder()
         .tls_config(tls)?
         .max_concurrent_streams(STREAMS_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .add_service(agents)
+        .add_optional_service(admin)
+        .add_optional_service(peers)
         .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
         .await
 }
 
 /// Who asks, by the certificate of its connection.
 fn holder<T>(request: &tonic::Request<T>) -> Result<Holder, Nobody> {
+    Ok(shown(request)?.0)
+}
+
+/// Who asks, and until when the certificate that says so is valid.
+fn shown<T>(request: &tonic::Request<T>) -> Result<(Holder, SystemTime), Nobody> {
     let certificates = request.peer_certs().ok_or(Nobody::NotShown)?;
     let own = certificates.first().ok_or(Nobody::NotShown)?;
-    Holder::of_certificate(own)
+    Ok((Holder::of_certificate(own)?, valid_until(own)?))
 }

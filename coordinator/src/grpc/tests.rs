@@ -74,7 +74,7 @@ async fn world_with(first: Standing) -> World {
     let (majority, words) = mpsc::channel(16);
     let majority_of = Arc::new(Majority(tokio::sync::Mutex::new(words)));
     let desk = Desk::new(majority_of, followed, noticed);
-    let served = desk.clone();
+    let served = Services { desk: desk.clone(), admin: None, peers: None };
     tokio::spawn(async move { serve(listener, &pem, served, std::future::pending()).await.unwrap() });
     World { majority, authority, address, desk, standing, notices }
 }

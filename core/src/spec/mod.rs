@@ -5,8 +5,10 @@
 //! | [`agent`] | `agent.yaml`: the daemon of a site, its clusters and links |
 //! | [`coordinator`] | `coordinator.yaml`: one of the coordinators, and what operators may do |
 //! | [`dr`] | `dr.yaml`: sites, clusters and links of the whole system |
+//! | [`operator`] | `operator.yaml`: where the coordinators are, for whoever commands them |
 //! | [`link`] | one link, wherever it is written |
 //! | [`security`] | how a cluster is reached securely |
+//! | [`tls`] | who somebody is, and whom it trusts |
 //! | [`select`], [`rename`], [`pace`] | which topics and groups, under which names, how fast |
 //! | [`names`], [`quantity`] | what things may be called; sizes and times |
 //! | [`written`] | values of whatever shape, so that all faults are found at once |
@@ -20,9 +22,11 @@ mod faults;
 pub mod lines;
 pub mod link;
 pub mod names;
+pub mod operator;
 pub mod pace;
 pub mod quantity;
 pub mod rename;
 pub mod security;
 pub mod select;
+pub mod tls;
 pub mod written;

@@ -131,7 +131,12 @@ impl<M: Machine, T: Transport> Node<M, T> {
         let raft = RawNode::new(&config, storage, &words::logger()).map_err(refused)?;
         let (calls_in, calls) = mpsc::channel(CALLS_MAX);
         let (inward_in, inward) = mpsc::channel(INWARD_MAX);
-        let (position, seen) = watch::channel(Position { id, seats: roster.seats(), ..Position::default() });
+        let (position, seen) = watch::channel(Position {
+            id,
+            seats: roster.seats(),
+            next_id: roster.next_id(),
+            ..Position::default()
+        });
         let node = Self {
             id,
             pace,
@@ -262,7 +267,7 @@ impl<M: Machine, T: Transport> Node<M, T> {
             let is_new = before != (term, leader, committed, applied) || position.seats != seats;
             (position.term, position.leader) = (term, leader);
             (position.committed, position.applied) = (committed, applied);
-            position.seats = seats;
+            (position.seats, position.next_id) = (seats, self.roster.next_id());
             is_new
         });
     }

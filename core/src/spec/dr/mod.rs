@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 pub use diff::{Diff, Line, Sign, Thing, ThingKind};
 pub use merge::{DrFile, FileFault};
 pub use raw::RawDr;
-pub use warn::{majority_in_one_site, without_agents};
+pub use warn::{majority_in_one_site, without_agents, worth_a_look};
 
 use super::fault::{Fault, Warning};
 use super::link::{LinkRules, LinkSpec};

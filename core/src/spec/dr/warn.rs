@@ -15,27 +15,48 @@ const SCHEMAS: &str = "_schemas";
 
 type Directed = BTreeMap<String, LinkSpec>;
 
+/// A link with names that its patterns take, found once: compiling them for every pair of links would take minutes.
+struct Running<'a> {
+    name: &'a String,
+    link: &'a LinkSpec,
+    /// Groups that it copies, one for each of its patterns.
+    groups: Vec<String>,
+    /// Topics that it names.
+    topics: Vec<String>,
+}
+
 /// Of links as they run while the preferred cluster is primary.
 pub(super) fn warnings(links: &Directed) -> Vec<Warning> {
     let mut found = Vec::new();
-    let running: Vec<_> = links.iter().filter(|(_, link)| link.wanted == Wanted::Running).collect();
+    let running: Vec<_> =
+        links.iter().filter(|(_, link)| link.wanted == Wanted::Running).map(with_names).collect();
     schemas(&mut found, &running);
-    for (at, (name, link)) in running.iter().enumerate() {
-        for (other_name, other) in &running[..at] {
-            groups(&mut found, (name, link), (other_name, other));
-            after_a_change(&mut found, (name, link), (other_name, other));
+    for (at, ours) in running.iter().enumerate() {
+        for theirs in &running[..at] {
+            groups(&mut found, ours, theirs);
+            after_a_change(&mut found, ours, theirs);
         }
     }
     found
 }
 
+fn with_names<'a>((name, link): (&'a String, &'a LinkSpec)) -> Running<'a> {
+    let groups = link.groups.as_ref().map_or(Vec::new(), |groups| {
+        let examples = groups.selection.include.written().filter_map(example);
+        examples.filter(|group| groups.selection.takes(group)).collect()
+    });
+    let topics = link.topics.include.written().filter_map(literal);
+    let topics = topics.filter(|topic| link.topics.takes(topic, false)).collect();
+    Running { name, link, groups, topics }
+}
+
 /// Schemas that go with one link while the records that need them go with another.
-fn schemas(found: &mut Vec<Warning>, running: &[(&String, &LinkSpec)]) {
-    for (name, link) in running.iter().filter(|(_, link)| link.topics.takes(SCHEMAS, false)) {
-        let without = running.iter().filter(|(other, theirs)| {
-            other != name && same_pair(link, theirs) && !theirs.topics.takes(SCHEMAS, false)
+fn schemas(found: &mut Vec<Warning>, running: &[Running<'_>]) {
+    for Running { name, link, .. } in running.iter().filter(|ours| ours.link.topics.takes(SCHEMAS, false)) {
+        let without = running.iter().filter(|theirs| {
+            theirs.name != *name && same_pair(link, theirs.link) && !theirs.link.topics.takes(SCHEMAS, false)
         });
-        let without: Vec<_> = without.map(|(other, _)| other).collect();
+        let without: Vec<_> = without.map(|theirs| theirs.name).collect();
         if !without.is_empty() {
             let what = format!(
                 "{SCHEMAS} goes with this link, and {} may need its schemas: change their sides together, or make them \
@@ -48,18 +69,14 @@ fn schemas(found: &mut Vec<Warning>, running: &[(&String, &LinkSpec)]) {
 }
 
 /// A group that reads topics of two links: its offsets would be copied by both, each for its own topics.
-fn groups(
-    found: &mut Vec<Warning>,
-    (name, link): (&String, &LinkSpec),
-    (other, theirs): (&String, &LinkSpec),
-) {
-    let (Some(ours), Some(others)) = (&link.groups, &theirs.groups) else { return };
-    if !same_pair(link, theirs) {
+fn groups(found: &mut Vec<Warning>, ours: &Running<'_>, theirs: &Running<'_>) {
+    let (Some(here), Some(there)) = (&ours.link.groups, &theirs.link.groups) else { return };
+    if !same_pair(ours.link, theirs.link) {
         return;
     }
-    let patterns = ours.selection.include.written().chain(others.selection.include.written());
-    let both = |group: &String| ours.selection.takes(group) && others.selection.takes(group);
-    if let Some(group) = patterns.filter_map(example).find(both) {
+    let both = |group: &&String| here.selection.takes(group) && there.selection.takes(group);
+    if let Some(group) = ours.groups.iter().chain(&theirs.groups).find(both) {
+        let (name, other) = (ours.name, theirs.name);
         let what = format!(
             "a group such as {group:?} goes with link {other} too: after one of them has changed sides it would read half \
              of its topics on the wrong cluster; change their sides together, or keep groups apart with exclude"
@@ -69,33 +86,38 @@ fn groups(
 }
 
 /// Two links that share one cluster and name one topic: fine as they prefer it, not after one has changed sides.
-fn after_a_change(
-    found: &mut Vec<Warning>,
-    (name, link): (&String, &LinkSpec),
-    (other, theirs): (&String, &LinkSpec),
-) {
-    if link.rename != Rename::Keep || theirs.rename != Rename::Keep || same_pair(link, theirs) {
+fn after_a_change(found: &mut Vec<Warning>, ours: &Running<'_>, theirs: &Running<'_>) {
+    let (link, other) = (ours.link, theirs.link);
+    if link.rename != Rename::Keep || other.rename != Rename::Keep || same_pair(link, other) {
         return;
     }
     let ends = [&link.from, &link.to];
-    let Some(shared) = ends.into_iter().find(|end| [&theirs.from, &theirs.to].contains(end)) else { return };
-    if link.to == *shared && theirs.to == *shared {
+    let Some(shared) = ends.into_iter().find(|end| [&other.from, &other.to].contains(end)) else { return };
+    if link.to == *shared && other.to == *shared {
         // As they are preferred: said as a fault where names tell.
         return;
     }
-    let named = link.topics.include.written().filter_map(literal);
-    let both = |topic: &String| link.topics.takes(topic, false) && theirs.topics.takes(topic, false);
-    if let Some(topic) = named.into_iter().find(both) {
+    if let Some(topic) = ours.topics.iter().find(|topic| other.topics.takes(topic, false)) {
         let what = format!(
-            "link {other} takes {topic:?} too, and both can come to write it on {shared}: such a change of sides will be \
-             refused while both run"
+            "link {} takes {topic:?} too, and both can come to write it on {shared}: such a change of sides will be \
+             refused while both run",
+            theirs.name
         );
-        found.push(Warning::new(format!("links.{name}.topics"), what));
+        found.push(Warning::new(format!("links.{}.topics", ours.name), what));
     }
 }
 
 fn same_pair(a: &LinkSpec, b: &LinkSpec) -> bool {
     (a.from == b.from && a.to == b.to) || (a.from == b.to && a.to == b.from)
+}
+
+/// What should be looked at in a spec that is in force: of its links as they run while the preferred cluster is primary.
+#[must_use]
+pub fn worth_a_look(spec: &DrSpec) -> Vec<Warning> {
+    // A link that this version cannot read is whoever runs it's to say.
+    let directed =
+        |(name, link): (&String, &super::Link)| Some((name.clone(), link.while_primary(&link.prefer).ok()?));
+    warnings(&spec.links.iter().filter_map(directed).collect())
 }
 
 /// Clusters of links in whose site no agent works. `sites`: those with one.

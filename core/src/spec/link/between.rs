@@ -42,34 +42,63 @@ fn written(anchored: &str) -> &str {
     anchored.strip_prefix("^(?:").and_then(|rest| rest.strip_suffix(")$")).unwrap_or(anchored)
 }
 
-fn running(links: &Links) -> Vec<(&String, &LinkSpec)> {
-    links.iter().filter(|(_, link)| link.wanted == Wanted::Running).collect()
+/// A link with names that its patterns take, found once: compiling them for every pair of links would take minutes.
+struct Running<'a> {
+    name: &'a String,
+    link: &'a LinkSpec,
+    /// Topics that the link takes, one for each of its patterns.
+    examples: Vec<String>,
+    /// Topics that the link names, with their names on the destination.
+    literals: Vec<(String, String)>,
+}
+
+fn running(links: &Links) -> Vec<Running<'_>> {
+    let running = links.iter().filter(|(_, link)| link.wanted == Wanted::Running);
+    running
+        .map(|(name, link)| Running { name, link, examples: examples(link), literals: literals(link) })
+        .collect()
+}
+
+fn examples(link: &LinkSpec) -> Vec<String> {
+    let examples = link.topics.include.written().filter_map(example);
+    examples.filter(|topic| link.topics.takes(topic, false)).collect()
+}
+
+fn literals(link: &LinkSpec) -> Vec<(String, String)> {
+    let named = link.topics.include.written().filter_map(literal);
+    let named = named.filter(|topic| link.topics.takes(topic, false));
+    let both = |topic: String| {
+        let becomes = link.rename.dest_name(&topic).into_owned();
+        (topic, becomes)
+    };
+    named.map(both).collect()
 }
 
 /// Two links that write to one topic. From one source: whatever both take. From two: names written out in both; patterns
 /// may well take different topics on different clusters.
 fn collisions(faults: &mut Faults, links: &Links) {
     let running = running(links);
-    for (at, (name, link)) in running.iter().enumerate() {
-        for (other_name, other) in &running[..at] {
+    for (at, ours) in running.iter().enumerate() {
+        for theirs in &running[..at] {
+            let (link, other) = (ours.link, theirs.link);
             if link.to != other.to || link.from == link.to || other.from == other.to {
                 continue;
             }
             let found = if link.from == other.from {
-                examples(link).chain(examples(other)).find_map(|topic| in_both(&topic, link, other))
+                ours.examples.iter().chain(&theirs.examples).find_map(|topic| in_both(topic, link, other))
             } else {
-                literals(link).find_map(|(topic, becomes)| {
-                    let twin = literals(other).find(|(_, theirs)| *theirs == becomes)?;
-                    Some((topic, twin.0, becomes))
+                ours.literals.iter().find_map(|(topic, becomes)| {
+                    let twin = theirs.literals.iter().find(|(_, theirs)| theirs == becomes)?;
+                    Some((topic.clone(), twin.0.clone(), becomes.clone()))
                 })
             };
-            if let Some((ours, theirs, becomes)) = found {
+            if let Some((here, there, becomes)) = found {
                 let what = format!(
-                    "link {other_name} writes to {becomes:?} on {} too ({theirs:?} of {}, here {ours:?} of {}): exclude \
-                     it from one of them, or rename it",
-                    link.to, other.from, link.from
+                    "link {} writes to {becomes:?} on {} too ({there:?} of {}, here {here:?} of {}): exclude it from one \
+                     of them, or rename it",
+                    theirs.name, link.to, other.from, link.from
                 );
-                faults.add(join(&join("links", name), "topics"), what);
+                faults.add(join(&join("links", ours.name), "topics"), what);
             }
         }
     }
@@ -77,23 +106,8 @@ fn collisions(faults: &mut Faults, links: &Links) {
 
 fn in_both(topic: &str, a: &LinkSpec, b: &LinkSpec) -> Option<(String, String, String)> {
     let taken = a.topics.takes(topic, false) && b.topics.takes(topic, false);
-    let becomes = a.rename.dest_name(topic);
-    (taken && becomes == b.rename.dest_name(topic))
-        .then(|| (topic.to_owned(), topic.to_owned(), becomes.into_owned()))
-}
-
-/// Names of topics that the link takes, one for each of its patterns.
-fn examples(link: &LinkSpec) -> impl Iterator<Item = String> {
-    link.topics.include.written().filter_map(example).filter(|topic| link.topics.takes(topic, false))
-}
-
-/// Topics that the link names, with their names on the destination.
-fn literals(link: &LinkSpec) -> impl Iterator<Item = (String, String)> {
-    let named = link.topics.include.written().filter_map(literal);
-    named.filter(|topic| link.topics.takes(topic, false)).map(|topic| {
-        let becomes = link.rename.dest_name(&topic).into_owned();
-        (topic, becomes)
-    })
+    let becomes = taken.then(|| a.rename.dest_name(topic))?;
+    (becomes == b.rename.dest_name(topic)).then(|| (topic.to_owned(), topic.to_owned(), becomes.into_owned()))
 }
 
 /// A topic that comes back to its cluster under its own name, or under ever longer ones.
@@ -101,9 +115,9 @@ fn circles(faults: &mut Faults, links: &Links) {
     let running = running(links);
     let mut walk =
         Walk { links: &running, way: Vec::new(), steps: 0, told: BTreeSet::new(), found: Vec::new() };
-    for (_, link) in &running {
-        for topic in examples(link) {
-            walk.go(&link.from, &topic);
+    for start in &running {
+        for topic in &start.examples {
+            walk.go(&start.link.from, topic);
         }
     }
     for circle in walk.found {
@@ -133,7 +147,7 @@ struct Circle {
 
 /// Follows one topic over every link that takes it.
 struct Walk<'a> {
-    links: &'a [(&'a String, &'a LinkSpec)],
+    links: &'a [Running<'a>],
     /// Where the topic has been (cluster, name), and the link that took it on.
     way: Vec<(String, String, &'a str)>,
     steps: usize,
@@ -155,7 +169,7 @@ impl Walk<'_> {
             }
             return;
         }
-        for (name, link) in self.links {
+        for Running { name, link, .. } in self.links {
             if self.steps < STEPS_MAX && link.from == cluster && link.topics.takes(topic, false) {
                 let becomes = link.rename.dest_name(topic).into_owned();
                 self.way.push((cluster.to_owned(), topic.to_owned(), name.as_str()));

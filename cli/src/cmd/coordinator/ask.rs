@@ -1,0 +1,104 @@
+//! What is asked of coordinators that run: who they are, one less, a snapshot, the next level.
+
+use lockstep_proto::admin::change_members_request::Change;
+use lockstep_proto::admin::{ChangeMembersRequest, FinalizeRequest, SnapshotRequest};
+
+use super::super::failure::Failure;
+use crate::operator::{Nature, Operator};
+use crate::show::{Output, members};
+
+/// Show who the coordinators are, and which of them leads.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+lockstep coordinator members\n  \
+lockstep coordinator members -o json | jq '.members[] | select(.is_leader)'")]
+pub(crate) struct MembersArgs {
+    #[command(flatten)]
+    operator: Operator,
+    /// How they are written
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Take a coordinator out, for good: it has no say from then on, and its data folder is worth nothing.
+///
+/// To replace one, join the new one first. A majority of those that are left has to run.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+lockstep coordinator remove praha-2 --reason 'machine retired, ticket 4711'")]
+pub(crate) struct RemoveArgs {
+    /// Its name, as `members` shows it
+    name: String,
+    /// Why, for the audit trail
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    operator: Operator,
+}
+
+/// Have the coordinator that answers write a snapshot now, for a backup: its path is printed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SnapshotArgs {
+    #[command(flatten)]
+    operator: Operator,
+}
+
+/// Allow what only the present version understands, once every coordinator runs it.
+///
+/// Until then every coordinator can go back to the version before; afterwards none can.
+#[derive(Debug, clap::Args)]
+pub(crate) struct FinalizeArgs {
+    /// Why, for the audit trail
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    operator: Operator,
+}
+
+pub(super) async fn members(args: &MembersArgs) -> Result<(), Failure> {
+    let answer = args.operator.connect()?.members().await?;
+    match args.output {
+        Output::Json => println!("{}", members::json(&answer)),
+        Output::Table => print!("{}", members::words(&answer)),
+    }
+    Ok(())
+}
+
+pub(super) async fn remove(args: &RemoveArgs) -> Result<(), Failure> {
+    let change = Some(Change::Remove(args.name.clone()));
+    let request = ChangeMembersRequest { change, reason: args.reason.clone() };
+    let answer = args
+        .operator
+        .connect()?
+        .call(Nature::Changes, |mut client| {
+            let request = request.clone();
+            async move { client.change_members(request).await }
+        })
+        .await?;
+    let names: Vec<_> = answer.members.iter().map(|member| member.name.as_str()).collect();
+    println!("{} is out; left: {}", args.name, names.join(", "));
+    Ok(())
+}
+
+pub(super) async fn snapshot(args: &SnapshotArgs) -> Result<(), Failure> {
+    let coordinators = args.operator.connect()?;
+    let (address, answer) = coordinators
+        .call_one(Nature::Changes, |mut client| async move { client.snapshot(SnapshotRequest {}).await })
+        .await?;
+    println!("snapshot at index {}, on the machine of {address}: {}", answer.index, answer.path);
+    Ok(())
+}
+
+pub(super) async fn finalize(args: &FinalizeArgs) -> Result<(), Failure> {
+    let request = FinalizeRequest { reason: args.reason.clone() };
+    let answer = args
+        .operator
+        .connect()?
+        .call(Nature::Changes, |mut client| {
+            let request = request.clone();
+            async move { client.finalize(request).await }
+        })
+        .await?;
+    println!("level {} is final", answer.level);
+    Ok(())
+}
