@@ -119,3 +119,71 @@ fn unusable(path: &Path, why: NotRead) -> Unusable {
 pub(crate) fn counted(spec: &DrSpec) -> String {
     format!("{} sites, {} clusters, {} links", spec.sites.len(), spec.clusters.len(), spec.links.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use lockstep_agent::config::load_coordinator;
+
+    use super::*;
+
+    fn shipped(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(name)
+    }
+
+    #[test]
+    fn the_files_that_are_shipped_are_known_by_their_keys_and_have_no_fault() {
+        for (name, expected) in [
+            ("agent.yaml", Kind::Agent),
+            ("coordinator.yaml", Kind::Coordinator),
+            ("dr.yaml", Kind::Dr),
+            ("operator.yaml", Kind::Operator),
+        ] {
+            assert_eq!(kind(&shipped(name)).unwrap(), expected, "{name}");
+        }
+        assert_eq!(load_coordinator(&shipped("coordinator.yaml")).unwrap().access.len(), 4);
+        assert_eq!(operator(&shipped("operator.yaml")).unwrap().coordinators.len(), 3);
+        assert_eq!(dr(&shipped("dr.yaml")).unwrap().spec.links.len(), 2);
+    }
+
+    #[test]
+    fn a_file_is_known_by_what_only_it_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.yaml");
+        for (text, expected) in [
+            ("security: { protocol: ssl }", Kind::Security),
+            ("access: []", Kind::Coordinator),
+            ("site: mi\ntls: {}\nname: c1", Kind::Coordinator),
+            ("coordinators: [a:1]", Kind::Operator),
+            ("tls: {}", Kind::Operator),
+            ("site: mi\ncoordinators: {}", Kind::Agent),
+            ("site: mi\nclusters: {}\nlinks: {}", Kind::Agent),
+            ("links: {}", Kind::Dr),
+            ("sites: {}\n---\nlinks: {}\n", Kind::Dr),
+            ("nothing: of ours", Kind::Agent),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(kind(&path).unwrap(), expected, "{text}");
+        }
+        std::fs::write(&path, "a: [1").unwrap();
+        assert!(kind(&path).is_err());
+    }
+
+    #[test]
+    fn faults_of_every_kind_have_their_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.yaml");
+        std::fs::write(&path, "coordinators: praha\ntls: { ca: ca.pem }\ncoordinators: x\n").unwrap();
+        let words = operator(&path).unwrap_err().to_string();
+        for line in [
+            "line 1: coordinators: \"praha\": the port is missing",
+            "line 2: tls.certificate: is missing",
+            "line 3: coordinators: stands in line 1 already",
+        ] {
+            assert!(words.contains(line), "{line} in {words}");
+        }
+        std::fs::write(&path, "sites:\n  mi: {}\nlinks:\n  a: { clusters: [x, y] }\n").unwrap();
+        assert!(dr(&path).unwrap_err().to_string().contains("line 4: links.a"));
+    }
+}

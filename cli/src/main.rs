@@ -38,8 +38,8 @@ fn main() -> ExitCode {
             };
         }
     };
-    // The daemon's file says how it logs.
-    if !matches!(cli.command, Command::Agent(_)) {
+    // A daemon's file says how it logs.
+    if !cli.command.is_daemon() {
         logs::of_a_verb();
     }
     // One thread: the data path moves bytes, it does not compute. Measured in bench/.

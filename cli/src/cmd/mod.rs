@@ -57,6 +57,17 @@ pub(crate) enum Command {
     Check(check::Args),
 }
 
+impl Command {
+    /// Whether it runs until it is told to stop, with a log of its own.
+    pub(crate) fn is_daemon(&self) -> bool {
+        match self {
+            Self::Agent(_) => true,
+            Self::Coordinator(args) => args.is_daemon(),
+            _ => false,
+        }
+    }
+}
+
 pub(crate) async fn run(command: Command) -> Exit {
     match command {
         Command::Mirror(args) => mirror::run(args).await,

@@ -2,6 +2,7 @@
 //! Promises: what was never taken in is tried at the next one; what may have been is not sent again if it changes
 //! something. Bounded in time and size.
 
+use std::error::Error as _;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -71,10 +72,22 @@ impl Coordinators {
         F: Fn(AdminClient<Channel>) -> Answered,
         Answered: Future<Output = Result<Response<T>, Status>>,
     {
+        self.call_one(nature, call).await.map(|(_, answer)| answer)
+    }
+
+    /// The same, and the address of who answered.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) async fn call_one<T, F, Answered>(&self, nature: Nature, call: F) -> Result<(&str, T), Refused>
+    where
+        F: Fn(AdminClient<Channel>) -> Answered,
+        Answered: Future<Output = Result<Response<T>, Status>>,
+    {
         let mut attempts = Vec::new();
         for (address, endpoint) in &self.endpoints {
             let words = match self.one(endpoint, nature, &call).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => return Ok((address, answer)),
                 Err(Missed::Next(words)) => words,
                 Err(Missed::End(refused)) => return Err(*refused),
             };
@@ -116,6 +129,9 @@ fn missed(status: &Status, nature: Nature, file: &Path) -> Missed {
     match (status.code(), nature) {
         // It says so itself: nothing was done.
         (Code::Unavailable, _) => Missed::Next(status.message().to_owned()),
+        (Code::DeadlineExceeded, _) if status.source().is_none() => {
+            Missed::End(Box::new(Refused::of(status, file)))
+        }
         (Code::Unknown | Code::Cancelled | Code::DeadlineExceeded, Nature::Reads) => {
             Missed::Next(transport::of_status(status))
         }
@@ -174,6 +190,8 @@ mod tests {
         assert!(matches!(refused, Refused::FateUnknown(_)), "{refused}");
         assert_eq!(good.calls.load(Ordering::Relaxed), 0);
         assert_eq!(members(&coordinators).await.unwrap(), "0b6f", "a question may be asked again");
+        let words = members(&trust.coordinators(&[&torn.address])).await.unwrap_err().to_string();
+        assert!(words.contains(&format!("{}: the leader went away\n", torn.address)), "{words}");
     }
 
     #[tokio::test]
@@ -209,6 +227,7 @@ mod tests {
             (Status::failed_precondition("claims waits for a run"), Exit::Refused, "claims waits"),
             (Status::aborted("revision 42 stands, 41 was expected"), Exit::Refused, "plan again"),
             (Status::unimplemented("x"), Exit::Error, "older"),
+            (Status::deadline_exceeded("a1 has not answered"), Exit::Error, "ask again"),
             (Status::unauthenticated("an agent's certificate"), Exit::Error, "lockstep://operator/NAME"),
         ] {
             let mut fake = Fake::good();

@@ -1,5 +1,6 @@
 //! Why coordinators did not do what was asked, by what a person has to do now; each with its exit code.
 
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -49,6 +50,9 @@ pub(crate) enum Refused {
         "the coordinator is older than this command and does not know the call\n  remedy  upgrade the coordinators first"
     )]
     TooOld,
+    /// Agents have not said it in time.
+    #[error("{0}\n  remedy  ask again; `lockstep status` says which agents are heard")]
+    Late(String),
     #[error("the coordinator fails: {0}\n  remedy  its log says more")]
     Broken(String),
 }
@@ -69,6 +73,8 @@ impl Refused {
             }
             Code::FailedPrecondition => Self::Rule(words),
             Code::Aborted => Self::OtherRevision(words),
+            // Its own word; one of this side has a cause.
+            Code::DeadlineExceeded if status.source().is_none() => Self::Late(words),
             Code::Unknown | Code::Cancelled | Code::DeadlineExceeded => {
                 Self::FateUnknown(transport::of_status(status))
             }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use lockstep_core::spec::coordinator::TlsFiles;
 use lockstep_core::spec::operator::OperatorSpec;
+use lockstep_core::spec::tls::TlsFiles;
 use lockstep_proto::admin::admin_server::{Admin, AdminServer};
 use lockstep_proto::admin::{
     ApplyAnswer, ApplyRequest, AuditAnswer, AuditRequest, ChangeMembersAnswer, ChangeMembersRequest,

@@ -57,13 +57,12 @@ pub(super) fn alert(status: &Status) -> Option<String> {
 
 /// A call that broke off: its words, and the cause behind them.
 pub(super) fn of_status(status: &Status) -> String {
-    let cause = chain(status).last().map(ToString::to_string).unwrap_or_default();
-    match status.message() {
-        "" => cause,
-        words if cause.contains(words) => cause,
-        words if status.source().is_some() => format!("{words} ({cause})"),
-        words => words.to_owned(),
-    }
+    let words = status.message();
+    let Some(cause) = status.source().and_then(|source| chain(source).last()) else {
+        return words.to_owned();
+    };
+    let cause = cause.to_string();
+    if words.is_empty() || cause.contains(words) { cause } else { format!("{words} ({cause})") }
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

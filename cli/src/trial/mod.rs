@@ -14,7 +14,7 @@ use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-pub(crate) use files::Layout;
+pub(crate) use files::{FOUNDER, Layout};
 
 /// One file of the trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +128,18 @@ mod tests {
             let key = std::fs::metadata(trial.join(folder).join("key.pem")).unwrap();
             assert_eq!(key.permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn the_script_is_one_that_a_shell_takes() {
+        let (_folder, trial) = trial();
+        let script = trial.join("start.sh");
+        let mode = std::fs::metadata(&script).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o755);
+        let checked = std::process::Command::new("sh").arg("-n").arg(&script).output().unwrap();
+        assert!(checked.status.success() && checked.stderr.is_empty(), "{checked:?}");
+        let text = std::fs::read_to_string(&script).unwrap();
+        assert!(text.contains("\ncoordinator c-west 127.0.0.1:9471\n") && text.contains("\nagent a-west\n"));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! | [`operator`] | `operator.yaml`: where the coordinators are, for whoever commands them |
 //! | [`link`] | one link, wherever it is written |
 //! | [`security`] | how a cluster is reached securely |
+//! | [`tls`] | who somebody is, and whom it trusts |
 //! | [`select`], [`rename`], [`pace`] | which topics and groups, under which names, how fast |
 //! | [`names`], [`quantity`] | what things may be called; sizes and times |
 //! | [`written`] | values of whatever shape, so that all faults are found at once |
@@ -27,4 +28,5 @@ pub mod quantity;
 pub mod rename;
 pub mod security;
 pub mod select;
+pub mod tls;
 pub mod written;

@@ -17,6 +17,21 @@ pub fn name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Whether somebody may be dialled there: `host:port`.
+///
+/// # Errors
+/// In words.
+pub fn address(text: &str) -> Result<String, &'static str> {
+    let (host, port) = text.rsplit_once(':').ok_or("the port is missing")?;
+    if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '/') {
+        return Err("the host is missing or contains a character no host name has");
+    }
+    match port.parse::<u16>() {
+        Ok(1..) => Ok(text.to_owned()),
+        _ => Err("the port must be a number from 1 to 65535"),
+    }
+}
+
 /// What to say about a key that means nothing. `known`: the keys that may stand there.
 pub(super) fn unknown_key<'a>(given: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     let meant = meant(given, known.clone());

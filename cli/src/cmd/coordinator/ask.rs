@@ -87,12 +87,11 @@ pub(super) async fn remove(args: &RemoveArgs) -> Result<(), Failure> {
 }
 
 pub(super) async fn snapshot(args: &SnapshotArgs) -> Result<(), Failure> {
-    let answer = args
-        .operator
-        .connect()?
-        .call(Nature::Changes, |mut client| async move { client.snapshot(SnapshotRequest {}).await })
+    let coordinators = args.operator.connect()?;
+    let (address, answer) = coordinators
+        .call_one(Nature::Changes, |mut client| async move { client.snapshot(SnapshotRequest {}).await })
         .await?;
-    println!("snapshot at index {}: {}", answer.index, answer.path);
+    println!("snapshot at index {}, on the machine of {address}: {}", answer.index, answer.path);
     Ok(())
 }
 

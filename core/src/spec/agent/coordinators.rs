@@ -2,15 +2,15 @@
 //! Promises: nobody reads two answers to one question: what coordinators say cannot stand in the file as well.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::CoordinatorsSpec;
 use super::raw::{RawAgent, RawCoordinators};
 use crate::spec::faults::{Faults, join};
 use crate::spec::link::check::addresses;
-use crate::spec::names::name;
+use crate::spec::names::{address, name};
 use crate::spec::security::SecuritySpec;
-use crate::spec::written::{Text, Written};
+use crate::spec::tls::{TlsFiles, files};
 
 const SECTION: &str = "the section's keys below it";
 const KEYS: &[&str] = &["addresses", "ca", "certificate", "key"];
@@ -42,34 +42,14 @@ fn coordinators(faults: &mut Faults, raw: &RawCoordinators, folder: &Path) -> Op
     let at = |name: &str| join("coordinators", name);
     faults.unknown("coordinators", &raw.unknown, KEYS);
     let addresses = addresses(faults, &at("addresses"), raw.addresses.as_ref());
-    for address in &addresses {
-        if let Err(why) = host_and_port(address) {
-            faults.add(at("addresses"), format!("{address:?}: {why}; write host:port"));
+    for given in &addresses {
+        if let Err(why) = address(given) {
+            faults.add(at("addresses"), format!("{given:?}: {why}; write host:port"));
         }
     }
-    let mut file = |name: &str, given: Option<&Written<Text>>| -> Option<PathBuf> {
-        faults.needed(&at(name), given, "the path of a PEM file", |text| match text {
-            "" => Err("is empty".to_owned()),
-            text => Ok(folder.join(text)),
-        })
-    };
-    let (ca, certificate, key) = (
-        file("ca", raw.ca.as_ref()),
-        file("certificate", raw.certificate.as_ref()),
-        file("key", raw.key.as_ref()),
-    );
-    Some(CoordinatorsSpec { addresses, ca: ca?, certificate: certificate?, key: key? })
-}
-
-pub(in crate::spec) fn host_and_port(text: &str) -> Result<(), &'static str> {
-    let (host, port) = text.rsplit_once(':').ok_or("the port is missing")?;
-    if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '/') {
-        return Err("the host is missing or contains a character no host name has");
-    }
-    match port.parse::<u16>() {
-        Ok(1..) => Ok(()),
-        _ => Err("the port must be a number from 1 to 65535"),
-    }
+    let given = [raw.ca.as_ref(), raw.certificate.as_ref(), raw.key.as_ref()];
+    let TlsFiles { ca, certificate, key } = files(faults, "coordinators", given, folder)?;
+    Some(CoordinatorsSpec { addresses, ca, certificate, key })
 }
 
 fn security(faults: &mut Faults, raw: &RawAgent, folder: &Path) -> BTreeMap<String, SecuritySpec> {

@@ -23,7 +23,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use super::link::{LinkSpec, Wanted, example, literal};
-pub(in crate::spec) use coordinators::host_and_port;
 pub use raw::RawAgent;
 
 use super::security::SecuritySpec;

@@ -1,22 +1,19 @@
 //! From what was written to what is meant. Promises: every fault is reported, never only the first.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::raw::{RawCoordinator, RawGrant, RawTls};
-use super::{CoordinatorSpec, Grant, Reach, Role, TlsFiles};
+use super::raw::{RawCoordinator, RawGrant};
+use super::{CoordinatorSpec, Grant, Reach, Role};
 use crate::spec::fault::Fault;
 use crate::spec::faults::{Faults, join};
-use crate::spec::names::name;
+use crate::spec::names::{address, name};
 use crate::spec::select::Patterns;
-use crate::spec::written::{Text, Written};
+use crate::spec::tls;
 
 const KEYS: &[&str] = &["name", "site", "data", "listen", "tls", "access"];
-const TLS_KEYS: &[&str] = &["ca", "certificate", "key"];
 const GRANT_KEYS: &[&str] = &["operator", "role", "links"];
 
 const LISTEN_DEFAULT: &str = "0.0.0.0:9470";
-const SECTION: &str = "the section's keys below it";
-const PEM: &str = "the path of a PEM file";
 const GRANTS: &str = "a list, as in [{ operator: ada, role: admin }]";
 
 impl RawCoordinator {
@@ -29,13 +26,12 @@ impl RawCoordinator {
         faults.unknown("", &self.unknown, KEYS);
         let called = faults.needed("name", self.name.as_ref(), "a name, as in name: c1", name);
         let site = faults.needed("site", self.site.as_ref(), "a datacenter's name, as in site: praha", name);
-        let data = path(&mut faults, "data", self.data.as_ref(), "the path of a folder", folder);
-        let listen = faults.parsed("listen", self.listen.as_ref(), "host:port", address);
-        if self.tls.is_none() {
-            faults.add("tls", format!("is missing: write {SECTION}: {}", TLS_KEYS.join(", ")));
-        }
-        let tls = faults.shape("tls", self.tls.as_ref(), SECTION);
-        let tls = tls.and_then(|raw| tls_files(&mut faults, raw, folder));
+        let data = faults.needed("data", self.data.as_ref(), "the path of a folder", |text| match text {
+            "" => Err("is empty".to_owned()),
+            text => Ok(folder.join(text)),
+        });
+        let listen = faults.parsed("listen", self.listen.as_ref(), "host:port", listen);
+        let tls = tls::section(&mut faults, self.tls.as_ref(), folder);
         let access = self.grants(&mut faults);
         let faults = faults.into_vec();
         match (called, site, data, tls) {
@@ -63,16 +59,6 @@ impl RawCoordinator {
     }
 }
 
-fn tls_files(faults: &mut Faults, raw: &RawTls, folder: &Path) -> Option<TlsFiles> {
-    faults.unknown("tls", &raw.unknown, TLS_KEYS);
-    let (ca, certificate, key) = (
-        path(faults, "tls.ca", raw.ca.as_ref(), PEM, folder),
-        path(faults, "tls.certificate", raw.certificate.as_ref(), PEM, folder),
-        path(faults, "tls.key", raw.key.as_ref(), PEM, folder),
-    );
-    Some(TlsFiles { ca: ca?, certificate: certificate?, key: key? })
-}
-
 fn one_grant(faults: &mut Faults, key: &str, raw: &RawGrant) -> Option<Grant> {
     faults.unknown(key, &raw.unknown, GRANT_KEYS);
     let operator = faults.needed(&join(key, "operator"), raw.operator.as_ref(), "an operator's name", name);
@@ -96,27 +82,15 @@ fn one_grant(faults: &mut Faults, key: &str, raw: &RawGrant) -> Option<Grant> {
     Some(Grant { operator: operator?, role: role?, links: links? })
 }
 
-fn path(
-    faults: &mut Faults,
-    key: &str,
-    given: Option<&Written<Text>>,
-    expected: &str,
-    folder: &Path,
-) -> Option<PathBuf> {
-    faults.needed(key, given, expected, |text| match text {
-        "" => Err("is empty".to_owned()),
-        text => Ok(folder.join(text)),
-    })
-}
-
 fn role(text: &str) -> Result<Role, String> {
     let found = Role::ALL.into_iter().find(|role| role.word() == text);
     found.ok_or_else(|| "is no role".to_owned())
 }
 
-fn address(text: &str) -> Result<String, String> {
-    match text.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text.to_owned()),
-        _ => Err("is no address".to_owned()),
+/// Port 0 leaves the choice to the system.
+fn listen(text: &str) -> Result<String, String> {
+    match text.strip_suffix(":0") {
+        Some(host) if !host.is_empty() => Ok(text.to_owned()),
+        _ => address(text).map_err(str::to_owned),
     }
 }

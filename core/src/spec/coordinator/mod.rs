@@ -17,6 +17,7 @@ use std::path::PathBuf;
 pub use raw::RawCoordinator;
 
 use super::select::Patterns;
+pub use super::tls::TlsFiles;
 
 /// The JSON schema of `coordinator.yaml`, for editors. What it takes may still be wrong: a schema knows shapes, not
 /// meanings.
@@ -35,14 +36,6 @@ pub struct CoordinatorSpec {
     pub listen: String,
     pub tls: TlsFiles,
     pub access: Vec<Grant>,
-}
-
-/// PEM files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFiles {
-    pub ca: PathBuf,
-    pub certificate: PathBuf,
-    pub key: PathBuf,
 }
 
 /// What somebody may do, in ascending order; each includes the ones before.

@@ -5,6 +5,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::spec::tls::RawTls;
 use crate::spec::written::{Text, Texts, Unknown, Written};
 
 /// One of the coordinators: who it is, where it keeps what was agreed, and what operators may do.
@@ -23,21 +24,6 @@ pub struct RawCoordinator {
     pub(super) tls: Option<Written<RawTls>>,
     /// What operators may do. Without it: nothing.
     pub(super) access: Option<Written<Vec<Written<RawGrant>>>>,
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub(super) unknown: Unknown,
-}
-
-/// Certificates; PEM files. Relative paths start at the folder of this file.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields, rename = "Tls")]
-pub(super) struct RawTls {
-    /// The system's authority: the only one that vouches for coordinators, agents and operators. Needed.
-    pub(super) ca: Option<Written<Text>>,
-    /// This coordinator's certificate. Needed.
-    pub(super) certificate: Option<Written<Text>>,
-    /// The key of the certificate. Needed.
-    pub(super) key: Option<Written<Text>>,
     #[serde(flatten)]
     #[schemars(skip)]
     pub(super) unknown: Unknown,

@@ -62,7 +62,7 @@ fn all_faults_are_said_at_once() {
     for expected in [
         "acess: is no key of ours: did you mean \"access\"?",
         "name: \"a b\": use 1 to 200",
-        "listen: \"9470\": is no address; write host:port",
+        "listen: \"9470\": the port is missing; write host:port",
         "tls.password: is no key of ours",
         "tls.ca: \"\": is empty",
         "tls.certificate: is missing",

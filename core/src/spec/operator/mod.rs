@@ -10,21 +10,17 @@ mod raw;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub use raw::RawOperator;
 
-use super::agent::host_and_port;
-use super::coordinator::TlsFiles;
 use super::fault::Fault;
-use super::faults::{Faults, join};
+use super::faults::Faults;
 use super::link::check::addresses;
-use super::written::{Text, Written};
-use raw::RawTls;
+use super::names::address;
+use super::tls::{self, TlsFiles};
 
 const KEYS: &[&str] = &["coordinators", "tls"];
-const TLS_KEYS: &[&str] = &["ca", "certificate", "key"];
-const SECTION: &str = "the section's keys below it";
 
 /// The JSON schema of `operator.yaml`, for editors. What it takes may still be wrong: a schema knows shapes, not meanings.
 #[must_use]
@@ -50,36 +46,16 @@ impl RawOperator {
         let mut faults = Faults::default();
         faults.unknown("", &self.unknown, KEYS);
         let coordinators = addresses(&mut faults, "coordinators", self.coordinators.as_ref());
-        for address in &coordinators {
-            if let Err(why) = host_and_port(address) {
-                faults.add("coordinators", format!("{address:?}: {why}; write host:port"));
+        for given in &coordinators {
+            if let Err(why) = address(given) {
+                faults.add("coordinators", format!("{given:?}: {why}; write host:port"));
             }
         }
-        if self.tls.is_none() {
-            faults.add("tls", format!("is missing: write {SECTION}: {}", TLS_KEYS.join(", ")));
-        }
-        let tls = faults.shape("tls", self.tls.as_ref(), SECTION);
-        let tls = tls.and_then(|raw| tls_files(&mut faults, raw, folder));
+        let tls = tls::section(&mut faults, self.tls.as_ref(), folder);
         let faults = faults.into_vec();
         match tls {
             Some(tls) if faults.is_empty() => Ok(OperatorSpec { coordinators, tls }),
             _ => Err(faults),
         }
     }
-}
-
-fn tls_files(faults: &mut Faults, raw: &RawTls, folder: &Path) -> Option<TlsFiles> {
-    faults.unknown("tls", &raw.unknown, TLS_KEYS);
-    let mut file = |name: &str, given: Option<&Written<Text>>| -> Option<PathBuf> {
-        faults.needed(&join("tls", name), given, "the path of a PEM file", |text| match text {
-            "" => Err("is empty".to_owned()),
-            text => Ok(folder.join(text)),
-        })
-    };
-    let (ca, certificate, key) = (
-        file("ca", raw.ca.as_ref()),
-        file("certificate", raw.certificate.as_ref()),
-        file("key", raw.key.as_ref()),
-    );
-    Some(TlsFiles { ca: ca?, certificate: certificate?, key: key? })
 }

@@ -5,7 +5,8 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::spec::written::{Text, Texts, Unknown, Written};
+use crate::spec::tls::RawTls;
+use crate::spec::written::{Texts, Unknown, Written};
 
 /// Where the coordinators are, and who you are to them.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -15,21 +16,6 @@ pub struct RawOperator {
     pub(super) coordinators: Option<Written<Texts>>,
     /// Who you are, and whom you trust. Needed.
     pub(super) tls: Option<Written<RawTls>>,
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub(super) unknown: Unknown,
-}
-
-/// Certificates; PEM files. Relative paths start at the folder of this file.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields, rename = "Tls")]
-pub(super) struct RawTls {
-    /// The system's authority: the only one that vouches for coordinators. Needed.
-    pub(super) ca: Option<Written<Text>>,
-    /// Your certificate; its SAN URI lockstep://operator/NAME names you. Needed.
-    pub(super) certificate: Option<Written<Text>>,
-    /// The key of the certificate. Needed.
-    pub(super) key: Option<Written<Text>>,
     #[serde(flatten)]
     #[schemars(skip)]
     pub(super) unknown: Unknown,

@@ -1,5 +1,7 @@
 //! What an operator's file means, and every fault of one at once.
 
+use std::path::PathBuf;
+
 use serde_json::{Value, json};
 
 use super::*;
