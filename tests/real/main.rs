@@ -15,4 +15,5 @@ mod migrating;
 mod mirror;
 mod secure;
 mod sharing;
+mod trial;
 mod verify_exact;

@@ -85,7 +85,7 @@ async fn of_plan(
     coordinators: &Coordinators,
     reason: Option<String>,
 ) -> Result<ApplyRequest, Failure> {
-    let here = plan::cluster_id(coordinators).await?;
+    let here = coordinators.members().await?.cluster_id;
     if saved.cluster_id != here {
         let words = format!(
             "refused: the plan was made for the system {}, and this is {here}\n  remedy  name its coordinators with \

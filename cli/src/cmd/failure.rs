@@ -29,6 +29,11 @@ impl Failure {
         Self { code: None, words: words.into(), exit }
     }
 
+    /// Without the code and its page.
+    pub(crate) fn words(&self) -> &str {
+        &self.words
+    }
+
     pub(crate) fn exit(&self) -> Exit {
         self.exit
     }

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use lockstep_core::code::Code;
 use lockstep_core::status::PlanStatus;
-use lockstep_proto::admin::{MembersRequest, PlanAnswer, PlanRequest, SpecFile};
+use lockstep_proto::admin::{PlanAnswer, PlanRequest, SpecFile};
 use serde::{Deserialize, Serialize};
 
 use super::fail;
 use super::failure::Failure;
 use super::spec_files::SpecFiles;
 use crate::exit::Exit;
-use crate::operator::{Coordinators, Nature, Operator};
+use crate::operator::{Nature, Operator};
 use crate::show::{Output, change, change::Change};
 
 /// Show what applying a spec would change: links, clusters and sites key by key, and through the agents topics and groups.
@@ -69,7 +69,7 @@ async fn plan(args: &Args) -> Result<Exit, Failure> {
     if let Some(path) = &args.out {
         let saved = Saved {
             format: FORMAT,
-            cluster_id: cluster_id(&coordinators).await?,
+            cluster_id: coordinators.members().await?.cluster_id,
             revision: answer.revision,
             files: files.into_iter().map(SavedFile::from).collect(),
         };
@@ -109,15 +109,6 @@ pub(super) fn faults(
         }
         Output::Table => Err(Failure::coded(Code::Configuration, change::words_of_faults(faults))),
     }
-}
-
-/// # Errors
-/// No coordinator answers.
-pub(super) async fn cluster_id(coordinators: &Coordinators) -> Result<String, Failure> {
-    let answer = coordinators
-        .call(Nature::Reads, |mut client| async move { client.members(MembersRequest {}).await })
-        .await?;
-    Ok(answer.cluster_id)
 }
 
 /// Of files of this form.

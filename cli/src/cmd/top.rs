@@ -116,7 +116,7 @@ async fn ask_on(
 ) {
     loop {
         let open = wants.borrow_and_update().clone();
-        let answer = ask(&coordinators, open.as_deref()).await.map_err(|failure| failure.to_string());
+        let answer = ask(&coordinators, open.as_deref()).await.map_err(|failure| failure.words().to_owned());
         if told.send(answer).await.is_err() {
             return;
         }

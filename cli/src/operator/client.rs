@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use lockstep_core::spec::operator::OperatorSpec;
 use lockstep_proto::admin::admin_client::AdminClient;
+use lockstep_proto::admin::{MembersAnswer, MembersRequest};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Response, Status};
 
@@ -96,6 +97,26 @@ impl Coordinators {
         Err(Refused::Nobody { file: self.file.clone(), attempts })
     }
 
+    /// Who the coordinators are. Each tells what it knows by itself: one that knows a leader is believed before one that was
+    /// left behind.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub(crate) async fn members(&self) -> Result<MembersAnswer, Refused> {
+        let (mut first, mut attempts) = (None, Vec::new());
+        let call = |mut client: AdminClient<Channel>| async move { client.members(MembersRequest {}).await };
+        for (address, endpoint) in &self.endpoints {
+            match self.one(endpoint, Nature::Reads, &call).await {
+                Ok(answer) if answer.leader != 0 => return Ok(answer),
+                Ok(answer) => first = first.or(Some(answer)),
+                Err(Missed::Next(words)) => attempts.push(Attempt { address: address.clone(), words }),
+                Err(Missed::End(refused)) if first.is_none() => return Err(*refused),
+                Err(Missed::End(_)) => {}
+            }
+        }
+        first.ok_or_else(|| Refused::Nobody { file: self.file.clone(), attempts })
+    }
+
     async fn one<T, F, Answered>(&self, endpoint: &Endpoint, nature: Nature, call: &F) -> Result<T, Missed>
     where
         F: Fn(AdminClient<Channel>) -> Answered,
@@ -143,7 +164,7 @@ fn missed(status: &Status, nature: Nature, file: &Path) -> Missed {
 mod tests {
     use std::sync::atomic::Ordering;
 
-    use lockstep_proto::admin::{ApplyRequest, MembersRequest};
+    use lockstep_proto::admin::ApplyRequest;
 
     use super::super::testing::{Fake, Trust};
     use super::*;
@@ -177,6 +198,21 @@ mod tests {
         assert!(words.contains("127.0.0.1:1: nobody listens there"), "{words}");
         assert!(words.contains("no coordinator leads: nothing was done"), "{words}");
         assert!(words.contains("lockstep status --local"), "{words}");
+    }
+
+    /// Story: one that came back with its old folder after a forced recovery told of members that were gone.
+    #[tokio::test]
+    async fn one_that_knows_a_leader_is_believed_before_one_that_knows_none() {
+        let trust = Trust::new();
+        let lost = Fake { leader: 0, ..Fake::good() }.serve(&trust).await;
+        let good = Fake { leader: 9, ..Fake::good() }.serve(&trust).await;
+        let leader = async |addresses: &[&str]| {
+            let asked = trust.coordinators(addresses).members().await;
+            asked.map(|answer| answer.leader)
+        };
+        assert_eq!(leader(&[&lost.address, "127.0.0.1:1", &good.address]).await, Ok(9));
+        assert_eq!(leader(&["127.0.0.1:1", &lost.address]).await, Ok(0));
+        assert!(matches!(leader(&["127.0.0.1:1"]).await, Err(Refused::Nobody { .. })));
     }
 
     #[tokio::test]

@@ -76,6 +76,7 @@ pub(crate) struct Fake {
     /// All events, one JSON object each.
     pub(crate) events: Vec<String>,
     pub(crate) head: (String, u64),
+    pub(crate) leader: u64,
     pub(crate) calls: Arc<AtomicU32>,
 }
 
@@ -128,7 +129,11 @@ impl Admin for Fake {
     }
 
     async fn members(&self, _: Request<MembersRequest>) -> Result<Response<MembersAnswer>, Status> {
-        self.answer(MembersAnswer { cluster_id: "0b6f".to_owned(), ..MembersAnswer::default() })
+        self.answer(MembersAnswer {
+            cluster_id: "0b6f".to_owned(),
+            leader: self.leader,
+            ..MembersAnswer::default()
+        })
     }
 
     async fn change_members(

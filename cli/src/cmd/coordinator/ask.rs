@@ -1,9 +1,7 @@
 //! What is asked of coordinators that run: who they are, one less, a snapshot, the next level.
 
 use lockstep_proto::admin::change_members_request::Change;
-use lockstep_proto::admin::{
-    ChangeMembersRequest, FinalizeRequest, MembersAnswer, MembersRequest, SnapshotRequest,
-};
+use lockstep_proto::admin::{ChangeMembersRequest, FinalizeRequest, SnapshotRequest};
 
 use super::super::failure::Failure;
 use crate::operator::{Nature, Operator};
@@ -58,11 +56,7 @@ pub(crate) struct FinalizeArgs {
 }
 
 pub(super) async fn members(args: &MembersArgs) -> Result<(), Failure> {
-    let answer: MembersAnswer = args
-        .operator
-        .connect()?
-        .call(Nature::Reads, |mut client| async move { client.members(MembersRequest {}).await })
-        .await?;
+    let answer = args.operator.connect()?.members().await?;
     match args.output {
         Output::Json => println!("{}", members::json(&answer)),
         Output::Table => print!("{}", members::words(&answer)),

@@ -7,8 +7,8 @@ use std::path::Path;
 use super::CoordinatorsSpec;
 use super::raw::{RawAgent, RawCoordinators};
 use crate::spec::faults::{Faults, join};
-use crate::spec::link::check::addresses;
-use crate::spec::names::{address, name};
+use crate::spec::link::check::dialled;
+use crate::spec::names::name;
 use crate::spec::security::SecuritySpec;
 use crate::spec::tls::{TlsFiles, files};
 
@@ -41,12 +41,7 @@ pub(super) fn read(
 fn coordinators(faults: &mut Faults, raw: &RawCoordinators, folder: &Path) -> Option<CoordinatorsSpec> {
     let at = |name: &str| join("coordinators", name);
     faults.unknown("coordinators", &raw.unknown, KEYS);
-    let addresses = addresses(faults, &at("addresses"), raw.addresses.as_ref());
-    for given in &addresses {
-        if let Err(why) = address(given) {
-            faults.add(at("addresses"), format!("{given:?}: {why}; write host:port"));
-        }
-    }
+    let addresses = dialled(faults, &at("addresses"), raw.addresses.as_ref());
     let given = [raw.ca.as_ref(), raw.certificate.as_ref(), raw.key.as_ref()];
     let TlsFiles { ca, certificate, key } = files(faults, "coordinators", given, folder)?;
     Some(CoordinatorsSpec { addresses, ca, certificate, key })

@@ -7,9 +7,7 @@ use super::raw::{RawCluster, RawDr, RawLink, RawSite};
 use super::{Checked, Cluster, DrSpec, Link, SiteKind, warn};
 use crate::spec::fault::Fault;
 use crate::spec::faults::{Faults, join};
-use crate::spec::link::check::{
-    self, DEFAULTS_KEYS, Defaults, Given, KEYS, Tunable, addresses, cluster_named,
-};
+use crate::spec::link::check::{self, DEFAULTS_KEYS, Defaults, Given, KEYS, Tunable, cluster_named, dialled};
 use crate::spec::link::{LinkRules, LinkSpec, between};
 use crate::spec::names::{listed, meant, name};
 use crate::spec::written::{Text, Unknown, Written};
@@ -128,7 +126,7 @@ fn cluster(
             listed(sites.keys())
         )),
     });
-    let bootstrap = addresses(faults, &join(key, "bootstrap"), raw.bootstrap.as_ref());
+    let bootstrap = dialled(faults, &join(key, "bootstrap"), raw.bootstrap.as_ref());
     let expected = "the name of a section below security in the agents' files; no secret stands here";
     let security = faults.parsed(&join(key, "security"), raw.security.as_ref(), expected, name);
     Some(Cluster { site: site?, bootstrap, security })

@@ -128,6 +128,8 @@ fn what_cannot_go_together_is_refused_with_the_reason() {
     assert!(said.contains("links.claims.clusters[1]") && said.contains("did you mean \"pr\"?"), "{said}");
     let said = one(json!({ "clusters": ["mi", "pr"], "topics": "x" }));
     assert!(said.starts_with("links.claims.prefer: is missing"), "{said}");
+    let said = fault(with(json!({ "clusters": { "mi": { "site": "milano", "bootstrap": "mi" } } })));
+    assert_eq!(said, "clusters.mi.bootstrap: \"mi\": the port is missing; write host:port");
     let said = fault(with(json!({ "clusters": { "wi": { "site": "wien", "bootstrap": "w:1" } } })));
     assert!(said.starts_with("clusters.wi.site: \"wien\": a witness site holds no data"), "{said}");
     let said = fault(with(json!({

@@ -15,7 +15,7 @@ use crate::mirror::retention::Propagation;
 use crate::plan::owners::{Owner, TopicSettingsPolicy};
 use crate::spec::fault::Fault;
 use crate::spec::faults::{Faults, join};
-use crate::spec::names::{listed, meant};
+use crate::spec::names::{self, listed, meant};
 use crate::spec::pace::{Pace, Priorities};
 use crate::spec::quantity;
 use crate::spec::rename::Rename;
@@ -174,6 +174,21 @@ pub(in crate::spec) fn addresses(
         parts.map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect();
     if addresses.is_empty() {
         faults.add(key, format!("names no address: write {ADDRESSES}"));
+    }
+    addresses
+}
+
+/// The same, each `host:port`.
+pub(in crate::spec) fn dialled(
+    faults: &mut Faults,
+    key: &str,
+    given: Option<&Written<Texts>>,
+) -> Vec<String> {
+    let addresses = addresses(faults, key, given);
+    for address in &addresses {
+        if let Err(why) = names::address(address) {
+            faults.add(key, format!("{address:?}: {why}; write host:port"));
+        }
     }
     addresses
 }

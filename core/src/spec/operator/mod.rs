@@ -16,8 +16,7 @@ pub use raw::RawOperator;
 
 use super::fault::Fault;
 use super::faults::Faults;
-use super::link::check::addresses;
-use super::names::address;
+use super::link::check::dialled;
 use super::tls::{self, TlsFiles};
 
 const KEYS: &[&str] = &["coordinators", "tls"];
@@ -45,12 +44,7 @@ impl RawOperator {
     pub fn check(&self, folder: &Path) -> Result<OperatorSpec, Vec<Fault>> {
         let mut faults = Faults::default();
         faults.unknown("", &self.unknown, KEYS);
-        let coordinators = addresses(&mut faults, "coordinators", self.coordinators.as_ref());
-        for given in &coordinators {
-            if let Err(why) = address(given) {
-                faults.add("coordinators", format!("{given:?}: {why}; write host:port"));
-            }
-        }
+        let coordinators = dialled(&mut faults, "coordinators", self.coordinators.as_ref());
         let tls = tls::section(&mut faults, self.tls.as_ref(), folder);
         let faults = faults.into_vec();
         match tls {

@@ -1,0 +1,148 @@
+//! Coordinators as their operators meet them: processes, files and the command line. No broker is asked.
+//!
+//! | file | what must hold |
+//! |---|---|
+//! | `daily` | from one command to a system that plans, applies and tells; a leader that is killed is no loss |
+//! | `broken_glass` | a lone survivor goes on after a forced recovery, and nobody of before gets in |
+
+mod broken_glass;
+mod daily;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lockstep_testkit::lockstep::Finished;
+use lockstep_testkit::{Exit, Lockstep, wait_until, wait_until_true};
+use serde_json::Value;
+
+use crate::mirror::PATIENCE;
+
+/// Short enough to ask again, long enough for a slow machine.
+const CALL: Duration = Duration::from_secs(75);
+
+/// What `coordinator init --dev` makes, and what of it runs.
+struct Trial {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+    /// The first coordinator's.
+    port: u16,
+    running: BTreeMap<&'static str, Lockstep>,
+}
+
+impl Trial {
+    /// Founded; nothing runs yet.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("trial");
+        let port = three_free_ports();
+        let (dev, first) = (path.display().to_string(), port.to_string());
+        let finished =
+            Lockstep::run(&["coordinator", "init", "--dev", &dev, "--port", &first], CALL).unwrap();
+        assert_eq!(finished.exit, Exit::Code(0), "{finished:?}");
+        Self { _folder: folder, path, port, running: BTreeMap::new() }
+    }
+
+    /// All three run and vote.
+    fn of_three() -> Self {
+        let mut trial = Self::new();
+        trial.start("c-east");
+        trial.led_by_somebody();
+        for (name, offset) in [("c-west", 1), ("c-witness", 2)] {
+            trial.join(name, offset);
+            trial.start(name);
+        }
+        wait_until_true("three coordinators to vote", PATIENCE, || trial.voters().len() == 3);
+        trial
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.path.join(name).display().to_string()
+    }
+
+    fn config(&self, name: &str) -> String {
+        self.file(&format!("{name}/coordinator.yaml"))
+    }
+
+    fn address(&self, offset: u16) -> String {
+        format!("127.0.0.1:{}", self.port + offset)
+    }
+
+    /// A seat that the first one gives, or whoever it says.
+    fn join(&self, name: &str, offset: u16) {
+        let (config, address) = (self.config(name), self.address(offset));
+        let to = self.running.keys().map(|name| self.address(offset_of(name))).next().unwrap();
+        let words = ["coordinator", "join", "--config", &config, "--address", &address, "--to", &to];
+        wait_until_true(&format!("{name} to get a seat"), PATIENCE, || {
+            Lockstep::run(&words, CALL).unwrap().exit == Exit::Code(0)
+        });
+    }
+
+    fn start(&mut self, name: &'static str) {
+        let child = Lockstep::spawn(&["coordinator", "--config", &self.config(name)]).unwrap();
+        self.running.insert(name, child);
+    }
+
+    fn kill(&mut self, name: &str) {
+        self.running.remove(name).unwrap().kill().unwrap();
+    }
+
+    /// As the operator of the trial.
+    fn ask(&self, words: &[&str]) -> Finished {
+        let operator = self.file("operator/operator.yaml");
+        Lockstep::run(&[words, &["--operator", &operator]].concat(), CALL).unwrap()
+    }
+
+    fn asked(&self, exit: i32, words: &[&str]) -> Finished {
+        let finished = self.ask(words);
+        assert_eq!(finished.exit, Exit::Code(exit), "{words:?}: {finished:?}");
+        finished
+    }
+
+    fn json(&self, exit: i32, words: &[&str]) -> Value {
+        let finished = self.asked(exit, &[words, &["-o", "json"]].concat());
+        serde_json::from_str(&finished.stdout).unwrap()
+    }
+
+    /// Names; none while nobody answers.
+    fn voters(&self) -> Vec<String> {
+        let finished = self.ask(&["coordinator", "members", "-o", "json"]);
+        let said: Value = serde_json::from_str(&finished.stdout).unwrap_or_default();
+        let members = said["members"].as_array().cloned().unwrap_or_default();
+        let voters = members.iter().filter(|member| member["is_learner"] == false);
+        voters.map(|member| member["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Waits until one leads that runs.
+    fn led_by_somebody(&self) -> &'static str {
+        wait_until("a coordinator to lead", PATIENCE, || {
+            let finished = self.ask(&["coordinator", "members", "-o", "json"]);
+            let said: Value = serde_json::from_str(&finished.stdout).unwrap_or_default();
+            self.running.keys().find(|name| said["leader"] == **name).copied()
+        })
+    }
+
+    /// The spec of the trial with another limit, as a file beside it.
+    fn spec_with(&self, rpo: &str) -> String {
+        let text = std::fs::read_to_string(self.path.join("dr.yaml")).unwrap();
+        let path = self.path.join(format!("dr-{rpo}.yaml"));
+        std::fs::write(&path, text.replace("rpo: 5s", &format!("rpo: {rpo}"))).unwrap();
+        path.display().to_string()
+    }
+}
+
+fn offset_of(name: &str) -> u16 {
+    ["c-east", "c-west", "c-witness"].iter().position(|known| *known == name).unwrap() as u16
+}
+
+/// One behind the other.
+fn three_free_ports() -> u16 {
+    let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+    loop {
+        let first = fastrand::u16(20_000..30_000);
+        if (first..first + 3).all(is_free) {
+            return first;
+        }
+    }
+}
