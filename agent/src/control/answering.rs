@@ -63,7 +63,7 @@ impl Asked {
     async fn say(&self, ask: &Ask) -> Result<String, String> {
         let absent = || format!("link {:?} does not run on this agent", ask.argument);
         match AskKind::try_from(ask.kind) {
-            Ok(AskKind::LinkDetail) => json(&self.links.status(&ask.argument).ok_or_else(absent)?),
+            Ok(AskKind::LinkDetail) => json(&self.links.detail(&ask.argument).ok_or_else(absent)?),
             Ok(AskKind::Groups) => json(&self.links.groups(&ask.argument).ok_or_else(absent)?),
             Ok(AskKind::PlanLines) => {
                 let question: PlanQuestion = serde_json::from_str(&ask.argument)

@@ -74,7 +74,7 @@ impl Control {
             // What is left of formers' time counts anew from now: longer than needed, never shorter.
             Ok(assignment) => drop(inner.follow(assignment, now)),
             Err(error) => {
-                tracing::warn!("the assignment that was kept cannot be read, a new one will come: {error}")
+                tracing::warn!("the assignment that was kept cannot be read, a new one will come: {error}");
             }
         }
     }

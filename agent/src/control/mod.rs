@@ -25,7 +25,7 @@ pub mod probing;
 pub mod seeking;
 pub mod session;
 
-use lockstep_core::status::{GroupsStatus, LinkStatus};
+use lockstep_core::status::{AgentStatus, GroupsStatus, LinkStatus};
 
 pub use desk::Control;
 
@@ -37,7 +37,11 @@ pub trait Links: Send + Sync + 'static {
     /// The epoch whose division a link has carried out: nothing of earlier ones is in flight. `None`: it does not run.
     fn settled(&self, link: &str) -> Option<u64>;
 
-    fn status(&self, link: &str) -> Option<LinkStatus>;
+    /// Whether a link is here, also one that is just stopping.
+    fn has(&self, link: &str) -> bool;
+
+    /// As the agent tells it by itself, with this link alone. `None`: it is not here.
+    fn detail(&self, link: &str) -> Option<AgentStatus>;
 
     fn groups(&self, link: &str) -> Option<GroupsStatus>;
 }

@@ -221,7 +221,7 @@ impl Session<'_> {
         }
         for (link, epoch) in &said.held {
             // Its last task has ended: nothing of any epoch is in flight.
-            if !assigned.links.contains_key(link) && self.links.status(link).is_none() {
+            if !assigned.links.contains_key(link) && !self.links.has(link) {
                 over.push((link.clone(), epoch + 1));
             }
         }

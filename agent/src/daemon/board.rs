@@ -210,8 +210,14 @@ impl Links for Board {
         self.lock().links.get(link)?.report()?.settled_epoch
     }
 
-    fn status(&self, link: &str) -> Option<LinkStatus> {
-        Some(self.lock().links.get(link)?.status(link))
+    fn has(&self, link: &str) -> bool {
+        self.lock().links.contains_key(link)
+    }
+
+    fn detail(&self, link: &str) -> Option<AgentStatus> {
+        let mut status = self.status();
+        status.links.retain(|status| status.link == link);
+        (!status.links.is_empty()).then_some(status)
     }
 
     fn groups(&self, link: &str) -> Option<GroupsStatus> {
