@@ -96,11 +96,20 @@ impl Holder {
     }
 }
 
+/// Until when a DER certificate is valid.
+///
+/// # Errors
+/// [`Nobody::Unreadable`].
+pub fn valid_until(der: &[u8]) -> Result<SystemTime, Nobody> {
+    let certificate = Certificate::from_der(der).map_err(|error| Nobody::Unreadable(error.to_string()))?;
+    Ok(certificate.tbs_certificate().validity().not_after.to_system_time())
+}
+
 /// Until when the first certificate of a PEM file is valid.
 ///
 /// # Errors
 /// [`Nobody::Unreadable`].
-pub fn valid_until(pem: &str) -> Result<SystemTime, Nobody> {
+pub fn pem_valid_until(pem: &str) -> Result<SystemTime, Nobody> {
     Ok(first_of(pem)?.tbs_certificate().validity().not_after.to_system_time())
 }
 

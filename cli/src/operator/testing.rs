@@ -10,9 +10,9 @@ use lockstep_core::spec::tls::TlsFiles;
 use lockstep_proto::admin::admin_server::{Admin, AdminServer};
 use lockstep_proto::admin::{
     ApplyAnswer, ApplyRequest, AuditAnswer, AuditRequest, ChangeMembersAnswer, ChangeMembersRequest,
-    DocumentAnswer, FinalizeAnswer, FinalizeRequest, LinkRequest, MembersAnswer, MembersRequest, PlanAnswer,
-    PlanRequest, ShowSpecAnswer, ShowSpecRequest, SnapshotAnswer, SnapshotRequest, StatusAnswer,
-    StatusRequest,
+    DocumentAnswer, FinalizeAnswer, FinalizeRequest, ForgetAgentAnswer, ForgetAgentRequest, LinkRequest,
+    MembersAnswer, MembersRequest, PlanAnswer, PlanRequest, ShowSpecAnswer, ShowSpecRequest, SnapshotAnswer,
+    SnapshotRequest, StatusAnswer, StatusRequest,
 };
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
@@ -161,6 +161,13 @@ impl Admin for Fake {
 
     async fn ready(&self, _: Request<LinkRequest>) -> Result<Response<DocumentAnswer>, Status> {
         self.answer(DocumentAnswer::default())
+    }
+
+    async fn forget_agent(
+        &self,
+        _: Request<ForgetAgentRequest>,
+    ) -> Result<Response<ForgetAgentAnswer>, Status> {
+        self.answer(ForgetAgentAnswer::default())
     }
 
     /// Two events a page.

@@ -16,6 +16,8 @@ pub enum Failure {
     Wrong(String),
     #[error("there is no link {0:?}: lockstep spec show lists them")]
     NoLink(String),
+    #[error("{0}")]
+    NotFound(String),
     /// A rule says no.
     #[error("{0}")]
     Rule(String),

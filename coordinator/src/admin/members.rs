@@ -74,12 +74,8 @@ fn checked(member: Member) -> Result<Known, Failure> {
     if port.and_then(|(_, port)| port.parse::<u16>().ok()).is_none_or(|port| port == 0) {
         return Err(wrong("an address", &member.address, "write host:port".to_owned()));
     }
-    if member.id == 0 {
-        return Err(Failure::Wrong(
-            "a member's id is a number from 1: it stands in its identity.json".to_owned(),
-        ));
-    }
-    Ok(Known { id: member.id, name: member.name, site: member.site, address: member.address })
+    // Which id it gets is the leader's to say.
+    Ok(Known { id: 0, name: member.name, site: member.site, address: member.address })
 }
 
 fn told(seats: &[Seat]) -> Vec<Member> {

@@ -13,6 +13,7 @@
 //! | `apply`, `once` | a spec becomes what is wanted, once for every request |
 //! | `status`, `asked` | what the leader knows; what only agents know |
 //! | `members`, `level` | who the coordinators are; which kinds of entries may be used |
+//! | `forget` | agents that are gone for good |
 //! | `trail` | the audit trail in pages |
 //! | `ready` | every check of a link |
 //! | `refused` | calls that were not done, in the audit trail, bounded |
@@ -23,6 +24,7 @@
 mod apply;
 mod asked;
 mod failure;
+mod forget;
 mod level;
 mod lines;
 mod members;

@@ -2,6 +2,7 @@
 //! Promises: a check that could not be made is `unknown` and keeps a link from being ready; none is left out in silence.
 //! Later parts of the product add theirs.
 
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 use lockstep_core::audit::{Head, verify};
@@ -17,7 +18,7 @@ use super::failure::json;
 use super::{Admin, Caller, Failure, voters, voting_sites};
 use crate::access::Act;
 use crate::agreement::Position;
-use crate::holder::valid_until;
+use crate::holder::pem_valid_until;
 
 const CERTIFICATE_WARNING_DAYS: u64 = 30;
 const DAY_SECONDS: u64 = 86_400;
@@ -43,7 +44,9 @@ impl Admin {
             None => check("coordinator_sites", Finding::Passed, "no site has a majority of the coordinators"),
         });
         checks.push(level(&state));
-        checks.push(certificate(valid_until(&self.certificate).map_err(|error| error.to_string())));
+        let own = pem_valid_until(&self.certificate).map_err(|error| error.to_string());
+        checks.push(certificate("this coordinator", own));
+        checks.extend(self.certificates(&state, &link));
         checks.push(self.trail().await);
         Ok(DocumentAnswer { document: json(&ReadyStatus::of(&link, checks))? })
     }
@@ -78,6 +81,18 @@ impl Admin {
             )
         };
         spec.clusters.iter().map(of_cluster).collect()
+    }
+
+    /// Those of the agents that are here, in both of the link's sites.
+    fn certificates(&self, state: &State, link: &str) -> Vec<Check> {
+        let Some(spec) = state.spec().links.get(link) else { return Vec::new() };
+        let clusters = spec.clusters.iter().filter_map(|cluster| state.spec().clusters.get(cluster));
+        let sites: BTreeSet<&str> = clusters.map(|cluster| cluster.site.as_str()).collect();
+        let here = self.desk.seats.certificates();
+        let of_link = here.iter().filter(|(name, _)| {
+            state.agents().get(*name).is_some_and(|agent| sites.contains(agent.site.as_str()))
+        });
+        of_link.map(|(name, until)| certificate(&format!("agent {name}"), Ok(*until))).collect()
     }
 
     /// How both clusters look from every site.
@@ -167,7 +182,15 @@ impl Admin {
             };
         };
         let start = Head { seq: first.seq, hash: first.hash };
-        match verify(rest, start, Some(page.head)) {
+        let last = rest.last().map_or(first.seq, |event| event.seq);
+        // What was agreed on a moment ago may still be on its way to this trail.
+        let late = page.head.seq.saturating_sub(last);
+        match verify(rest, start, (late == 0).then_some(page.head)) {
+            Ok(_) if late > 0 => check(
+                "audit",
+                Finding::Warning,
+                format!("the newest {late} events are not on this trail yet"),
+            ),
             Ok(_) => check(
                 "audit",
                 Finding::Passed,
@@ -287,15 +310,17 @@ fn level(state: &State) -> Check {
     check("level", Finding::Passed, format!("entries up to level {} are switched on", state.level()))
 }
 
-fn certificate(until: Result<SystemTime, String>) -> Check {
+fn certificate(whose: &str, until: Result<SystemTime, String>) -> Check {
     let left = match until.map(|until| until.duration_since(SystemTime::now())) {
         Err(why) => return check("certificate", Finding::Unknown, why),
-        Ok(Err(_)) => return check("certificate", Finding::Failed, "this coordinator's certificate is over"),
+        Ok(Err(_)) => return check("certificate", Finding::Failed, format!("{whose}'s certificate is over")),
         Ok(Ok(left)) => left.as_secs() / DAY_SECONDS,
     };
-    let words = format!("this coordinator's certificate is valid for {left} more days");
-    let finding = if left < CERTIFICATE_WARNING_DAYS { Finding::Warning } else { Finding::Passed };
-    check("certificate", finding, words)
+    let words = format!("{whose}'s certificate is valid for {left} more days");
+    if left < CERTIFICATE_WARNING_DAYS {
+        return helped(check("certificate", Finding::Warning, words), "put a new one into its place");
+    }
+    check("certificate", Finding::Passed, words)
 }
 
 #[cfg(test)]
@@ -309,9 +334,9 @@ mod tests {
         let found = |offset: i64| {
             let now = SystemTime::now();
             let by = Duration::from_secs(offset.unsigned_abs() * DAY_SECONDS + 60);
-            certificate(Ok(if offset < 0 { now - by } else { now + by })).finding
+            certificate("a1", Ok(if offset < 0 { now - by } else { now + by })).finding
         };
         assert_eq!((found(-1), found(29), found(31)), (Finding::Failed, Finding::Warning, Finding::Passed));
-        assert_eq!(certificate(Err("no file".to_owned())).finding, Finding::Unknown);
+        assert_eq!(certificate("a1", Err("no file".to_owned())).finding, Finding::Unknown);
     }
 }

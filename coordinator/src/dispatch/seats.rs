@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use lockstep_proto::agent::to_agent::Message;
 use lockstep_proto::agent::{Answer, Ask, AskKind, answer};
@@ -54,6 +54,8 @@ struct All {
 struct Seat {
     number: u64,
     heard: Instant,
+    /// When the certificate that the agent showed is over.
+    until: SystemTime,
     outbox: mpsc::Sender<Message>,
     questions: BTreeMap<u64, oneshot::Sender<Answer>>,
     /// Dropped when another session takes the seat.
@@ -72,13 +74,13 @@ pub(super) struct Taken {
 }
 
 impl Seats {
-    pub(super) fn take(&self, agent: &str, now: Instant) -> Taken {
+    pub(super) fn take(&self, agent: &str, until: SystemTime, now: Instant) -> Taken {
         let (outbox, inbox) = mpsc::channel(OUTBOX_MAX);
         let (voice, replaced) = oneshot::channel();
         let mut all = self.all();
         all.last_number += 1;
         let number = all.last_number;
-        let seat = Seat { number, heard: now, outbox, questions: BTreeMap::new(), _voice: voice };
+        let seat = Seat { number, heard: now, until, outbox, questions: BTreeMap::new(), _voice: voice };
         all.taken.insert(agent.to_owned(), seat);
         Taken { seats: self.clone(), agent: agent.to_owned(), number, replaced, inbox }
     }
@@ -87,6 +89,12 @@ impl Seats {
     #[must_use]
     pub fn heard(&self) -> BTreeMap<String, Instant> {
         self.all().taken.iter().map(|(agent, seat)| (agent.clone(), seat.heard)).collect()
+    }
+
+    /// Until when the certificate of each agent that has a session is valid.
+    #[must_use]
+    pub fn certificates(&self) -> BTreeMap<String, SystemTime> {
+        self.all().taken.iter().map(|(agent, seat)| (agent.clone(), seat.until)).collect()
     }
 
     /// Asks an agent and waits for its document.

@@ -34,15 +34,22 @@ struct Session {
     desk: Desk,
     agent: String,
     site: String,
+    /// When its certificate is over.
+    until: SystemTime,
     standing: watch::Receiver<Standing>,
     outbox: mpsc::Sender<Result<ToAgent, Status>>,
 }
 
-/// Starts the session of an agent whose certificate says `site` and `agent`.
+/// Starts the session of an agent whose certificate says `site` and `agent`, and is valid until `until`.
 ///
 /// # Errors
 /// The holder is no agent.
-pub fn open(desk: &Desk, holder: Holder, inbox: Streaming<FromAgent>) -> Result<Outbox, Box<Status>> {
+pub fn open(
+    desk: &Desk,
+    holder: Holder,
+    until: SystemTime,
+    inbox: Streaming<FromAgent>,
+) -> Result<Outbox, Box<Status>> {
     let Holder::Agent { site, name } = holder else {
         let words =
             format!("{holder} is no agent: only certificates lockstep://agent/SITE/NAME open a session");
@@ -50,7 +57,7 @@ pub fn open(desk: &Desk, holder: Holder, inbox: Streaming<FromAgent>) -> Result<
     };
     let (outbox, sent) = mpsc::channel(OUTBOX_MAX);
     let standing = desk.standing.clone();
-    let session = Session { desk: desk.clone(), agent: name, site, standing, outbox };
+    let session = Session { desk: desk.clone(), agent: name, site, until, standing, outbox };
     // It ends with its stream: when the agent hangs up, is silent for too long, or the server closes its connections.
     tokio::spawn(session.run(inbox));
     Ok(sent)
@@ -78,7 +85,7 @@ impl Session {
         };
         let standing = self.standing.borrow_and_update().clone();
         self.admit(&hello, &standing)?;
-        let mut taken = self.desk.seats.take(&self.agent, Instant::now());
+        let mut taken = self.desk.seats.take(&self.agent, self.until, Instant::now());
         tracing::info!(agent = %self.agent, site = %self.site, version = %hello.version, "an agent is here");
         self.send(To::Welcome(welcome(&standing))).await?;
         self.assign(&standing).await?;

@@ -11,9 +11,9 @@ use lockstep_proto::admin::admin_client::AdminClient;
 use lockstep_proto::admin::admin_server::Admin as Service;
 use lockstep_proto::admin::{
     ApplyAnswer, ApplyRequest, AuditAnswer, AuditRequest, ChangeMembersAnswer, ChangeMembersRequest,
-    DocumentAnswer, FinalizeAnswer, FinalizeRequest, LinkRequest, MembersAnswer, MembersRequest, PlanAnswer,
-    PlanRequest, ShowSpecAnswer, ShowSpecRequest, SnapshotAnswer, SnapshotRequest, StatusAnswer,
-    StatusRequest,
+    DocumentAnswer, FinalizeAnswer, FinalizeRequest, ForgetAgentAnswer, ForgetAgentRequest, LinkRequest,
+    MembersAnswer, MembersRequest, PlanAnswer, PlanRequest, ShowSpecAnswer, ShowSpecRequest, SnapshotAnswer,
+    SnapshotRequest, StatusAnswer, StatusRequest,
 };
 use tokio::time::{Instant, sleep};
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
@@ -165,7 +165,7 @@ fn refusal(failure: &Failure) -> Status {
     let code = match failure {
         Failure::Denied(_) => Code::PermissionDenied,
         Failure::Wrong(_) => Code::InvalidArgument,
-        Failure::NoLink(_) => Code::NotFound,
+        Failure::NoLink(_) | Failure::NotFound(_) => Code::NotFound,
         Failure::Rule(_) | Failure::NotDone(NotDone::Refused(_)) => Code::FailedPrecondition,
         Failure::Stale(_) => Code::Aborted,
         Failure::NotDone(NotDone::Busy) | Failure::Agent(AskFault::Busy(_)) => Code::ResourceExhausted,
@@ -237,6 +237,11 @@ impl Service for AdminDoor {
         }
         let here = |admin: Arc<Admin>, caller, asked| async move { admin.audit(&caller, asked).await };
         self.led(request, here, |mut leader, request| async move { leader.audit(request).await }).await
+    }
+
+    async fn forget_agent(&self, request: Request<ForgetAgentRequest>) -> Answered<ForgetAgentAnswer> {
+        let here = |admin: Arc<Admin>, caller, asked| async move { admin.forget_agent(&caller, asked).await };
+        self.led(request, here, |mut leader, request| async move { leader.forget_agent(request).await }).await
     }
 
     async fn link_detail(&self, request: Request<LinkRequest>) -> Answered<DocumentAnswer> {

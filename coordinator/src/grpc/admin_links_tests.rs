@@ -8,7 +8,7 @@ use lockstep_core::status::{
     AgentStatus, Check, ConfigStatus, DetailStatus, Finding, GroupsStatus, LinkState, LinkStatus, PlanLines,
     PlanStatus, ReadyStatus, Scope, SystemGroups, SystemStatus, not_running,
 };
-use lockstep_proto::admin::{LinkRequest, PlanRequest, StatusRequest};
+use lockstep_proto::admin::{ForgetAgentRequest, LinkRequest, PlanRequest, StatusRequest};
 use lockstep_proto::agent::{
     Ask, AskKind, Exposure, GroupCounts, LinkReport, Partitions, Probe, Reach, TopicReport, answer,
 };
@@ -23,6 +23,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use super::admin_world::{SPEC, World, apply, bound, code, files, member, world};
 use super::*;
+use crate::agreement::Agreement;
 use crate::intake::Received;
 
 fn ask(link: &str) -> LinkRequest {
@@ -236,6 +237,32 @@ async fn a_plan_asks_an_agent_of_the_standbys_site() {
     assert_eq!(payments, Some("no agent of milano is here: start one there, then plan again"));
     let empty: PlanLines = serde_json::from_str("{\"lines\": []}").unwrap();
     assert_eq!(empty, PlanLines::default());
+}
+
+#[tokio::test]
+async fn an_agent_that_is_here_is_not_forgotten() {
+    let world = world().await;
+    applied(&world).await;
+    world.works("a1", "claims");
+    world.works("a2", "payments");
+    world.agent("a1", |_| None).await;
+    let forget =
+        |agent: &str| ForgetAgentRequest { agent: agent.to_owned(), reason: Some("burnt".to_owned()) };
+    assert_eq!(code(world.operator("bob").await.forget_agent(forget("a2")).await), Code::PermissionDenied);
+    let mut ada = world.operator("ada").await;
+    let here = ada.forget_agent(forget("a1")).await.unwrap_err();
+    assert_eq!(here.code(), Code::FailedPrecondition);
+    assert!(here.message().starts_with("agent \"a1\" has a session: stop it first"), "{here:?}");
+    assert_eq!(code(ada.forget_agent(forget("a7")).await), Code::NotFound);
+    ada.forget_agent(forget("a2")).await.unwrap();
+    let state = world.leader.together.state();
+    assert!(state.agents().contains_key("a1") && !state.agents().contains_key("a2"));
+    assert_eq!(state.work("payments").unwrap().shares.len(), 0);
+    let last = world.leader.together.trail().pop().unwrap().draft;
+    assert_eq!(
+        (last.what.as_str(), last.subject.as_str(), last.reason.as_deref()),
+        ("forget_agent", "a2", Some("burnt"))
+    );
 }
 
 fn finding<'a>(ready: &'a ReadyStatus, word: &str) -> &'a Check {

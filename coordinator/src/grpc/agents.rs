@@ -5,7 +5,7 @@ use lockstep_proto::agent::{FromAgent, ToAgent};
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::holder;
+use super::shown;
 use crate::dispatch::{Desk, open};
 
 pub(super) struct AgentsDoor {
@@ -26,8 +26,9 @@ impl Agents for AgentsDoor {
         &self,
         request: Request<Streaming<FromAgent>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        let holder = holder(&request).map_err(|nobody| Status::unauthenticated(nobody.to_string()))?;
-        let outbox = open(&self.desk, holder, request.into_inner()).map_err(|status| *status)?;
+        let (holder, until) =
+            shown(&request).map_err(|nobody| Status::unauthenticated(nobody.to_string()))?;
+        let outbox = open(&self.desk, holder, until, request.into_inner()).map_err(|status| *status)?;
         Ok(Response::new(ReceiverStream::new(outbox)))
     }
 }

@@ -16,7 +16,7 @@ mod tests;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use lockstep_proto::MESSAGE_BYTES_MAX;
 use lockstep_proto::admin::admin_server::AdminServer;
@@ -28,7 +28,7 @@ use tonic::transport::{Certificate, Error, Identity, Server, ServerTlsConfig};
 
 use crate::admin::Admin;
 use crate::dispatch::Desk;
-use crate::holder::{Holder, Nobody};
+use crate::holder::{Holder, Nobody, valid_until};
 use crate::peers::STATE_BYTES_MAX;
 use admin::AdminDoor;
 use agents::AgentsDoor;
@@ -96,7 +96,12 @@ pub async fn serve(
 
 /// Who asks, by the certificate of its connection.
 fn holder<T>(request: &tonic::Request<T>) -> Result<Holder, Nobody> {
+    Ok(shown(request)?.0)
+}
+
+/// Who asks, and until when the certificate that says so is valid.
+fn shown<T>(request: &tonic::Request<T>) -> Result<(Holder, SystemTime), Nobody> {
     let certificates = request.peer_certs().ok_or(Nobody::NotShown)?;
     let own = certificates.first().ok_or(Nobody::NotShown)?;
-    Holder::of_certificate(own)
+    Ok((Holder::of_certificate(own)?, valid_until(own)?))
 }

@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lockstep_core::audit::{Actor, ActorKind, WallMillis};
 use lockstep_core::state::{Applied, Command, Entry, LEVEL, Member, MemberChange, State};
 
+use tokio::time::{Instant, sleep};
+
 use super::trail::Trail;
 use crate::agreed::{Shared, encode};
 use crate::agreement::{Agreement, AuditPage, NotDone, Position, Reseat, Seat, SeatKind};
@@ -16,6 +18,10 @@ use crate::dispatch::{Lead, Leadership};
 
 /// How long the leader waits for another one to take over before it is removed itself.
 const HANDOVER: Duration = Duration::from_secs(10);
+
+/// How long the first entry may take.
+const FOUNDING: Duration = Duration::from_secs(5);
+const FOUNDING_LOOK: Duration = Duration::from_millis(20);
 
 /// A handle.
 #[derive(Clone)]
@@ -55,12 +61,25 @@ impl Council {
         self.learn(actor, None, comes).await
     }
 
+    /// A new system's first leader is there a moment before its first entry: no member's joining may come before that.
+    async fn founded(&self) -> Result<(), NotDone> {
+        let end = Instant::now() + FOUNDING;
+        while self.position().leads() && self.state().cluster_id().is_none() {
+            if Instant::now() >= end {
+                return Err(NotDone::Busy);
+            }
+            sleep(FOUNDING_LOOK).await;
+        }
+        Ok(())
+    }
+
     /// One member more, without a vote: the leader's loop gives it one once it has everything. The member as it is known
     /// from then on.
     ///
     /// # Errors
     /// [`NotDone`]; refused where the name has a vote already.
     async fn learn(&self, actor: Actor, reason: Option<String>, comes: Member) -> Result<Member, NotDone> {
+        self.founded().await?;
         let position = self.position();
         let known = position.seats.iter().find(|seat| seat.member.name == comes.name);
         let id = match known {

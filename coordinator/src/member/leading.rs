@@ -109,7 +109,8 @@ impl Leading {
         for notice in notices {
             self.heed(reign, notice, &mut wanted);
         }
-        self.found(&mut wanted);
+        // By itself: what is wished for together is agreed on in any order.
+        self.propose_all(self.found()).await;
         self.tell_members(reign, position, &mut wanted);
         self.share(reign, &mut wanted);
         self.clear(reign, &mut wanted);
@@ -181,12 +182,14 @@ impl Leading {
     }
 
     /// The first entry of a system, and the first after a forced recovery.
-    fn found(&self, wanted: &mut Vec<Command>) {
+    fn found(&self) -> Vec<Command> {
         let state = self.council.state();
         if state.cluster_id().is_none() {
-            wanted.push(Command::Found { cluster_id: self.identity.cluster_id.clone(), level: LEVEL });
+            vec![Command::Found { cluster_id: self.identity.cluster_id.clone(), level: LEVEL }]
         } else if state.incarnation() < self.identity.incarnation {
-            wanted.push(Command::RaiseIncarnation {});
+            vec![Command::RaiseIncarnation {}]
+        } else {
+            Vec::new()
         }
     }
 
