@@ -1,6 +1,9 @@
-//! `./dev demo`: the main promise shown on this machine. Two real Kafka clusters, live traffic, a mirror that is
-//! killed in the middle and started again, and a proof by an independent client (librdkafka) that every offset,
-//! timestamp, key, value and header is equal on both sides. Ends with 1 at the first thing that is not as promised.
+//! `./dev demo`: the main promise shown on this machine. Two real Kafka clusters, live traffic, three coordinators and two
+//! agents; the agent that copies and the coordinator that leads are killed in the middle; a proof by an independent client
+//! (librdkafka) that every offset, timestamp, key, value and header is equal on both sides; then the source is killed, and
+//! `lockstep status` says what is known and how old that is. Ends with 1 at the first thing that is not as promised.
+
+mod site;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use lockstep_testkit::broker::{Kafka, start_all};
 use lockstep_testkit::client::{Admin, Codec, Isolation, Record, Seed, compare, watermarks};
 use lockstep_testkit::{Error, Exit, Lockstep};
+use site::System;
 
 /// (topic, partitions, codec): what an insurer's cluster might carry.
 const TOPICS: &[(&str, i32, Codec)] = &[
@@ -38,9 +42,9 @@ fn story() -> Result<(), Error> {
     let began = Instant::now();
     let say = |text: &str| println!("{:6.1} s  {text}", began.elapsed().as_secs_f64());
 
-    let [milano, praha] = start_all([Kafka::builder("milano"), Kafka::builder("praha")])?;
-    let (from, to) = (milano.bootstrap(), praha.bootstrap());
-    say(&format!("two Kafka {} clusters: milano at {from}, praha at {to}", milano.version()));
+    let [east, west] = start_all([Kafka::builder("east"), Kafka::builder("west")])?;
+    let (from, to) = (east.bootstrap(), west.bootstrap());
+    say(&format!("two Kafka {} clusters: east at {from}, west at {to}", east.version()));
 
     let admin = Admin::of(&from)?;
     for (topic, partitions, codec) in TOPICS {
@@ -48,45 +52,42 @@ fn story() -> Result<(), Error> {
         let records = (0..BACKLOG).map(|n| record(n, *partitions));
         Seed::to(&from).codec(*codec).batch_records(500).write(topic, records)?;
     }
-    say(&format!("milano holds {} topics, {} records each", TOPICS.len(), thousands(BACKLOG)));
+    say(&format!("east holds {} topics, {} records each", TOPICS.len(), thousands(BACKLOG)));
 
     let traffic = Traffic::start(&from);
     say("producers go on writing while everything below happens");
 
-    let arguments = ["mirror", "--from", &from, "--to", &to, "--topics", "claims\\..*", "--interval", "1s"];
-    let mut mirror = Lockstep::spawn(&arguments)?;
-    say("$ lockstep mirror --from milano --to praha --topics 'claims\\..*'");
+    let mut system = System::start(&from, &to)?;
+    say("$ lockstep coordinator init --dev …: three coordinators agree, an agent runs in each site");
+    let applied = system.apply()?;
+    say("$ lockstep apply -f dr.yaml");
+    print!("{}", indented(applied.lines().last().unwrap_or_default()));
     let (topic, last, _) = TOPICS[0];
-    until("the first records in praha", || {
+    until("the first records in west", || {
         Ok(watermarks(&to, topic, last - 1).is_ok_and(|held| held.end > 0))
     })?;
-    mirror.kill()?;
+    let leader = system.leader()?;
+    system.kill("a-west")?;
+    system.kill(leader)?;
     let (at_death, backlog) = (held(&to)?, BACKLOG * TOPICS.len() as u64);
     say(&format!(
-        "kill -9: the mirror dies, praha holds {} of {} and more",
+        "kill -9: the agent that copies dies, and {leader}, which led; west holds {} of {} and more",
         thousands(at_death),
         thousands(backlog)
     ));
 
-    let mut mirror = Lockstep::spawn(&arguments)?;
-    say("started again: no checkpoint file, praha's own log says where to go on");
+    system.start_agent("a-west")?;
+    say("the agent is started again: no checkpoint file, west's own log says where to go on");
     thread::sleep(Duration::from_secs(3));
     let written = traffic.stop()?;
     say(&format!("producers stop after {} more records", thousands(written)));
     let total = BACKLOG * TOPICS.len() as u64 + written;
-    until("praha to hold everything", || Ok(held(&to)? >= total))?;
-    mirror.interrupt()?;
-    let exit = mirror.wait(PATIENCE)?;
-    let last_words = mirror.stdout().lines().last().unwrap_or_default().to_owned();
-    say(&format!("Ctrl-C: {last_words}"));
-    if exit != Exit::Code(0) {
-        return Err(Error::Refused(format!("the mirror ended with {exit:?}: {}", mirror.stderr())));
-    }
+    until("west to hold everything", || Ok(held(&to)? >= total))?;
 
     prove(&from, &to, &say)?;
     let verify =
         Lockstep::run(&["verify", "--from", &from, "--to", &to, "--topics", "claims\\..*"], PATIENCE)?;
-    say("$ lockstep verify --from milano --to praha --topics 'claims\\..*'");
+    say("$ lockstep verify --from east --to west --topics 'claims\\..*'");
     print!("{}", indented(&verify.stdout));
     if verify.exit != Exit::Code(0) {
         return Err(Error::Refused(format!("verify ended with {:?}: {}", verify.exit, verify.stderr)));
@@ -95,6 +96,23 @@ fn story() -> Result<(), Error> {
         "identical: {} records at their own offsets, nothing twice, nothing lost",
         thousands(total)
     ));
+    disaster(&east, &system, &say)
+}
+
+/// The source is killed: what is shown from then on is what was known, with its age, and never a zero that nobody knows.
+fn disaster(source: &Kafka, system: &System, say: &dyn Fn(&str)) -> Result<(), Error> {
+    until("the link to be well", || Ok(!system.ask(&["status"])?.contains("UNKNOWN")))?;
+    say("$ lockstep status");
+    print!("{}", indented(&system.ask(&["status"])?));
+    for node in source.node_ids() {
+        source.kill(node)?;
+    }
+    say("kill -9: east is gone");
+    until("the posture to say so", || Ok(system.ask(&["status"])?.contains("UNKNOWN")))?;
+    say("$ lockstep status");
+    print!("{}", indented(&system.ask(&["status"])?));
+    say("$ lockstep audit verify");
+    print!("{}", indented(&system.ask(&["audit", "verify"])?));
     Ok(())
 }
 
