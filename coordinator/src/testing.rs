@@ -23,7 +23,6 @@ pub(crate) struct Authority {
 
 /// A certificate with its key.
 pub(crate) struct Issued {
-    pub(crate) der: Vec<u8>,
     pub(crate) pem: String,
     pub(crate) key_pem: String,
 }
@@ -52,7 +51,7 @@ impl Authority {
         change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        Issued { der: certificate.der().to_vec(), pem: certificate.pem(), key_pem: key.serialize_pem() }
+        Issued { pem: certificate.pem(), key_pem: key.serialize_pem() }
     }
 }
 

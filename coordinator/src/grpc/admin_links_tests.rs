@@ -177,6 +177,7 @@ fn says(ask: &Ask) -> Option<answer::Outcome> {
             started_timestamp_seconds: ahead(),
             as_of_timestamp_seconds: ahead(),
             config: ConfigStatus::default(),
+            coordinators: None,
             links: vec![part(&ask.argument, LinkState::Starting)],
         }),
         AskKind::Groups => serde_json::to_string(&GroupsStatus::of(Vec::new())),
