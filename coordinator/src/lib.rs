@@ -17,9 +17,10 @@ pub mod agreement;
 pub mod consensus;
 pub mod dispatch;
 pub mod grpc;
-pub mod holder;
 pub mod intake;
 pub mod member;
 pub mod peers;
 #[cfg(test)]
 mod testing;
+
+pub use lockstep_proto::holder;

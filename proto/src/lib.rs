@@ -1,7 +1,9 @@
 //! What agents, coordinators and operators say to each other, over gRPC: the generated types of `proto/*.proto`.
 //! agent: the session of an agent. admin: what operators ask. peer: between coordinators. report: to and from core's types.
+//! holder: whose a certificate is.
 //! Never: a rule, a clock, a socket. Unknown fields are skipped both ways, so that versions may differ by one minor.
 
+pub mod holder;
 pub mod report;
 
 /// The largest message that any of us takes, in bytes: a report of 10,000 topics has some 2 MB, its document 8 MB.

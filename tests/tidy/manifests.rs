@@ -42,7 +42,10 @@ const TABLE: &[Row] = &[
         ],
     },
     Row { folder: "yaml", may: &["lockstep-core", "serde", "serde-saphyr", "thiserror"] },
-    Row { folder: "proto", may: &["lockstep-core", "prost", "tonic", "tonic-prost"] },
+    Row {
+        folder: "proto",
+        may: &["lockstep-core", "prost", "thiserror", "tonic", "tonic-prost", "x509-cert"],
+    },
     Row {
         folder: "agent",
         may: &[
@@ -56,8 +59,10 @@ const TABLE: &[Row] = &[
             "fastrand", // jitter of retries
             "futures-util",
             "prometheus",
+            "prost", // the last assignment, kept as it came
             "rdkafka",
             "regex",
+            "rustix",    // a clock that counts while the machine is suspended
             "sd-notify", // systemd
             "serde",
             "serde_json",

@@ -135,18 +135,7 @@ pub fn kind(path: &Path) -> Result<Kind, Unusable> {
 pub fn load_spec(path: &Path) -> Result<AgentSpec, Unusable> {
     let document = open(path)?;
     let raw: RawAgent = parse(path, &document)?;
-    placed(path, &document, Kind::Agent, raw.check(document.folder()).and_then(by_its_file))
-}
-
-/// An agent that would carry nothing must not look like one that works.
-fn by_its_file(spec: AgentSpec) -> Result<AgentSpec, Vec<Fault>> {
-    match spec.coordinators {
-        None => Ok(spec),
-        Some(_) => Err(vec![Fault::new(
-            "coordinators",
-            "come with a later version: write the clusters and links into this file",
-        )]),
-    }
+    placed(path, &document, Kind::Agent, raw.check(document.folder()))
 }
 
 /// Reads `agent.yaml` and what it names.
@@ -156,7 +145,7 @@ fn by_its_file(spec: AgentSpec) -> Result<AgentSpec, Vec<Fault>> {
 pub fn load(path: &Path) -> Result<Config, Unusable> {
     let document = open(path)?;
     let raw: RawAgent = parse(path, &document)?;
-    let checked = raw.check(document.folder()).and_then(by_its_file);
+    let checked = raw.check(document.folder());
     let mut faults = checked.as_ref().err().cloned().unwrap_or_default();
     let mut clusters = BTreeMap::new();
     for (name, cluster) in raw.clusters(document.folder()) {

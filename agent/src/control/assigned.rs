@@ -5,28 +5,24 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use lockstep_core::dr::lease::Shares;
-use lockstep_core::mirror::Millis;
+use lockstep_core::dr::lease::{AgentName, Former, Lease, Left, LinkWork, Moment, Shares};
 use lockstep_core::spec::agent::{ClusterSpec, LinkSpec};
-use lockstep_core::spec::dr;
+use lockstep_core::spec::link::LinkRules;
 use lockstep_core::spec::security::SecuritySpec;
 use lockstep_proto::agent::{Assignment, Cluster, Link, Share};
 
-use super::division::{Former, Lease, LinkDivision};
+use super::division::LinkDivision;
 
 /// One link of an assignment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct AssignedLink {
     pub spec: LinkSpec,
     pub generation: u64,
-    pub epoch: u64,
-    pub shares: Shares,
-    /// Until when each may still hold something.
-    formers: Vec<(Former, Millis)>,
+    pub work: LinkWork,
 }
 
 /// All that this agent has to do.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Assigned {
     pub revision: u64,
     pub incarnation: u64,
@@ -59,15 +55,16 @@ impl fmt::Display for Overtaken {
 }
 
 impl Assigned {
-    /// What an assignment says that came at `now`, after `self`. `security`: the sections of the agent's own file.
+    /// What an assignment to `agent` says that came at `now`, after `self`. `security`: the sections of its own file.
     ///
     /// # Errors
     /// It is older than what was assigned before: nothing changes.
     pub fn follow(
         &self,
         assignment: Assignment,
+        agent: &AgentName,
         security: &BTreeMap<String, SecuritySpec>,
-        now: Millis,
+        now: Moment,
     ) -> Result<Self, Overtaken> {
         let Assignment { revision, incarnation, links, clusters } = assignment;
         if incarnation < self.incarnation {
@@ -86,7 +83,7 @@ impl Assigned {
         }
         for link in links {
             let name = link.name.clone();
-            match assigned_link(link, &next.clusters, now) {
+            match assigned_link(link, agent, &next.clusters, now) {
                 Ok(link) => drop(next.links.insert(name, link)),
                 Err(why) => drop(next.refused.insert(name, why)),
             }
@@ -96,31 +93,21 @@ impl Assigned {
 }
 
 impl AssignedLink {
-    /// How the link is divided at `now`. An agent that is alone on a link goes on without a lease: the coordinators give
-    /// what it had to nobody as unguarded work before it says that it has let go, or somebody says so for it.
+    /// How the link is divided at `now`.
     #[must_use]
-    pub fn division(&self, link: &str, agent: &str, lease: Lease, now: Millis) -> LinkDivision {
-        let formers = self.formers.iter().filter(|(_, until)| now < *until);
-        let is_alone = self.shares.len() == 1 && self.shares.contains_key(agent);
-        let lease = if is_alone { Lease::Held } else { lease };
-        LinkDivision {
-            link: link.to_owned(),
-            agent: agent.to_owned(),
-            epoch: self.epoch,
-            shares: self.shares.clone(),
-            formers: formers.map(|(former, _)| former.clone()).collect(),
-            lease,
-        }
+    pub fn division(&self, lease: Lease, now: Moment) -> LinkDivision {
+        LinkDivision { work: self.work.clone(), lease, now }
     }
 
     /// When the next former's time is over, and the division another one.
     #[must_use]
-    pub fn changes_at(&self, now: Millis) -> Option<Millis> {
-        self.formers
-            .iter()
-            .map(|(_, until)| *until)
-            .filter(|until| now < *until && *until < Millis(u64::MAX))
-            .min()
+    pub fn changes_at(&self, now: Moment) -> Option<Moment> {
+        let over = |former: &Former| match former.left {
+            Left::Ms(left) => Some(self.work.told.after_ms(left)),
+            // Only the coordinators' word ends it.
+            Left::UntilCleared => None,
+        };
+        self.work.formers.iter().filter_map(over).filter(|over| now < *over).min()
     }
 }
 
@@ -138,34 +125,35 @@ fn cluster_spec(cluster: Cluster, sections: &BTreeMap<String, SecuritySpec>) -> 
 
 fn assigned_link(
     link: Link,
+    agent: &AgentName,
     clusters: &BTreeMap<String, ClusterSpec>,
-    now: Millis,
+    now: Moment,
 ) -> Result<AssignedLink, String> {
     for end in [&link.from, &link.to] {
         if !clusters.contains_key(end) {
             return Err(format!("nothing tells how its cluster {end:?} is reached"));
         }
     }
-    let written: dr::Link =
+    let rules: LinkRules =
         serde_json::from_str(&link.spec_json).map_err(|error| format!("cannot be read: {error}"))?;
-    let spec = written
-        .while_primary(&link.from)
+    let spec = rules
+        .link(&link.from, &link.to)
         .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
-    if spec.to != link.to {
-        return Err(format!("leads from {} to {}, not to {}", spec.from, spec.to, link.to));
-    }
-    let formers = link.formers.into_iter().map(|former| {
-        // Without a limit it may hold it until the coordinators say otherwise.
-        let until = former.left_ms.map_or(Millis(u64::MAX), |left| now.plus(left));
-        (Former { agent: former.agent, shares: shares(former.shares) }, until)
+    let formers = link.formers.into_iter().map(|former| Former {
+        agent: former.agent,
+        epoch: former.epoch,
+        shares: shares(former.shares),
+        left: former.left_ms.map_or(Left::UntilCleared, Left::Ms),
     });
-    Ok(AssignedLink {
-        spec,
-        generation: link.generation,
+    let work = LinkWork {
+        link: link.name,
+        agent: agent.clone(),
         epoch: link.epoch,
         shares: shares(link.shares),
         formers: formers.collect(),
-    })
+        told: now,
+    };
+    Ok(AssignedLink { spec, generation: link.generation, work })
 }
 
 fn shares(shares: Vec<Share>) -> Shares {
@@ -180,8 +168,7 @@ mod tests {
     use super::*;
     use crate::pipeline::owned::{Division, Duty, Licence};
 
-    const SPEC: &str =
-        r#"{"clusters":["mi","pr"],"prefer":"mi","rules":{"topics":{"include":["a.*"]},"rpo_ms":5000}}"#;
+    const SPEC: &str = r#"{"topics":{"include":["a.*"]},"rpo_ms":5000}"#;
 
     fn share(agent: &str) -> Share {
         Share { agent: agent.to_owned(), weight: 1 }
@@ -220,23 +207,21 @@ mod tests {
     }
 
     fn follow(before: &Assigned, assignment: Assignment) -> Result<Assigned, Overtaken> {
-        before.follow(assignment, &BTreeMap::new(), Millis(1_000))
+        before.follow(assignment, &"anna".to_owned(), &BTreeMap::new(), Moment(1_000))
     }
 
     #[test]
     fn a_link_is_divided_until_its_formers_time_is_over() {
         let assigned = follow(&Assigned::default(), assignment(4, 1, vec![link("claims", SPEC)])).unwrap();
         let claims = &assigned.links["claims"];
-        assert_eq!((&*claims.spec.from, &*claims.spec.to, claims.epoch), ("mi", "pr", 7));
+        assert_eq!((&*claims.spec.from, &*claims.spec.to, claims.work.epoch), ("mi", "pr", 7));
         assert_eq!(assigned.clusters["pr"].bootstrap, ["pr:9092", "pr-2:9092"]);
-        let duty = |lease, now| {
-            claims.division("claims", "anna", lease, Millis(now)).duty(&TopicPartition::new("a", 0))
-        };
-        assert_eq!(claims.changes_at(Millis(1_000)), Some(Millis(13_000)));
+        let duty = |lease, now| claims.division(lease, Moment(now)).duty(&TopicPartition::new("a", 0));
+        assert_eq!(claims.changes_at(Moment(1_000)), Some(Moment(13_000)));
         assert_eq!(duty(Lease::Held, 12_999), Duty::Ours(Licence::Guarded));
         assert_eq!(duty(Lease::Held, 13_000), Duty::Ours(Licence::Everything));
         assert_eq!(duty(Lease::Over, 13_000), Duty::Ours(Licence::Everything), "alone, and cut off");
-        assert_eq!(claims.changes_at(Millis(13_000)), None);
+        assert_eq!(claims.changes_at(Moment(13_000)), None);
     }
 
     #[test]
@@ -246,25 +231,25 @@ mod tests {
         shared.formers[0].left_ms = None;
         let assigned = follow(&Assigned::default(), assignment(4, 1, vec![shared])).unwrap();
         let claims = &assigned.links["claims"];
-        let never = Millis(u64::MAX - 1);
+        let never = Moment(u64::MAX - 1);
         let count = |lease, licence| {
-            let division = claims.division("claims", "anna", lease, never);
+            let division = claims.division(lease, never);
             let duty = |n| division.duty(&TopicPartition::new("a", n));
             (0..64).filter(|n| duty(*n) == Duty::Ours(licence)).count()
         };
         assert!(count(Lease::Over, Licence::Guarded) > 10 && count(Lease::Over, Licence::Everything) == 0);
         // No time makes it certain that the former, who had everything, holds nothing.
         assert!(count(Lease::Held, Licence::Guarded) > 10 && count(Lease::Held, Licence::Everything) == 0);
-        assert_eq!(claims.changes_at(Millis(1_000)), None);
+        assert_eq!(claims.changes_at(Moment(1_000)), None);
     }
 
     #[test]
     fn older_words_are_refused_and_change_nothing() {
         let now = follow(&Assigned::default(), assignment(4, 2, Vec::new())).unwrap();
         let older = follow(&now, assignment(9, 1, Vec::new()));
-        assert_eq!(older, Err(Overtaken::Incarnation { says: 1, seen: 2 }));
+        assert_eq!(older.unwrap_err(), Overtaken::Incarnation { says: 1, seen: 2 });
         let older = follow(&now, assignment(3, 2, Vec::new()));
-        assert_eq!(older, Err(Overtaken::Revision { says: 3, seen: 4 }));
+        assert_eq!(older.unwrap_err(), Overtaken::Revision { says: 3, seen: 4 });
         // A forced recovery may have lost the newest entries: its incarnation counts.
         assert_eq!(follow(&now, assignment(1, 3, Vec::new())).unwrap().incarnation, 3);
     }
@@ -273,10 +258,7 @@ mod tests {
     fn what_cannot_be_read_is_refused_by_itself() {
         let mut unknown = link("unknown", SPEC);
         unknown.to = "nowhere".to_owned();
-        let bad = link(
-            "bad",
-            r#"{"clusters":["mi","pr"],"prefer":"mi","rules":{"topics":{"include":["("]},"rpo_ms":1}}"#,
-        );
+        let bad = link("bad", r#"{"topics":{"include":["("]},"rpo_ms":1}"#);
         let mut all = assignment(1, 1, vec![link("claims", SPEC), unknown, bad, link("none", "{")]);
         all.clusters.push(cluster("wi", Some("wi-section")));
         let assigned = follow(&Assigned::default(), all).unwrap();

@@ -2,75 +2,50 @@
 //! and with what leave this agent may write there. Guarded work is taken at once; what the broker does not guard waits
 //! until no former owner can be at it any more, and rests while this agent's own lease is over.
 
-use lockstep_core::dr::lease::{AgentName, Shares, WHOLE_LINK, owner};
+use lockstep_core::dr::lease::{Guard, Lease, LinkWork, Moment, Permit, WHOLE_LINK};
 use lockstep_core::ids::TopicPartition;
 
 use crate::pipeline::owned::{Division, Duty, Licence};
 
-/// An agent that may still hold what an earlier epoch gave it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Former {
-    pub agent: AgentName,
-    /// Everybody's in that epoch.
-    pub shares: Shares,
-}
-
-/// Whether what only a lease protects may be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lease {
-    /// It runs, or nobody else of this agent's kind could take its work.
-    Held,
-    Over,
-}
-
-/// One link's work.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One link's work as it stands at a moment.
+#[derive(Clone, Debug)]
 pub struct LinkDivision {
-    pub link: String,
-    /// This agent.
-    pub agent: AgentName,
-    pub epoch: u64,
-    pub shares: Shares,
-    /// Those whose time is not over yet.
-    pub formers: Vec<Former>,
+    pub work: LinkWork,
     pub lease: Lease,
+    pub now: Moment,
 }
 
 impl LinkDivision {
-    fn is_mine(&self, topic: &str, partition: i32) -> bool {
-        owner(&self.shares, &self.link, topic, partition) == Some(&*self.agent)
-    }
-
-    fn may_be_anothers(&self, topic: &str, partition: i32) -> bool {
-        self.formers.iter().any(|former| {
-            former.agent != self.agent
-                && owner(&former.shares, &self.link, topic, partition) == Some(&*former.agent)
-        })
+    fn permit(&self, topic: &str, partition: i32) -> Permit {
+        self.work.permit(self.lease, Guard::Unguarded, topic, partition, self.now)
     }
 }
 
 impl Division for LinkDivision {
     fn epoch(&self) -> u64 {
-        self.epoch
+        self.work.epoch
     }
 
     fn duty(&self, tp: &TopicPartition) -> Duty {
-        if !self.is_mine(&tp.topic, tp.partition) {
-            return Duty::Elsewhere;
+        match self.permit(&tp.topic, tp.partition) {
+            Permit::Elsewhere => Duty::Elsewhere,
+            Permit::Work => Duty::Ours(Licence::Everything),
+            // The broker keeps two owners of guarded work apart.
+            Permit::Wait | Permit::Stop => Duty::Ours(Licence::Guarded),
         }
-        let alone = self.lease == Lease::Held && !self.may_be_anothers(&tp.topic, tp.partition);
-        Duty::Ours(if alone { Licence::Everything } else { Licence::Guarded })
     }
 
     /// Whose the key of the whole link is, once no former owner can be at it.
     fn is_caretaker(&self) -> bool {
         let (topic, partition) = WHOLE_LINK;
-        self.lease == Lease::Held && self.is_mine(topic, partition) && !self.may_be_anothers(topic, partition)
+        self.permit(topic, partition) == Permit::Work
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use lockstep_core::dr::lease::{Former, Left, Shares};
+
     use super::*;
 
     fn shares(agents: &[&str]) -> Shares {
@@ -78,14 +53,19 @@ mod tests {
     }
 
     fn division(agent: &str, agents: &[&str]) -> LinkDivision {
-        LinkDivision {
+        let work = LinkWork {
             link: "claims".to_owned(),
             agent: agent.to_owned(),
             epoch: 7,
             shares: shares(agents),
             formers: Vec::new(),
-            lease: Lease::Held,
-        }
+            told: Moment(1_000),
+        };
+        LinkDivision { work, lease: Lease::Held, now: Moment(1_000) }
+    }
+
+    fn former(agent: &str, agents: &[&str]) -> Former {
+        Former { agent: agent.to_owned(), epoch: 6, shares: shares(agents), left: Left::Ms(12_000) }
     }
 
     fn duties(division: &LinkDivision) -> Vec<Duty> {
@@ -106,19 +86,25 @@ mod tests {
     #[test]
     fn what_a_former_may_hold_is_guarded_until_its_time_is_over() {
         let mut b = division("b", &["a", "b"]);
-        b.formers = vec![Former { agent: "a".to_owned(), shares: shares(&["a"]) }];
+        b.work.formers = vec![former("a", &["a"])];
         assert!(duties(&b).iter().all(|duty| *duty != Duty::Ours(Licence::Everything)), "all was a's");
         assert!(duties(&b).contains(&Duty::Ours(Licence::Guarded)) && !b.is_caretaker());
-        b.formers = vec![Former { agent: "c".to_owned(), shares: shares(&["a", "b", "c"]) }];
+        b.now = Moment(13_000);
+        assert!(duties(&b).contains(&Duty::Ours(Licence::Everything)), "a's time is over");
+        b.now = Moment(12_999);
+        b.work.formers = vec![former("c", &["a", "b", "c"])];
         let duties = duties(&b);
         assert!(duties.contains(&Duty::Ours(Licence::Guarded)), "what was c's");
         assert!(duties.contains(&Duty::Ours(Licence::Everything)), "what was b's all along");
     }
 
     #[test]
-    fn without_a_lease_only_guarded_work_goes_on() {
+    fn without_a_lease_only_guarded_work_goes_on_unless_nobody_else_is_there() {
         let over = LinkDivision { lease: Lease::Over, ..division("a", &["a", "b"]) };
         assert!(duties(&over).iter().all(|duty| *duty != Duty::Ours(Licence::Everything)));
         assert!(duties(&over).contains(&Duty::Ours(Licence::Guarded)) && !over.is_caretaker());
+        let alone = LinkDivision { lease: Lease::Over, ..division("a", &["a"]) };
+        assert!(duties(&alone).iter().all(|duty| *duty == Duty::Ours(Licence::Everything)));
+        assert!(alone.is_caretaker());
     }
 }

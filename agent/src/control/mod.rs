@@ -1,12 +1,43 @@
-//! What an agent does at the coordinators' word, and what it does without it. Decides, and speaks to nobody yet: the session
-//! that carries these words over the network is not part of this version.
+//! What an agent does at the coordinators' word, and what it does without it.
+//!
+//! ```text
+//! coordinators ─ session (one conversation) ─► desk (assigned, lease) ─► divisions ─► engines
+//!                    ▲ reports, probes, answers                 └► words ─► daemon (starts and stops links)
+//! ```
 //!
 //! | file | does |
 //! |---|---|
 //! | [`assigned`] | what the coordinators want: links, shares, clusters; words that were overtaken are refused |
-//! | [`lease`] | how long the agent may believe in what it was given |
+//! | [`desk`] | what this agent holds now, whoever is heard; remembered on disk |
 //! | [`division`] | whose each partition of a link is, and with what leave it may be written |
+//! | [`clock`] | the clock of leases |
+//! | [`seeking`] | finds the coordinator that leads, again and again |
+//! | [`session`] | one conversation: heartbeats, reports, releases, questions |
+//! | [`probing`] | what this site sees of every cluster |
+//! | [`answering`] | questions that only an agent can answer |
 
+pub mod answering;
 pub mod assigned;
+pub mod clock;
+pub mod desk;
 pub mod division;
-pub mod lease;
+pub mod probing;
+pub mod seeking;
+pub mod session;
+
+use lockstep_core::status::{GroupsStatus, LinkStatus};
+
+pub use desk::Control;
+
+/// What the daemon knows of its links.
+pub trait Links: Send + Sync + 'static {
+    /// Every link that is here now.
+    fn statuses(&self) -> Vec<LinkStatus>;
+
+    /// The epoch whose division a link has carried out: nothing of earlier ones is in flight. `None`: it does not run.
+    fn settled(&self, link: &str) -> Option<u64>;
+
+    fn status(&self, link: &str) -> Option<LinkStatus>;
+
+    fn groups(&self, link: &str) -> Option<GroupsStatus>;
+}

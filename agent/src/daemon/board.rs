@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::life::LinkState;
+use crate::control::{Control, Links};
 use crate::metrics::{Metrics, PartitionSeries};
 use crate::pipeline::report::LinkReport;
 use crate::status::{
@@ -38,6 +39,8 @@ struct Inner {
     config: ConfigState,
     links: BTreeMap<String, LinkDesk>,
     history: History,
+    /// `None`: the file says which links there are.
+    control: Option<Control>,
     /// When the links' history was written last.
     noted: Option<Instant>,
 }
@@ -79,6 +82,7 @@ impl Board {
             config,
             links: BTreeMap::new(),
             history: History::new(store),
+            control: None,
             noted: None,
         };
         Self { inner: Arc::new(Mutex::new(inner)) }
@@ -103,6 +107,11 @@ impl Board {
 
     pub(super) fn edit_config(&self, edit: impl FnOnce(&mut ConfigState)) {
         edit(&mut self.lock().config);
+    }
+
+    /// The coordinators say which links there are.
+    pub(super) fn controlled_by(&self, control: Control) {
+        self.lock().control = Some(control);
     }
 
     pub(super) fn links(&self) -> BTreeMap<String, LinkDesk> {
@@ -132,6 +141,7 @@ impl Board {
                 refused: inner.config.refused.clone(),
                 waits_for_start: inner.config.waits_for_start.iter().map(ToString::to_string).collect(),
             },
+            coordinators: inner.control.as_ref().map(Control::status),
             links: inner.links.iter().map(|(name, desk)| desk.status(name)).collect(),
         }
     }
@@ -187,6 +197,25 @@ impl Board {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing panics while holding it.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// For the conversation with the coordinators.
+impl Links for Board {
+    fn statuses(&self) -> Vec<LinkStatus> {
+        self.links().iter().map(|(name, desk)| desk.status(name)).collect()
+    }
+
+    fn settled(&self, link: &str) -> Option<u64> {
+        self.lock().links.get(link)?.report()?.settled_epoch
+    }
+
+    fn status(&self, link: &str) -> Option<LinkStatus> {
+        Some(self.lock().links.get(link)?.status(link))
+    }
+
+    fn groups(&self, link: &str) -> Option<GroupsStatus> {
+        Self::groups(self, link)
     }
 }
 

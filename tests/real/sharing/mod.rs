@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use lockstep_agent::control::division::{Former, Lease, LinkDivision};
+use lockstep_agent::control::division::LinkDivision;
 use lockstep_agent::link::LinkSettings;
 use lockstep_agent::link::prepare::prepare;
 use lockstep_agent::link::running::Running;
@@ -15,7 +15,7 @@ use lockstep_agent::link::watched::Ends as Watched;
 use lockstep_agent::pipeline::engine::Ended;
 use lockstep_agent::pipeline::owned::Owned;
 use lockstep_agent::pipeline::report::LinkReport;
-use lockstep_core::dr::lease::Shares;
+use lockstep_core::dr::lease::{Former, Lease, Left, LinkWork, Moment, Shares};
 use lockstep_core::mirror::partition::Phase;
 use lockstep_kafka::{Settings, Tcp};
 use lockstep_testkit::client::{Codec, Record, Seed, assert_identical};
@@ -100,14 +100,24 @@ impl Agent {
 }
 
 fn first(link: &str, agent: &str, epoch: u64, agents: &[&str]) -> LinkDivision {
-    LinkDivision {
+    let work = LinkWork {
         link: link.to_owned(),
         agent: agent.to_owned(),
         epoch,
         shares: shares(agents),
         formers: Vec::new(),
-        lease: Lease::Held,
-    }
+        told: Moment(0),
+    };
+    LinkDivision { work, lease: Lease::Held, now: Moment(0) }
+}
+
+/// While somebody of the epoch before may still be at it.
+fn after(division: LinkDivision, formers: &[Former]) -> LinkDivision {
+    LinkDivision { work: LinkWork { formers: formers.to_vec(), ..division.work }, ..division }
+}
+
+fn former(agent: &str, epoch: u64, agents: &[&str]) -> Former {
+    Former { agent: agent.to_owned(), epoch, shares: shares(agents), left: Left::Ms(12_000) }
 }
 
 fn record(n: i32) -> Record {
@@ -186,13 +196,10 @@ async fn partitions_change_hands_under_traffic_and_nothing_is_lost_or_twice() {
     .flatten()
     {
         epoch += 1;
-        let formers: Vec<_> = before
-            .iter()
-            .map(|agent| Former { agent: (*agent).to_owned(), shares: shares(&before) })
-            .collect();
+        let formers: Vec<_> = before.iter().map(|agent| former(agent, epoch - 1, &before)).collect();
         // Both hear of it at once, and what is guarded is taken at once.
         for agent in [&anna, &bert] {
-            agent.tell(LinkDivision { formers: formers.clone(), ..agent.division(epoch, now) });
+            agent.tell(after(agent.division(epoch, now), &formers));
         }
         for agent in [&anna, &bert] {
             agent.settled(epoch).await;
@@ -231,8 +238,7 @@ async fn what_is_not_guarded_waits_until_the_formers_time_is_over() {
     anna.stop().await;
     Seed::to(&ends.from).write(&topic, (1_200..2_400).map(old_record)).unwrap();
     let bert = Agent::start(&ends, &topic, "bert", 1, &["anna"]).await;
-    let former = Former { agent: "anna".to_owned(), shares: shares(&["anna"]) };
-    bert.tell(LinkDivision { formers: vec![former], ..bert.division(2, &["bert"]) });
+    bert.tell(after(bert.division(2, &["bert"]), &[former("anna", 1, &["anna"])]));
     bert.settled(2).await;
     wait_until_async("bert to say what it waits for", PATIENCE, async || {
         let report = bert.report();

@@ -28,6 +28,13 @@ impl HeldLease {
         self.terms
     }
 
+    /// A conversation with a coordinator has begun, with terms of its own. What an earlier one asked for is not answered in
+    /// this one; a lease that runs goes on running.
+    pub fn begin(&mut self, terms: Terms) {
+        self.terms = terms;
+        self.asked.clear();
+    }
+
     /// The number of the heartbeat that is sent now.
     pub fn ask(&mut self, now: Moment) -> u64 {
         self.number += 1;

@@ -126,12 +126,17 @@ impl fmt::Display for Holder {
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{CertificateParams, KeyPair, SanType};
+
     use super::*;
-    use crate::testing::Authority;
 
     fn of(uris: &[&str]) -> Result<Holder, Nobody> {
-        let authority = Authority::new();
-        Holder::of_certificate(&authority.issue(uris).der)
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let names = uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap()));
+        params.subject_alt_names.extend(names);
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        assert_eq!(Holder::of_pem(&certificate.pem()), Holder::of_certificate(certificate.der()));
+        Holder::of_certificate(certificate.der())
     }
 
     #[test]
