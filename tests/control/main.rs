@@ -87,6 +87,7 @@ async fn without_coordinators_a_shared_link_keeps_its_guarded_work_and_a_lease_c
     let coordinator = Coordinator::start(&authority, agreed.standing()).await;
     let (address, store) = (coordinator.address.clone(), memory());
     let agent = Agent::start(&authority, &[&address], &store);
+    until("a lease", || agent.control.status().lease_left_ms.is_some_and(|left| left > 0)).await;
     until("full leave for its share", || agent.duties().0 > 10).await;
     let share = agent.duties().0;
     assert!(share < 54, "the rest is the other's: {share}");
@@ -169,7 +170,7 @@ async fn coordinators_of_another_system_or_left_behind_are_not_obeyed() {
 }
 
 #[tokio::test]
-async fn certificates_that_do_not_fit_are_told_in_words() {
+async fn certificates_that_do_not_fit_open_no_conversation() {
     let authority = Authority::new();
     let coordinator = Coordinator::start(&authority, Agreed::on(&["a1"]).standing()).await;
     let at = [&*coordinator.address];
@@ -186,12 +187,13 @@ async fn certificates_that_do_not_fit_are_told_in_words() {
     let why = silence(&Agent::start_as(name, spec, folder, &memory())).await;
     assert!(why.contains("refused (identity)") && why.contains("praha"), "{why}");
 
+    // How the handshake ended is not always known: the coordinator may have hung up before its reason was read.
     let (spec, folder) = files(&authority, "lockstep://agent/paris/a1", 2020, &at);
     let name = seeking::name(&spec, "paris").unwrap();
-    let why = silence(&Agent::start_as(name, spec, folder, &memory())).await;
-    assert!(why.to_lowercase().contains("expired"), "{why}");
-
-    let stranger = Authority::new();
-    let why = silence(&Agent::start(&stranger, &at, &memory())).await;
-    assert!(why.to_lowercase().contains("certificate") || why.contains("UnknownIssuer"), "{why}");
+    let expired = Agent::start_as(name, spec, folder, &memory());
+    let stranger = Agent::start(&Authority::new(), &at, &memory());
+    for agent in [expired, stranger] {
+        assert!(silence(&agent).await.starts_with(&coordinator.address));
+        assert_eq!((agent.control.status().heard_age_ms, agent.control.status().lease_left_ms), (None, None));
+    }
 }

@@ -81,9 +81,9 @@ impl Agreed {
         let mut agreed = Self(Replica::default(), 0);
         agreed.agree(Command::Found { cluster_id: SYSTEM.to_owned(), level: LEVEL });
         agreed.agree(Command::ApplySpec { text: String::new(), spec: spec(), expected_revision: None });
-        for agent in agents {
+        for agent in ["a1", "a2"] {
             agreed.agree(Command::RegisterAgent {
-                agent: (*agent).to_owned(),
+                agent: agent.to_owned(),
                 site: "paris".to_owned(),
                 version: "0.1.0".to_owned(),
                 level: LEVEL,
