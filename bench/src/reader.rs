@@ -90,7 +90,7 @@ async fn read(
     let mut missing = count;
     let mut last_news = Instant::now();
     while missing > 0 {
-        let answer = fetch(&connection, &mut session, &targets, LONG_POLL).await?;
+        let answer = fetch(&connection, &mut session, &Arc::from(targets.as_slice()), LONG_POLL).await?;
         let (now, arrived) = (epoch.elapsed(), Instant::now());
         for partition in answer.partitions {
             if let Some(code) = partition.error {

@@ -32,8 +32,8 @@ mod write_txn_markers;
 
 pub use acls::{create_acls, delete_acls, describe_acls};
 pub use configs::{
-    ConfigEntry, ConfigSource, ConfigTarget, TopicChanges, alter_topic_configs, describe_configs,
-    describe_topic_configs, incremental_alter_configs,
+    ConfigEntry, ConfigSource, ConfigTarget, TopicChanges, TopicConfigs, alter_topic_configs,
+    ask_topic_configs, describe_configs, describe_topic_configs, incremental_alter_configs,
 };
 pub use create_partitions::create_partitions;
 pub use create_topics::{NewTopic, create_topics};

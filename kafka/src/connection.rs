@@ -14,6 +14,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -348,17 +349,48 @@ impl Pending {
     }
 
     /// The answer and the bytes its frame takes in memory (slices of it keep all of it alive).
-    pub(crate) async fn decoded_with_size<A: Decodable>(mut self) -> Result<(A, usize), Error> {
+    pub(crate) async fn decoded_with_size<A: Decodable>(self) -> Result<(A, usize), Error> {
+        let unread = self.unread().await?;
+        let held_bytes = unread.frame.held_bytes;
+        Ok((unread.decoded()?, held_bytes))
+    }
+
+    /// The answer as it came.
+    pub(crate) async fn unread(mut self) -> Result<Unread, Error> {
         let frame = self.frame().await?;
-        match decode(self.api, self.version, &frame.bytes) {
-            Ok(answer) => Ok((answer, frame.held_bytes)),
-            Err(why) => {
-                // Whoever sends what cannot be read has lost framing, or is no broker.
-                let loss = Loss::Undecodable { api: self.api, version: self.version, why };
-                self.connection.link.pipe.lose(loss);
-                Err(self.connection.loss())
-            }
-        }
+        Ok(Unread { frame, connection: self.connection, api: self.api, version: self.version })
+    }
+}
+
+/// An answer that nobody has looked into yet.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    frame: Frame,
+    connection: Connection,
+    api: Api,
+    version: i16,
+}
+
+impl Unread {
+    /// The same for the same bytes, within one process. Whose correlation it answers does not count.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.frame.bytes.get(reader::CORRELATION_BYTES..).hash(&mut hasher);
+        hasher.finish()
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Its shape is checked before it is decoded.
+    pub(crate) fn decoded<A: Decodable>(&self) -> Result<A, Error> {
+        decode(self.api, self.version, &self.frame.bytes).map_err(|why| {
+            // Whoever sends what cannot be read has lost framing, or is no broker.
+            let loss = Loss::Undecodable { api: self.api, version: self.version, why };
+            self.connection.link.pipe.lose(loss);
+            self.connection.loss()
+        })
     }
 }
 

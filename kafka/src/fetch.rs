@@ -6,6 +6,7 @@
 mod answer;
 mod session;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
@@ -60,7 +61,8 @@ pub struct FetchLimits {
     pub bytes_max: i32,
 }
 
-/// Fetches within a session. A session the broker no longer knows is started anew within the call.
+/// Fetches within a session. A session the broker no longer knows is started anew within the call. Who wants the same as the
+/// last time hands over the same `Arc`: then nobody has to look for differences.
 ///
 /// # Errors
 /// [`Error::Refused`] for a code that concerns the whole request, and everything a connection can meet;
@@ -68,7 +70,7 @@ pub struct FetchLimits {
 pub async fn fetch(
     connection: &Connection,
     session: &mut FetchSession,
-    wanted: &[FetchTarget],
+    wanted: &Arc<[FetchTarget]>,
     limits: FetchLimits,
 ) -> Result<FetchAnswer, Error> {
     let mut first = true;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use lockstep_core::plan::configs::{Own, SourceSettings};
 use lockstep_core::plan::topics::SourceCompaction;
 use lockstep_kafka::admin::{
-    ConfigEntry, ConfigSource, ConfigTarget, describe_configs, describe_topic_configs,
+    ConfigEntry, ConfigSource, ConfigTarget, TopicConfigs, ask_topic_configs, describe_configs,
 };
 use lockstep_kafka::{Api, Cluster, Error, ErrorCode, MissingPermission};
 
@@ -25,15 +25,47 @@ pub(super) async fn describe_many(
     topics: &[&str],
     fields: Option<&[String]>,
 ) -> Result<Vec<Described>, Error> {
-    let mut described = Vec::with_capacity(topics.len());
+    ask_many(cluster, topics, fields).await?.read(cluster)
+}
+
+/// What a cluster said of many topics, not looked into yet.
+pub(super) struct Told {
+    answers: Vec<TopicConfigs>,
+}
+
+/// The question of [`describe_many`].
+pub(super) async fn ask_many(
+    cluster: &Cluster,
+    topics: &[&str],
+    fields: Option<&[String]>,
+) -> Result<Told, Error> {
+    let mut answers = Vec::with_capacity(topics.len().div_ceil(TOPICS_PER_REQUEST));
     for part in topics.chunks(TOPICS_PER_REQUEST) {
-        for (topic, entries) in describe_topic_configs(cluster, part, fields).await? {
-            described.push(
-                entries.map_err(|(code, words)| refusal(cluster, Api::DescribeConfigs, code, &words, &topic)),
-            );
-        }
+        answers.push(ask_topic_configs(cluster, part, fields).await?);
     }
-    Ok(described)
+    Ok(Told { answers })
+}
+
+impl Told {
+    /// The same where a cluster says the same of the same topics.
+    pub(super) fn fingerprints(&self) -> Vec<u64> {
+        self.answers.iter().map(TopicConfigs::fingerprint).collect()
+    }
+
+    /// Each topic's settings, in the order asked.
+    pub(super) fn read(self, cluster: &Cluster) -> Result<Vec<Described>, Error> {
+        let mut described = Vec::new();
+        for answer in self.answers {
+            for (topic, entries) in answer.read()? {
+                described.push(
+                    entries.map_err(|(code, words)| {
+                        refusal(cluster, Api::DescribeConfigs, code, &words, &topic)
+                    }),
+                );
+            }
+        }
+        Ok(described)
+    }
 }
 
 /// A code in words, with the missing right if that is the cause.

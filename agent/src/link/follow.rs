@@ -14,7 +14,7 @@ use lockstep_core::plan::names::NameRefusal;
 use lockstep_core::plan::topics::{Refusal, SourceTopic};
 use lockstep_kafka::Metadata;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep_until};
 
 use super::fault::TopicError;
 use super::keeper::{Known, News};
@@ -22,8 +22,8 @@ use super::topics::{TOPICS_AT_ONCE, Topics};
 use crate::pipeline::event::{Event, ReadyTopic};
 use crate::pipeline::owned::Owned;
 
-/// How often somebody looks whether the source's metadata are new.
-const RECONCILE_INTERVAL: Duration = Duration::from_millis(50);
+/// Between two looks at what is wanted: with thousands of topics each is work, and news come in crowds.
+const RECONCILE_PAUSE: Duration = Duration::from_millis(50);
 /// The same topic is tried again after this long if it was blocked.
 const BLOCKED_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -84,44 +84,61 @@ pub struct Follower {
     underway: BTreeMap<Arc<str>, Fate>,
     /// The metadata that were acted upon in full; `None`: whatever they are, they ask for something.
     seen: Option<Arc<Metadata>>,
+    looked_at: Instant,
+    /// Wakes whenever the source has answered.
+    news: watch::Receiver<Arc<Metadata>>,
     events: mpsc::Sender<Event>,
     keeper: mpsc::Sender<News>,
     owned: watch::Receiver<Owned>,
 }
 
 impl Follower {
+    /// `news`: every answer of the source about its topics.
     pub fn new(
         topics: Topics,
         ready: BTreeMap<Arc<str>, Followed>,
+        news: watch::Receiver<Arc<Metadata>>,
         events: mpsc::Sender<Event>,
         keeper: mpsc::Sender<News>,
         owned: watch::Receiver<Owned>,
     ) -> Self {
         let (blocked, underway) = (BTreeMap::new(), BTreeMap::new());
-        Self { topics, ready, blocked, underway, seen: None, events, keeper, owned }
+        let looked_at = Instant::now();
+        Self { topics, ready, blocked, underway, seen: None, looked_at, news, events, keeper, owned }
     }
 
     /// Runs until the engine is gone. `retired`: topics to be deleted here, because they are gone at the source
     /// (`--propagate all`).
     pub async fn run(mut self, mut retired: mpsc::Receiver<Arc<str>>) {
         let mut attempts = FuturesUnordered::new();
-        let mut ticks = interval(RECONCILE_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.events.is_closed() {
+            let next_look = self.next_look(attempts.len());
             tokio::select! {
                 Some(attempt) = attempts.next() => {
                     if self.conclude(attempt).await.is_err() {
                         return;
                     }
                 }
-                _ = ticks.tick() => {
-                    while let Ok(topic) = retired.try_recv() {
-                        self.retire(topic).await;
-                    }
+                Some(topic) = retired.recv() => self.retire(topic).await,
+                Ok(()) = self.news.changed() => {}
+                () = sleep_until(next_look.unwrap_or(self.looked_at)), if next_look.is_some() => {
                     self.reconcile(&mut attempts);
                 }
+                () = self.events.closed() => return,
             }
         }
+    }
+
+    /// When to look at what is wanted; `None`: not before something changes.
+    fn next_look(&self, underway: usize) -> Option<Instant> {
+        let wanted_at = match &self.seen {
+            _ if underway >= TOPICS_AT_ONCE => None,
+            Some(seen) if Arc::ptr_eq(seen, &self.topics.source.metadata()) => {
+                self.blocked.values().min().copied()
+            }
+            _ => Some(self.looked_at),
+        };
+        wanted_at.map(|at| at.max(self.looked_at + RECONCILE_PAUSE))
     }
 
     async fn retire(&mut self, topic: Arc<str>) {
@@ -142,14 +159,11 @@ impl Follower {
     /// Begins with what is wanted and not there, as far as there is room.
     fn reconcile(&mut self, attempts: &mut FuturesUnordered<BoxFuture<'static, Attempt>>) {
         let metadata = self.topics.source.metadata();
-        let is_known = self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &metadata));
-        if (self.blocked.is_empty() && is_known) || attempts.len() >= TOPICS_AT_ONCE {
-            return;
-        }
         let wanted = self.topics.wanted(&metadata);
         let mut refused = self.topics.refused_names(&wanted);
         self.seen = Some(metadata);
         let now = Instant::now();
+        self.looked_at = now;
         for (name, (source, source_id)) in wanted {
             let as_seen = Followed { partitions: source.partitions, source_id };
             let stands =
@@ -166,6 +180,8 @@ impl Follower {
             self.underway.insert(name, Fate::Wanted);
             attempts.push(Box::pin(attempt(self.topics.clone(), source, as_seen, refused)));
         }
+        // Whatever of them is still wanted is being tried again.
+        self.blocked.retain(|_, until| *until > now);
     }
 
     async fn conclude(&mut self, Attempt { name, as_seen, outcome }: Attempt) -> Result<(), Gone> {

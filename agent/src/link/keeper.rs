@@ -3,7 +3,7 @@
 //! Promises: nothing follows from one look (a broker may tell the past), the source is only read, and once the link has
 //! another owner nothing is written any more (M26). One topic's trouble is its own; all are asked in few requests.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +12,14 @@ use lockstep_core::plan::configs::{
     Act, Base, Change, Comparison, Drift, Own, Rules, SourceSettings, Views, compare, kept,
 };
 use lockstep_core::plan::owners::{Owner, TopicSettingsPolicy};
-use lockstep_core::plan::topics::{Compaction, SourceCompaction, compaction, standby_settings};
-use lockstep_kafka::admin::{alter_topic_configs, describe_topic_configs, describe_transactions};
+use lockstep_core::plan::topics::{Compaction, SourceCompaction, compaction};
+use lockstep_kafka::admin::{alter_topic_configs, describe_transactions};
 use lockstep_kafka::{Api, Cluster, Error, ErrorCode};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::described::{describe_many, names, own, refusal, source_settings};
+use super::described::{ask_many, own, refusal, source_settings};
+use super::fields::Names;
 use super::identity::transactional_id;
 use super::topics::Topics;
 use crate::pipeline::event::Event;
@@ -35,6 +36,8 @@ const ROUND_SHARE: u32 = 20;
 const ROUND_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// After so many rounds it is asked anew which settings there are: brokers are upgraded.
 const ROUNDS_PER_NAMES: u32 = 100;
+/// After so many rounds in which both clusters said the same and nothing was to do, the same answers are not read again.
+const QUIET_ROUNDS: u32 = 2;
 /// What the destination refused is tried again after this long, or when the value changes.
 const REFUSED_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -88,15 +91,6 @@ struct Watched {
     drift: Vec<Drift>,
 }
 
-/// Which settings there are and which of them matter.
-#[derive(Debug)]
-struct Names {
-    known: BTreeSet<String>,
-    needed: Vec<(String, String)>,
-    ask_source: Vec<String>,
-    ask_dest: Vec<String>,
-}
-
 /// Changes of one topic on the destination.
 type Wanted = (Arc<str>, Vec<Change>);
 
@@ -118,6 +112,16 @@ pub struct Keeper {
     events: mpsc::Sender<Event>,
     drift: Arc<[Drift]>,
     kept: watch::Sender<Arc<KeptSettings>>,
+    /// Rounds in a row that heard this and had nothing to do.
+    quiet: (u32, Heard),
+}
+
+/// What a round heard, by the answers' fingerprints, and in which role.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Heard {
+    /// Of the source, and of the standby.
+    told: [Vec<u64>; 2],
+    is_caretaker: bool,
 }
 
 /// How a round ended.
@@ -151,6 +155,7 @@ impl Keeper {
             events,
             drift: Arc::default(),
             kept,
+            quiet: (0, Heard::default()),
         };
         (keeper, shown)
     }
@@ -171,6 +176,7 @@ impl Keeper {
         // A topic that grew is the one it was.
         if self.topics.get(&topic).is_none_or(|known| known.source_id != source_id) {
             self.topics.insert(topic, watched);
+            self.quiet.0 = 0;
         }
     }
 
@@ -180,7 +186,7 @@ impl Keeper {
         while !self.events.is_closed() {
             let started = Instant::now();
             if rounds.is_multiple_of(ROUNDS_PER_NAMES) {
-                self.names = None;
+                (self.names, self.quiet.0) = (None, 0);
             }
             rounds = rounds.wrapping_add(1);
             let ended = match self.round().await {
@@ -231,10 +237,18 @@ impl Keeper {
         }
         let Some(names) = &self.names else { return Ok(Round::News) };
         let asked: Vec<&str> = there.iter().map(|topic| &**topic).collect();
-        let sources = describe_many(&self.source, &asked, Some(&names.ask_source)).await?;
+        let sources = ask_many(&self.source, &asked, Some(&names.ask_source)).await?;
         let there_names: Vec<Arc<str>> = there.iter().map(|topic| self.dest_topic(topic)).collect();
         let asked: Vec<&str> = there_names.iter().map(|topic| &**topic).collect();
-        let standbys = describe_many(&self.dest, &asked, Some(&names.ask_dest)).await?;
+        let standbys = ask_many(&self.dest, &asked, Some(&names.ask_dest)).await?;
+        let heard = Heard {
+            told: [sources.fingerprints(), standbys.fingerprints()],
+            is_caretaker: self.owned.borrow().is_caretaker(),
+        };
+        if self.quiet.0 >= QUIET_ROUNDS && self.quiet.1 == heard {
+            return Ok(Round::Quiet);
+        }
+        let (sources, standbys) = (sources.read(&self.source)?, standbys.read(&self.dest)?);
         let mut ended = Round::Quiet;
         let mut wanted: Vec<Wanted> = Vec::new();
         for (topic, (source, standby)) in there.into_iter().zip(sources.into_iter().zip(standbys)) {
@@ -269,7 +283,15 @@ impl Keeper {
             self.write(wanted).await?;
         }
         self.show().await;
+        self.note(ended, heard);
         Ok(ended)
+    }
+
+    /// What was refused is waiting to be tried again, and needs no news for it.
+    fn note(&mut self, ended: Round, heard: Heard) {
+        let is_quiet = ended == Round::Quiet && self.topics.values().all(|w| w.refused.is_empty());
+        let before = if self.quiet.1 == heard { self.quiet.0 } else { 0 };
+        self.quiet = (if is_quiet { before + 1 } else { 0 }, heard);
     }
 
     fn dest_topic(&self, topic: &Arc<str>) -> Arc<str> {
@@ -356,32 +378,6 @@ impl Keeper {
         if now != *before {
             self.kept.send_replace(Arc::new(now));
         }
-    }
-}
-
-impl Names {
-    /// All settings of one topic on both sides: the names are the same for every topic of a cluster. `None`: one side does
-    /// not tell about this topic.
-    async fn learn(
-        source: &Cluster,
-        dest: &Cluster,
-        (source_topic, dest_topic): (&str, &str),
-        policy: &TopicSettingsPolicy,
-    ) -> Result<Option<Self>, Error> {
-        let all = async |cluster: &Cluster, topic: &str| {
-            let described = describe_topic_configs(cluster, &[topic], None).await?;
-            Ok::<_, Error>(described.into_iter().find_map(|(_, entries)| Some(names(&entries.ok()?))))
-        };
-        let Some(known) = all(dest, dest_topic).await? else { return Ok(None) };
-        // A source that tells nothing is asked for what the destination knows.
-        let at_source = all(source, source_topic).await?.unwrap_or_else(|| known.clone());
-        let matters = |name: &&String| policy.owner(name) != Owner::Local || !policy.knows(name);
-        Ok(Some(Self {
-            needed: standby_settings(|name| known.contains(name)),
-            ask_source: at_source.iter().filter(matters).cloned().collect(),
-            ask_dest: known.iter().filter(matters).cloned().collect(),
-            known,
-        }))
     }
 }
 

@@ -13,12 +13,14 @@
 //! | [`topics`] | plans topics, carries plans out |
 //! | [`follow`] | follows new topics and partitions of the source |
 //! | `described` | what clusters tell of topics' settings, many topics per request |
+//! | `fields` | which settings there are, and which are asked for |
 //! | [`keeper`] | keeps standby topics' settings right while a link runs: follows, puts back, reports drift |
 //! | [`running`] | the tasks of a running link, and how they end |
 //! | [`watched`] | a cluster that several links share |
 
 mod described;
 pub mod fault;
+mod fields;
 pub mod follow;
 pub mod identity;
 pub mod keeper;

@@ -107,9 +107,10 @@ impl Prepared {
         let dest = watched_dest.cluster.clone();
         let source_id = watched_source.cluster.cluster_id();
         others.spawn(keep_alive(dest, self.name, source_id, identity, expiration).in_current_span());
+        let news_of_source = watched_source.metadata.clone();
         others.spawn(pass_on(watched_source, events_in.clone(), Event::SourceMetadata));
         others.spawn(pass_on(watched_dest, events_in.clone(), Event::DestMetadata));
-        let follower = Follower::new(topics, ready, events_in, news_in, self.owned);
+        let follower = Follower::new(topics, ready, news_of_source, events_in, news_in, self.owned);
         others.spawn(follower.run(retired).in_current_span());
         others.spawn(keeper.keep(news).in_current_span());
         Ok(Running { report, kept, stop, engine, _others: others })

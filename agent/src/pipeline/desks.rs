@@ -4,10 +4,12 @@
 //! decided.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 
 use lockstep_core::ids::NodeId;
 use lockstep_core::mirror::copying::Append;
 use lockstep_kafka::Cluster;
+use lockstep_kafka::fetch::FetchTarget;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -28,11 +30,23 @@ const REQUEST_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub(super) struct FetchDesk {
     jobs: mpsc::Sender<FetchJob>,
-    /// Jobs handed over until now: the last one's number.
+    /// Jobs handed over until now, each however often: the last one's number.
     pub(super) job: u64,
     pub(super) idle: bool,
-    /// Something changed for a partition of this broker: look for work.
-    pub(super) attention: bool,
+    pub(super) look: Look,
+    /// What the last job asked for, if everybody was served by it: to be asked for again while nobody wants anything else.
+    pub(super) standing: Option<Arc<[FetchTarget]>>,
+}
+
+/// What a fetch desk has to do once it is idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Look {
+    /// Nothing until something changes.
+    No,
+    /// Go on: an answer has come, or time has passed.
+    Again,
+    /// Something changed for a partition of this broker: what is wanted is gathered anew.
+    Anew,
 }
 
 impl FetchDesk {
@@ -59,14 +73,19 @@ impl FetchDesk {
             }
             .in_current_span(),
         );
-        Self { jobs, job: 0, idle: true, attention: true }
+        Self { jobs, job: 0, idle: true, look: Look::Anew, standing: None }
+    }
+
+    /// Never forgets that something has changed.
+    pub(super) fn look(&mut self, how: Look) {
+        self.look = self.look.max(how);
     }
 
     pub(super) fn hand_over(&mut self, job: FetchJob) {
         // Idle means the channel is empty; a closed one is noticed as the task's end.
         if self.jobs.try_send(job).is_ok() {
             self.idle = false;
-            self.job += 1;
+            self.look = Look::No;
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Never needed for correctness: what it has forgotten, or guessed wrong, costs one batch sent twice or one empty answer.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use lockstep_batch::header::{BatchHeader, ViewError};
 use lockstep_core::ids::TopicPartition;
@@ -24,27 +25,58 @@ const REMEMBERED_MIN: usize = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct Fitting {
     batch_bytes: HashMap<TopicPartition, usize>,
+    /// What was asked for last, and what was made of it: good as long as nothing else was learnt.
+    last: Option<Fitted>,
+}
+
+#[derive(Debug)]
+struct Fitted {
+    given: Arc<[FetchTarget]>,
+    answer_bytes_max: i32,
+    made: Arc<[FetchTarget]>,
 }
 
 impl Fitting {
-    /// Makes each partition's limit a whole number of its batches. `answer_bytes_max` bounds a single batch.
-    pub(super) fn apply(&mut self, targets: &mut [FetchTarget], answer_bytes_max: i32) {
+    /// Makes each partition's limit a whole number of its batches. `answer_bytes_max` bounds a single batch. The same `Arc`
+    /// as the last time, and nothing learnt since: so is the answer.
+    pub(super) fn apply(
+        &mut self,
+        targets: &Arc<[FetchTarget]>,
+        answer_bytes_max: i32,
+    ) -> Arc<[FetchTarget]> {
         if self.batch_bytes.len() > REMEMBERED_MIN + 2 * targets.len() {
             self.batch_bytes.clear();
         }
         if self.batch_bytes.is_empty() {
-            return;
+            return Arc::clone(targets);
         }
-        for target in targets {
-            if let Some(&batch) = self.batch_bytes.get(&target.tp) {
-                let limit = fit(batch, target.partition_bytes_max.unsigned_abs() as usize);
-                target.partition_bytes_max = i32::try_from(limit).unwrap_or(i32::MAX).min(answer_bytes_max);
+        match &self.last {
+            Some(last) if Arc::ptr_eq(&last.given, targets) && last.answer_bytes_max == answer_bytes_max => {
+                return Arc::clone(&last.made);
             }
+            _ => {}
         }
+        let fitted = |target: &FetchTarget| match self.batch_bytes.get(&target.tp) {
+            None => target.clone(),
+            Some(&batch) => {
+                let limit = fit(batch, target.partition_bytes_max.unsigned_abs() as usize);
+                let limit = i32::try_from(limit).unwrap_or(i32::MAX).min(answer_bytes_max);
+                FetchTarget { partition_bytes_max: limit, ..target.clone() }
+            }
+        };
+        let made: Arc<[FetchTarget]> = targets.iter().map(fitted).collect();
+        self.last = Some(Fitted { given: Arc::clone(targets), answer_bytes_max, made: Arc::clone(&made) });
+        made
     }
 
-    /// Remembers the sizes of what came. `limit`: what the engine asks of a partition.
-    pub(super) fn learn(&mut self, answer: &[FetchedPartition], limit: usize) {
+    /// Remembers the sizes of what came. `asked`: as the engine asked.
+    pub(super) fn learn(&mut self, answer: &[FetchedPartition], asked: &[FetchTarget]) {
+        if answer.is_empty() {
+            return;
+        }
+        self.last = None;
+        let limit = asked.iter().map(|target| target.partition_bytes_max).max();
+        let limit = limit.unwrap_or(0).unsigned_abs() as usize;
         for partition in answer {
             let largest = largest_batch(&partition.records);
             let before = self.batch_bytes.get(&partition.tp).map_or(0, |bytes| bytes - bytes / DECAY_PART);
@@ -117,18 +149,21 @@ mod tests {
         }]
     }
 
-    /// What is asked of the partition next.
-    fn limit(fitting: &mut Fitting) -> usize {
-        let mut targets = [FetchTarget {
+    /// What the engine asks.
+    fn asked() -> Arc<[FetchTarget]> {
+        Arc::new([FetchTarget {
             tp: TopicPartition::new("orders", 3),
             topic_id: TopicId::ZERO,
             offset: SourceOffset(0),
             current_leader_epoch: LeaderEpoch::UNKNOWN,
             last_fetched_epoch: LeaderEpoch::UNKNOWN,
             partition_bytes_max: LIMIT as i32,
-        }];
-        fitting.apply(&mut targets, ANSWER);
-        targets[0].partition_bytes_max as usize
+        }])
+    }
+
+    /// What is asked of the partition next.
+    fn limit(fitting: &mut Fitting) -> usize {
+        fitting.apply(&asked(), ANSWER)[0].partition_bytes_max as usize
     }
 
     fn after(answers: &[&[usize]]) -> usize {
@@ -136,7 +171,7 @@ mod tests {
         for sizes in answers {
             let mut records = sizes.iter().flat_map(|&size| batch(size)).collect::<Vec<_>>();
             records.truncate(LIMIT);
-            fitting.learn(&answer(records), LIMIT);
+            fitting.learn(&answer(records), &asked());
         }
         limit(&mut fitting)
     }
@@ -176,12 +211,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_asked_again_is_fitted_again_only_after_news() {
+        let mut fitting = Fitting::default();
+        let same = asked();
+        assert!(Arc::ptr_eq(&fitting.apply(&same, ANSWER), &same), "nothing to fit");
+        fitting.learn(&answer(batch(600_000)), &same);
+        let fitted = fitting.apply(&same, ANSWER);
+        assert!(Arc::ptr_eq(&fitting.apply(&same, ANSWER), &fitted));
+        assert_eq!(fitting.apply(&same, 300_000)[0].partition_bytes_max, 300_000, "another bound");
+        let larger = fitting.apply(&same, ANSWER);
+        fitting.learn(&answer(batch(800_000)), &same);
+        assert!(fitting.apply(&same, ANSWER)[0].partition_bytes_max > larger[0].partition_bytes_max);
+    }
+
+    #[test]
     fn partitions_of_the_past_are_forgotten() {
         let mut fitting = Fitting::default();
         for number in 0..2_000 {
             let [mut one] = answer(batch(600_000));
             one.tp = TopicPartition::new("gone", number);
-            fitting.learn(&[one], LIMIT);
+            fitting.learn(&[one], &asked());
         }
         assert_eq!(limit(&mut fitting), LIMIT);
         assert!(fitting.batch_bytes.is_empty());

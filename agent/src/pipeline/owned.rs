@@ -1,6 +1,6 @@
 //! Which partitions of a link are this process's work, and with what leave to write. Several agents share a link without
 //! talking to each other: each is told by the coordinators, or works alone and owns everything.
-//! A division is replaced as a whole; the engine looks at it ten times a second and carries it out.
+//! A division is replaced as a whole; the engine looks at it several times a second and carries it out.
 
 use std::fmt;
 use std::sync::Arc;

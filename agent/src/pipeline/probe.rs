@@ -4,27 +4,30 @@
 //! list are asked for by name: gone and forbidden look alike in a list, and only one of them means loss of a topic.
 //! A broker that does not answer is reported in words, a refusal as what it is; their partitions keep an ageing datum.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod roster;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use lockstep_core::dr::denied::{Denied, Side};
-use lockstep_core::ids::{DestOffset, LeaderEpoch, NodeId, SourceOffset, TopicPartition};
+use lockstep_core::ids::{DestOffset, NodeId, SourceOffset, TopicPartition};
 use lockstep_kafka::admin::{At, EpochQuestion, list_offsets, offset_for_leader_epoch};
 use lockstep_kafka::{Api, Cluster, Error, ErrorCode};
 
 use super::denied::{by_code, by_error};
 use super::names::{Twin, by_dest};
 use super::routes::by_leader;
+pub use roster::Roster;
+use roster::{AtDest, Unlisted};
 
 /// Names asked for in one request.
 const NAMES_MAX: usize = 1_000;
 
 /// What is probed.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Questions {
-    pub partitions: Arc<[Twin]>,
-    /// Of the source only: partitions of topics that are blocked, of which the standby holds nothing.
-    pub source_only: Vec<TopicPartition>,
+    /// Ends of both sides.
+    pub roster: Arc<Roster>,
     /// Of these the source's log start, too.
     pub starts: Vec<TopicPartition>,
     /// Of these the destination's log start.
@@ -52,24 +55,22 @@ pub struct ProbeAnswer {
 /// One round over both clusters.
 pub async fn probe(source: &Cluster, dest: &Cluster, questions: Questions) -> ProbeAnswer {
     let mut answer = ProbeAnswer::default();
-    let Questions { partitions, source_only, starts, dest_starts } = questions;
-    let here: Vec<_> = partitions.iter().map(|twin| twin.source.clone()).collect();
-    answer.of_source(source, here.iter().chain(&source_only)).await;
+    let Questions { roster, starts, dest_starts } = questions;
+    answer.of_source(source, &roster).await;
     answer.starts_of_source(source, &starts).await;
-    answer.of_dest(dest, &partitions).await;
+    answer.of_dest(dest, &roster).await;
     answer.starts_of_dest(dest, &dest_starts).await;
-    answer.of_unlisted(source, Side::Source, &partitions).await;
-    answer.of_unlisted(dest, Side::Dest, &partitions).await;
+    answer.of_unlisted(source, Side::Source, &roster.source_unlisted).await;
+    answer.of_unlisted(dest, Side::Dest, &roster.dest_unlisted).await;
     answer
 }
 
-type Group = [(TopicPartition, LeaderEpoch)];
-
 impl ProbeAnswer {
-    async fn of_source(&mut self, source: &Cluster, partitions: impl Iterator<Item = &TopicPartition>) {
-        for (node, group) in by_leader(source, partitions) {
-            match source_ends(source, node, &group).await {
+    async fn of_source(&mut self, source: &Cluster, roster: &Roster) {
+        for (node, questions) in &roster.source_ends {
+            match source_ends(source, *node, questions).await {
                 Ok(ends) => {
+                    self.source_ends.reserve(ends.len());
                     for (tp, end) in ends {
                         match end {
                             Ok(Some(end)) => self.source_ends.push((tp, SourceOffset(end))),
@@ -83,7 +84,7 @@ impl ProbeAnswer {
                     }
                 }
                 Err(error) => {
-                    self.failed(Side::Source, source, node, group.iter().map(|(tp, _)| tp), &error);
+                    self.failed(Side::Source, source, *node, questions.iter().map(|q| &q.tp), &error);
                 }
             }
         }
@@ -117,13 +118,16 @@ impl ProbeAnswer {
         }
     }
 
-    async fn of_dest(&mut self, dest: &Cluster, partitions: &[Twin]) {
-        let ours = by_dest(partitions);
-        for (node, group) in by_leader(dest, partitions.iter().map(|twin| twin.dest.there())) {
-            match high_watermarks(dest, node, &group).await {
+    async fn of_dest(&mut self, dest: &Cluster, roster: &Roster) {
+        for (node, AtDest { asked, ours }) in &roster.dest_ends {
+            let answered = match dest.connection(*node).await {
+                Ok(connection) => list_offsets(&connection, asked, At::Latest).await,
+                Err(error) => Err(error),
+            };
+            match answered {
                 Ok(marks) => {
-                    for (there, mark) in marks {
-                        let Some(&tp) = ours.get(&there) else { continue };
+                    self.dest_high_watermarks.reserve(marks.len());
+                    for ((there, mark), tp) in marks.into_iter().zip(ours) {
                         match mark {
                             Ok(mark) => self.dest_high_watermarks.push((tp.clone(), DestOffset(mark))),
                             Err(code) => {
@@ -132,24 +136,13 @@ impl ProbeAnswer {
                         }
                     }
                 }
-                Err(error) => {
-                    let concerned = group.iter().filter_map(|(there, _)| ours.get(there).copied());
-                    self.failed(Side::Dest, dest, node, concerned, &error);
-                }
+                Err(error) => self.failed(Side::Dest, dest, *node, ours.iter(), &error),
             }
         }
     }
 
     /// Topics that the metadata do not list.
-    async fn of_unlisted(&mut self, cluster: &Cluster, side: Side, partitions: &[Twin]) {
-        let metadata = cluster.metadata();
-        let mut unlisted: BTreeMap<Arc<str>, Vec<&TopicPartition>> = BTreeMap::new();
-        for twin in partitions {
-            let name = if side == Side::Source { &twin.source.topic } else { twin.dest.topic() };
-            if !metadata.topics.contains_key(name) {
-                unlisted.entry(Arc::clone(name)).or_default().push(&twin.source);
-            }
-        }
+    async fn of_unlisted(&mut self, cluster: &Cluster, side: Side, unlisted: &Unlisted) {
         let names: Vec<_> = unlisted.keys().cloned().collect();
         for names in names.chunks(NAMES_MAX) {
             let said = match cluster.named_topics(names).await {
@@ -165,7 +158,7 @@ impl ProbeAnswer {
                         self.gone.insert(name);
                     }
                     Some(code) => {
-                        for &tp in unlisted.get(&name).into_iter().flatten() {
+                        for tp in unlisted.get(&name).into_iter().flatten() {
                             self.refusal(side, cluster, Api::Metadata, code, (&name, tp));
                         }
                     }
@@ -209,16 +202,12 @@ impl ProbeAnswer {
 type Ends = Vec<(TopicPartition, Result<Option<i64>, ErrorCode>)>;
 
 /// The log *end* (M8). A log in message format 0 or 1 knows no epochs: of it the high watermark has to do.
-async fn source_ends(cluster: &Cluster, node: NodeId, group: &Group) -> Result<Ends, Error> {
+async fn source_ends(cluster: &Cluster, node: NodeId, questions: &[EpochQuestion]) -> Result<Ends, Error> {
     let connection = cluster.connection(node).await?;
-    let questions: Vec<_> = group
-        .iter()
-        .map(|(tp, epoch)| EpochQuestion { tp: tp.clone(), current: *epoch, asked: *epoch })
-        .collect();
-    let answers = offset_for_leader_epoch(&connection, &questions).await?;
+    let answers = offset_for_leader_epoch(&connection, questions).await?;
     let mut ends = Ends::with_capacity(answers.len());
     let mut without_epochs = Vec::new();
-    for ((tp, end), (_, asked)) in answers.into_iter().zip(group) {
+    for ((tp, end), EpochQuestion { asked, .. }) in answers.into_iter().zip(questions) {
         match end {
             Ok(end) if !end.epoch.is_known() && end.end_offset < 0 => without_epochs.push((tp, *asked)),
             Ok(end) => {
@@ -233,13 +222,4 @@ async fn source_ends(cluster: &Cluster, node: NodeId, group: &Group) -> Result<E
         ends.extend(marks.into_iter().map(|(tp, mark)| (tp, mark.map(Some))));
     }
     Ok(ends)
-}
-
-async fn high_watermarks(
-    cluster: &Cluster,
-    node: NodeId,
-    group: &Group,
-) -> Result<Vec<(TopicPartition, Result<i64, ErrorCode>)>, Error> {
-    let connection = cluster.connection(node).await?;
-    list_offsets(&connection, group, At::Latest).await
 }

@@ -13,7 +13,14 @@ pub type ByLeader = BTreeMap<NodeId, Vec<(TopicPartition, LeaderEpoch)>>;
 
 /// Groups partitions by their present leader. Those without one are left out.
 pub fn by_leader<'a>(cluster: &Cluster, partitions: impl Iterator<Item = &'a TopicPartition>) -> ByLeader {
-    let metadata = cluster.metadata();
+    by_leader_as_of(&cluster.metadata(), partitions)
+}
+
+/// The same, as these metadata have it.
+pub fn by_leader_as_of<'a>(
+    metadata: &Metadata,
+    partitions: impl Iterator<Item = &'a TopicPartition>,
+) -> ByLeader {
     let mut groups = ByLeader::new();
     for tp in partitions {
         if let Some((node, epoch)) = metadata.leader(tp) {
@@ -69,9 +76,11 @@ impl Routes {
         }
     }
 
-    /// No more fetches for this partition.
-    pub fn drop_source(&mut self, tp: &TopicPartition) {
+    /// No more fetches for this partition, and where it was fetched from.
+    pub fn drop_source(&mut self, tp: &TopicPartition) -> Option<SourceRoute> {
+        let before = self.source(tp);
         self.set_source(tp, None);
+        before
     }
 
     pub fn source(&self, tp: &TopicPartition) -> Option<SourceRoute> {

@@ -22,7 +22,7 @@ use super::lane::Lane;
 /// What to fetch next: the whole wanted set of this broker; the session sends only what changed.
 #[derive(Debug)]
 pub struct FetchJob {
-    pub targets: Vec<FetchTarget>,
+    pub targets: Arc<[FetchTarget]>,
     pub limits: FetchLimits,
 }
 
@@ -42,14 +42,13 @@ impl Fetcher {
         let mut connection: Option<Connection> = None;
         let mut fitting = Fitting::default();
         let mut failures = 0u32;
-        while let Some(mut job) = self.jobs.recv().await {
-            let partition_bytes_max = job.targets.iter().map(|target| target.partition_bytes_max).max();
-            fitting.apply(&mut job.targets, job.limits.bytes_max);
-            let outcome = match self.perform(&job, &mut connection, &mut session).await {
+        while let Some(job) = self.jobs.recv().await {
+            let fitted = fitting.apply(&job.targets, job.limits.bytes_max);
+            let fitted = FetchJob { targets: fitted, ..job };
+            let outcome = match self.perform(&fitted, &mut connection, &mut session).await {
                 Ok(outcome) => {
                     failures = 0;
-                    let asked = partition_bytes_max.unwrap_or(0).unsigned_abs() as usize;
-                    fitting.learn(&outcome.partitions, asked);
+                    fitting.learn(&outcome.partitions, &job.targets);
                     Ok(outcome)
                 }
                 Err(error) => {

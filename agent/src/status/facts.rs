@@ -13,8 +13,8 @@ use lockstep_core::mirror::{Millis, Now, WallMillis};
 use super::About;
 use crate::pipeline::report::{LinkReport, PartitionReport};
 
-/// A report comes several times a second, on the largest links every few. One older than this means that the engine is
-/// stuck: what it says has aged with it.
+/// A report comes several times a second, of a calm link every second or two. One older than this means that the engine is
+/// stuck: what it estimated counts no longer. What it says has aged with it either way.
 const REPORT_FRESH_MS: u64 = 3_000;
 
 /// What the posture of a running link is judged by, at `now`.
@@ -84,7 +84,7 @@ fn silent_ms(report: &LinkReport, at: WallMillis) -> u64 {
 }
 
 fn aged(figures: Figures, silent_ms: u64) -> Figures {
-    if silent_ms > REPORT_FRESH_MS { figures.aged(silent_ms) } else { figures }
+    if silent_ms > REPORT_FRESH_MS { figures.aged(silent_ms) } else { figures.later(silent_ms) }
 }
 
 /// Since when schemas are missing on the standby, once that has lasted longer than a look takes.

@@ -55,6 +55,18 @@ pub(super) fn alert(status: &Status) -> Option<String> {
     })
 }
 
+/// The connection was closed before the call went out: whoever dislikes a certificate may close before its alert is read.
+pub(super) fn closed_before(status: &Status) -> Option<String> {
+    let is_unsent = |cause: &(dyn Error + 'static)| {
+        cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
+    };
+    chain(status).any(is_unsent).then(|| {
+        "it closed the connection: perhaps it does not take our certificate (tls.certificate: of another authority, or \
+         expired), or it is stopping"
+            .to_owned()
+    })
+}
+
 /// A call that broke off: its words, and the cause behind them.
 pub(super) fn of_status(status: &Status) -> String {
     let words = status.message();

@@ -47,6 +47,7 @@ fn agent(links: Vec<LinkStatus>) -> AgentStatus {
     AgentStatus {
         site: "praha".to_owned(),
         config: ConfigStatus::default(),
+        coordinators: None,
         version: "0.1.0".to_owned(),
         started_timestamp_seconds: 1.0,
         as_of_timestamp_seconds: 1_000.0,

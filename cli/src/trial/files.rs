@@ -22,6 +22,8 @@ pub(crate) struct Layout {
     /// The Kafka cluster of each site, host:port, plaintext.
     pub(crate) east: String,
     pub(crate) west: String,
+    /// The binary that starts it where there is none on the path.
+    pub(crate) program: String,
 }
 
 impl Default for Layout {
@@ -31,6 +33,7 @@ impl Default for Layout {
             agent_port: 9464,
             east: "127.0.0.1:9092".to_owned(),
             west: "127.0.0.1:9192".to_owned(),
+            program: "lockstep".to_owned(),
         }
     }
 }
@@ -151,6 +154,11 @@ links:
     )
 }
 
+/// For a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 /// Starts what is there: each coordinator joins when it has no data yet.
 fn script(layout: &Layout) -> String {
     let coordinators = layout.coordinators();
@@ -159,6 +167,7 @@ fn script(layout: &Layout) -> String {
     for (name, address) in coordinators.iter().skip(1) {
         joins.push_str(&format!("coordinator {name} {address}\n"));
     }
+    let program = quoted(&layout.program);
     let agents: String = AGENTS.iter().map(|(name, _)| format!("agent {name}\n")).collect();
     format!(
         "#!/bin/sh
@@ -166,6 +175,7 @@ fn script(layout: &Layout) -> String {
 set -eu
 cd \"$(dirname \"$0\")\"
 : \"${{LOCKSTEP:=lockstep}}\"
+command -v \"$LOCKSTEP\" >/dev/null || LOCKSTEP={program}
 export LOCKSTEP_OPERATOR=\"$PWD/operator/operator.yaml\"
 trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT
 trap 'exit 130' INT TERM

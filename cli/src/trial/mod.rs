@@ -132,13 +132,17 @@ mod tests {
 
     #[test]
     fn the_script_is_one_that_a_shell_takes() {
-        let (_folder, trial) = trial();
+        let folder = tempfile::tempdir().unwrap();
+        let trial = folder.path().join("trial");
+        let program = "/opt/it's here/lockstep".to_owned();
+        write(&trial, &Layout { program, ..Layout::default() }).unwrap();
         let script = trial.join("start.sh");
         let mode = std::fs::metadata(&script).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o755);
         let checked = std::process::Command::new("sh").arg("-n").arg(&script).output().unwrap();
         assert!(checked.status.success() && checked.stderr.is_empty(), "{checked:?}");
         let text = std::fs::read_to_string(&script).unwrap();
+        assert!(text.contains("|| LOCKSTEP='/opt/it'\\''s here/lockstep'\n"), "{text}");
         assert!(text.contains("\ncoordinator c-west 127.0.0.1:9471\n") && text.contains("\nagent a-west\n"));
     }
 

@@ -28,6 +28,17 @@ pub(super) async fn run(council: Council, peers: Arc<Peers>) {
     }
 }
 
+/// Whether the member at this address has the trail up to the event of this number.
+///
+/// # Errors
+/// In words, why not.
+pub(super) async fn has_trail(peers: &Peers, address: &str, seq: u64) -> Result<(), String> {
+    if seq == 0 || !ask(peers, address, seq).await?.is_empty() {
+        return Ok(());
+    }
+    Err(format!("it does not have the audit trail up to event {seq} yet"))
+}
+
 /// One page, from whichever member has it.
 async fn page(council: &Council, peers: &Peers) -> Result<(), String> {
     let position = council.position();

@@ -10,15 +10,18 @@ use lockstep_core::audit::{Actor, ActorKind};
 use lockstep_core::dr::lease::{Grantor, Left, Moment, Terms};
 use lockstep_core::state::{Command, LEVEL, MemberChange, State};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::catching_up::has_trail;
 use super::council::{Council, lead};
 use super::folder::Identity;
 use super::sharing;
 use crate::agreed;
-use crate::agreement::{Agreement as _, Position, SeatKind};
+use crate::agreement::{Agreement as _, Position, Seat, SeatKind};
 use crate::consensus::Change;
 use crate::dispatch::{Desk, Lead, Notice, Standing, Wanted};
+use crate::peers::Peers;
 
 const TICK: Duration = Duration::from_millis(250);
 /// An agent whose session broke may come back so long before its work is given to others.
@@ -38,6 +41,7 @@ pub(super) struct Leading {
     desk: Desk,
     standing: watch::Sender<Standing>,
     notices: mpsc::Receiver<Notice>,
+    peers: Arc<Peers>,
     identity: Identity,
     terms: Terms,
     /// Moments count from here.
@@ -54,6 +58,8 @@ struct Reign {
     last_arrival: Option<Instant>,
     untold: Option<Instant>,
     told: Option<(Arc<State>, Instant)>,
+    /// Gives votes to those who have caught up.
+    promoting: Option<JoinHandle<()>>,
 }
 
 impl Leading {
@@ -62,10 +68,10 @@ impl Leading {
         desk: Desk,
         standing: watch::Sender<Standing>,
         notices: mpsc::Receiver<Notice>,
-        identity: Identity,
-        terms: Terms,
+        peers: Arc<Peers>,
+        (identity, terms): (Identity, Terms),
     ) -> Self {
-        Self { council, desk, standing, notices, identity, terms, epoch: Instant::now() }
+        Self { council, desk, standing, notices, peers, identity, terms, epoch: Instant::now() }
     }
 
     /// Until the node has stopped.
@@ -115,7 +121,7 @@ impl Leading {
         self.share(reign, &mut wanted);
         self.clear(reign, &mut wanted);
         self.propose_all(wanted).await;
-        self.promote(position).await;
+        self.promote(reign, position);
         self.tell(reign);
     }
 
@@ -275,14 +281,29 @@ impl Leading {
         }
     }
 
-    async fn promote(&self, position: &Position) {
-        for seat in position.seats.iter().filter(|seat| seat.kind == SeatKind::Learner) {
-            // Refused as long as it is behind.
-            match self.council.node().change(vec![Change::Vote(seat.member.clone())]).await {
-                Ok(_) => tracing::info!(member = seat.member.name, "it has everything and votes from now on"),
-                Err(refused) => tracing::debug!(member = seat.member.name, "no vote yet: {refused}"),
-            }
+    /// Whoever has caught up gets its vote; asked beside the loop, which waits for nobody.
+    fn promote(&self, reign: &mut Reign, position: &Position) {
+        let learners: Vec<_> =
+            position.seats.iter().filter(|seat| seat.kind == SeatKind::Learner).cloned().collect();
+        let is_asking = reign.promoting.as_ref().is_some_and(|asking| !asking.is_finished());
+        if learners.is_empty() || is_asking {
+            return;
         }
+        let (council, peers) = (self.council.clone(), Arc::clone(&self.peers));
+        reign.promoting = Some(tokio::spawn(async move {
+            for Seat { member, .. } in learners {
+                // A survivor of a disaster must have the whole trail: no vote before.
+                let end = council.state().audit().seq;
+                if let Err(why) = has_trail(&peers, &member.address, end).await {
+                    tracing::debug!(member = member.name, "no vote yet: {why}");
+                    continue;
+                }
+                match council.node().change(vec![Change::Vote(member.clone())]).await {
+                    Ok(_) => tracing::info!(member = member.name, "it has everything and votes from now on"),
+                    Err(refused) => tracing::debug!(member = member.name, "no vote yet: {refused}"),
+                }
+            }
+        }));
     }
 
     /// What sessions go by. Which epochs are over is noted first: no beat after this makes their leases longer.
@@ -331,6 +352,7 @@ impl Reign {
             last_arrival: None,
             untold: None,
             told: None,
+            promoting: None,
         }
     }
 }

@@ -187,8 +187,14 @@ pub async fn run<R: FnOnce(SocketAddr, &Identity)>(
         admin: Some(Arc::new(admin)),
         peers: Some(PeersDoor::new(identity.clone(), council_of_all)),
     };
-    let leads =
-        leading::Leading::new(council.clone(), desk, standing, notices, identity.clone(), around.terms);
+    let leads = leading::Leading::new(
+        council.clone(),
+        desk,
+        standing,
+        notices,
+        Arc::clone(&peers),
+        (identity.clone(), around.terms),
+    );
     let leading = tokio::spawn(leads.run());
     let catching_up = tokio::spawn(catching_up::run(council.clone(), peers));
     let (close, closed) = oneshot::channel::<()>();

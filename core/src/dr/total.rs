@@ -66,6 +66,12 @@ impl Figures {
         }
     }
 
+    /// The same a moment later, while whoever measures is at work: ages grow, an estimate of a moment ago still counts.
+    #[must_use]
+    pub fn later(self, milliseconds: u64) -> Self {
+        Self { estimated: self.estimated, ..self.aged(milliseconds) }
+    }
+
     /// Age of the older of the two answers; `None`: one never came.
     pub fn datum_age_ms(&self) -> Option<u64> {
         Some(self.source_age_ms?.max(self.dest_age_ms?))

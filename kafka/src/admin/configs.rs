@@ -7,14 +7,16 @@ use std::collections::HashMap;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::DescribeConfigsResourceResult;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use kafka_protocol::messages::{DescribeConfigsRequest, IncrementalAlterConfigsRequest};
+use kafka_protocol::messages::{
+    DescribeConfigsRequest, DescribeConfigsResponse, IncrementalAlterConfigsRequest,
+};
 use lockstep_core::ids::NodeId;
 
 use super::patience::Patience;
 use super::{PerName, words};
 use crate::cluster::Cluster;
 use crate::code::ErrorCode;
-use crate::connection::Connection;
+use crate::connection::{Connection, Unread};
 use crate::error::Error;
 use crate::names::wire_text;
 use crate::versions::Api;
@@ -147,6 +149,25 @@ pub async fn describe_topic_configs(
     topics: &[&str],
     names: Option<&[String]>,
 ) -> Result<PerName<Vec<ConfigEntry>>, Error> {
+    ask_topic_configs(cluster, topics, names).await?.read()
+}
+
+/// The answer to [`ask_topic_configs`], not looked into yet.
+#[derive(Debug)]
+pub struct TopicConfigs {
+    topics: Vec<String>,
+    answer: Unread,
+}
+
+/// The question of [`describe_topic_configs`]. Who asks again and again, and mostly hears the same, need not read all of it.
+///
+/// # Errors
+/// Whatever a connection can meet.
+pub async fn ask_topic_configs(
+    cluster: &Cluster,
+    topics: &[&str],
+    names: Option<&[String]>,
+) -> Result<TopicConfigs, Error> {
     let api = Api::DescribeConfigs;
     let connection = cluster.any().await?;
     let version = connection.version(api)?;
@@ -158,21 +179,41 @@ pub async fn describe_topic_configs(
             .with_configuration_keys(keys.clone())
     });
     let request = DescribeConfigsRequest::default().with_resources(resources.collect());
-    let answer = connection.call(api, version, &request, connection.request_timeout()).await?;
-    let mut found: HashMap<String, _> =
-        answer.results.into_iter().map(|result| (result.resource_name.to_string(), result)).collect();
-    let mut described = Vec::with_capacity(topics.len());
-    for topic in topics {
-        let result = found
-            .remove(*topic)
-            .ok_or_else(|| connection.protocol(api, format!("the answer leaves out {topic}")))?;
-        let outcome = match ErrorCode::from_wire(result.error_code) {
-            None => Ok(result.configs.iter().map(entry).collect()),
-            Some(code) => Err((code, words(code, result.error_message.as_ref()))),
-        };
-        described.push(((*topic).to_owned(), outcome));
+    let body = connection.encode(api, version, &request)?;
+    let pending = connection.submit(api, version, vec![body], connection.request_timeout()).await?;
+    let topics = topics.iter().map(|&topic| topic.to_owned()).collect();
+    Ok(TopicConfigs { topics, answer: pending.unread().await? })
+}
+
+impl TopicConfigs {
+    /// The same for an answer that says the same in the same words, within one process.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        self.answer.fingerprint()
     }
-    Ok(described)
+
+    /// Each topic's settings, in the order asked.
+    ///
+    /// # Errors
+    /// As [`describe_topic_configs`].
+    pub fn read(self) -> Result<PerName<Vec<ConfigEntry>>, Error> {
+        let answer: DescribeConfigsResponse = self.answer.decoded()?;
+        let mut found: HashMap<String, _> =
+            answer.results.into_iter().map(|result| (result.resource_name.to_string(), result)).collect();
+        let mut described = Vec::with_capacity(self.topics.len());
+        for topic in self.topics {
+            let result = found.remove(&topic).ok_or_else(|| {
+                let why = format!("the answer leaves out {topic}");
+                self.answer.connection().protocol(Api::DescribeConfigs, why)
+            })?;
+            let outcome = match ErrorCode::from_wire(result.error_code) {
+                None => Ok(result.configs.iter().map(entry).collect()),
+                Some(code) => Err((code, words(code, result.error_message.as_ref()))),
+            };
+            described.push((topic, outcome));
+        }
+        Ok(described)
+    }
 }
 
 fn entry(config: &DescribeConfigsResourceResult) -> ConfigEntry {

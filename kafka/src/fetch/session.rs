@@ -4,6 +4,7 @@
 //! Never mixes topic names and topic ids in one session.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use lockstep_core::ids::{TopicId, TopicPartition};
 
@@ -31,7 +32,22 @@ enum State {
     /// The next request names everything.
     Fresh,
     /// The broker holds `held`; the next request carries this epoch and only what differs.
-    Established { epoch: i32, style: Style, held: HashMap<TopicPartition, FetchTarget> },
+    Established { epoch: i32, style: Style, held: Held },
+}
+
+/// What a broker has been told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Held {
+    /// As it was wanted last.
+    wanted: Arc<[FetchTarget]>,
+    by_partition: HashMap<TopicPartition, FetchTarget>,
+}
+
+impl Held {
+    fn of(wanted: &Arc<[FetchTarget]>) -> Self {
+        let by_partition = wanted.iter().map(|target| (target.tp.clone(), target.clone())).collect();
+        Self { wanted: Arc::clone(wanted), by_partition }
+    }
 }
 
 /// How topics are called in requests.
@@ -52,7 +68,7 @@ pub(super) struct PlannedFetch {
     /// No longer wanted, by the id under which the broker knows them.
     pub(super) forgotten: Vec<(TopicPartition, TopicId)>,
     /// What the broker will hold once it has answered.
-    held: HashMap<TopicPartition, FetchTarget>,
+    held: Held,
 }
 
 impl PlannedFetch {
@@ -64,7 +80,7 @@ impl PlannedFetch {
             session_epoch: ALONE,
             changed: targets.to_vec(),
             forgotten: Vec::new(),
-            held: HashMap::new(),
+            held: Held::default(),
         }
     }
 }
@@ -80,8 +96,9 @@ impl FetchSession {
         self.isolation
     }
 
-    /// The request that makes the broker fetch exactly `wanted`, in a version both sides speak.
-    pub(super) fn plan(&mut self, wanted: &[FetchTarget], version: i16) -> PlannedFetch {
+    /// The request that makes the broker fetch exactly `wanted`, in a version both sides speak. Nothing new in thousands of
+    /// partitions is the usual case: the same `Arc` as the last time is known to be so without a look.
+    pub(super) fn plan(&mut self, wanted: &Arc<[FetchTarget]>, version: i16) -> PlannedFetch {
         if version < FIRST_WITH_SESSIONS {
             return PlannedFetch::alone(wanted, version);
         }
@@ -89,15 +106,9 @@ impl FetchSession {
         // Until the plan is confirmed nobody knows what the broker knows.
         match std::mem::replace(&mut self.state, State::Fresh) {
             State::Established { epoch, style: before, held: known } if before == style => {
-                let differs = |target: &&FetchTarget| known.get(&target.tp) != Some(*target);
-                let changed: Vec<_> = wanted.iter().filter(differs).cloned().collect();
-                // Thousands of partitions in which nothing happens are the usual case: their map is kept.
-                let (held, forgotten) = if changed.is_empty() && known.len() == wanted.len() {
-                    (known, Vec::new())
-                } else {
-                    let held = by_partition(wanted);
-                    let forgotten = forgotten(&known, &held, style);
-                    (held, forgotten)
+                let (changed, forgotten, held) = match Arc::ptr_eq(&known.wanted, wanted) {
+                    true => (Vec::new(), Vec::new(), known),
+                    false => differences(known, wanted, style),
                 };
                 PlannedFetch { version, session_id: self.id, session_epoch: epoch, changed, forgotten, held }
             }
@@ -107,7 +118,7 @@ impl FetchSession {
                 session_epoch: NEW,
                 changed: wanted.to_vec(),
                 forgotten: Vec::new(),
-                held: by_partition(wanted),
+                held: Held::of(wanted),
             },
         }
     }
@@ -129,8 +140,20 @@ impl FetchSession {
     }
 }
 
-fn by_partition(wanted: &[FetchTarget]) -> HashMap<TopicPartition, FetchTarget> {
-    wanted.iter().map(|target| (target.tp.clone(), target.clone())).collect()
+/// What the broker does not know yet, what it may forget, and what it holds then.
+fn differences(
+    known: Held,
+    wanted: &Arc<[FetchTarget]>,
+    style: Style,
+) -> (Vec<FetchTarget>, Vec<(TopicPartition, TopicId)>, Held) {
+    let differs = |target: &&FetchTarget| known.by_partition.get(&target.tp) != Some(*target);
+    let changed: Vec<_> = wanted.iter().filter(differs).cloned().collect();
+    if changed.is_empty() && known.by_partition.len() == wanted.len() {
+        return (changed, Vec::new(), Held { wanted: Arc::clone(wanted), ..known });
+    }
+    let held = Held::of(wanted);
+    let forgotten = forgotten(&known.by_partition, &held.by_partition, style);
+    (changed, forgotten, held)
 }
 
 /// What the broker knows and nobody wants any more. A topic created anew under the same name counts as another.
@@ -170,9 +193,13 @@ mod tests {
         }
     }
 
+    fn planned(session: &mut FetchSession, wanted: &[FetchTarget], version: i16) -> PlannedFetch {
+        session.plan(&Arc::from(wanted), version)
+    }
+
     fn established(wanted: &[FetchTarget], version: i16) -> FetchSession {
         let mut session = FetchSession::new(Isolation::ReadCommitted);
-        let plan = session.plan(wanted, version);
+        let plan = planned(&mut session, wanted, version);
         assert_eq!((plan.session_id, plan.session_epoch), (0, 0));
         assert_eq!(plan.changed, wanted);
         session.confirm(plan, 42);
@@ -183,14 +210,30 @@ mod tests {
     fn only_differences_are_sent() {
         let mut session = established(&[target("a", 0, 0), target("a", 1, 0), target("b", 0, 0)], 16);
         let wanted = [target("a", 0, 0), target("a", 1, 500), target("c", 0, 7)];
-        let plan = session.plan(&wanted, 16);
+        let plan = planned(&mut session, &wanted, 16);
         assert_eq!((plan.session_id, plan.session_epoch), (42, 1));
         assert_eq!(plan.changed, [target("a", 1, 500), target("c", 0, 7)]);
         assert_eq!(plan.forgotten, [(TopicPartition::new("b", 0), TopicId([b'b'; 16]))]);
         session.confirm(plan, 42);
-        let plan = session.plan(&wanted, 16);
+        let plan = planned(&mut session, &wanted, 16);
         assert_eq!(plan.session_epoch, 2);
         assert!(plan.changed.is_empty() && plan.forgotten.is_empty(), "nothing changed: {plan:?}");
+    }
+
+    #[test]
+    fn the_same_list_again_is_no_difference_and_another_one_is_looked_at() {
+        let wanted: Arc<[FetchTarget]> = Arc::new([target("a", 0, 0), target("a", 1, 0)]);
+        let mut session = FetchSession::new(Isolation::ReadCommitted);
+        for epoch in 0..3 {
+            let plan = session.plan(&wanted, 16);
+            let sent = if epoch == 0 { 2 } else { 0 };
+            assert_eq!((plan.session_epoch, plan.changed.len(), plan.forgotten.len()), (epoch, sent, 0));
+            session.confirm(plan, 42);
+        }
+        let moved = [target("a", 0, 7), target("a", 1, 0)];
+        assert_eq!(planned(&mut session, &moved, 16).changed, moved[..1]);
+        let unanswered = session.plan(&wanted, 16);
+        assert_eq!((unanswered.session_epoch, unanswered.changed.len()), (0, 2), "in doubt: everything");
     }
 
     #[test]
@@ -198,15 +241,15 @@ mod tests {
         let mut session = established(&[target("a", 0, 0)], 16);
         let mut moved = target("a", 0, 0);
         moved.current_leader_epoch = LeaderEpoch(2);
-        assert_eq!(session.plan(std::slice::from_ref(&moved), 16).changed, [moved]);
+        assert_eq!(planned(&mut session, std::slice::from_ref(&moved), 16).changed, [moved]);
     }
 
     #[test]
     fn a_plan_without_an_answer_starts_a_new_session() {
         let wanted = [target("a", 0, 0)];
         let mut session = established(&wanted, 16);
-        let _unanswered = session.plan(&wanted, 16);
-        let plan = session.plan(&wanted, 16);
+        let _unanswered = planned(&mut session, &wanted, 16);
+        let plan = planned(&mut session, &wanted, 16);
         // Naming the old session with epoch 0 makes the broker let it go.
         assert_eq!((plan.session_id, plan.session_epoch), (42, 0));
         assert_eq!(plan.changed, wanted);
@@ -216,12 +259,12 @@ mod tests {
     fn a_refused_session_is_started_anew() {
         let wanted = [target("a", 0, 0)];
         let mut session = established(&wanted, 16);
-        let _refused = session.plan(&wanted, 16);
+        let _refused = planned(&mut session, &wanted, 16);
         session.reset();
-        let plan = session.plan(&wanted, 16);
+        let plan = planned(&mut session, &wanted, 16);
         assert_eq!((plan.session_epoch, plan.changed.len()), (0, 1));
         session.confirm(plan, 43);
-        let plan = session.plan(&wanted, 16);
+        let plan = planned(&mut session, &wanted, 16);
         assert_eq!((plan.session_id, plan.session_epoch, plan.changed.len()), (43, 1, 0));
     }
 
@@ -230,11 +273,11 @@ mod tests {
         let wanted = [target("a", 0, 0)];
         let mut session = FetchSession::new(Isolation::ReadCommitted);
         for _ in 0..3 {
-            let plan = session.plan(&wanted, 11);
+            let plan = planned(&mut session, &wanted, 11);
             assert_eq!((plan.session_id, plan.session_epoch, plan.changed.len()), (0, 0, 1));
             session.confirm(plan, 0);
         }
-        let plan = session.plan(&wanted, 6);
+        let plan = planned(&mut session, &wanted, 6);
         assert_eq!((plan.session_id, plan.session_epoch, plan.changed.len()), (0, -1, 1), "before sessions");
     }
 
@@ -244,7 +287,7 @@ mod tests {
         let mut session = established(&wanted, 16);
         let nameless = FetchTarget { topic_id: TopicId::ZERO, ..target("b", 0, 0) };
         let both = [wanted[0].clone(), nameless];
-        let plan = session.plan(&both, 12);
+        let plan = planned(&mut session, &both, 12);
         assert_eq!((plan.session_epoch, plan.changed.len(), plan.forgotten.len()), (0, 2, 0));
     }
 
@@ -252,7 +295,7 @@ mod tests {
     fn a_topic_created_anew_is_forgotten_and_added() {
         let mut session = established(&[target("a", 0, 500)], 16);
         let anew = FetchTarget { topic_id: TopicId([9; 16]), ..target("a", 0, 0) };
-        let plan = session.plan(std::slice::from_ref(&anew), 16);
+        let plan = planned(&mut session, std::slice::from_ref(&anew), 16);
         assert_eq!(plan.changed, [anew]);
         assert_eq!(plan.forgotten, [(TopicPartition::new("a", 0), TopicId([b'a'; 16]))]);
     }
@@ -261,9 +304,9 @@ mod tests {
     fn the_epoch_goes_around_without_touching_zero() {
         let wanted = [target("a", 0, 0)];
         let mut session = established(&wanted, 16);
-        let mut plan = session.plan(&wanted, 16);
+        let mut plan = planned(&mut session, &wanted, 16);
         plan.session_epoch = i32::MAX;
         session.confirm(plan, 42);
-        assert_eq!(session.plan(&wanted, 16).session_epoch, 1);
+        assert_eq!(planned(&mut session, &wanted, 16).session_epoch, 1);
     }
 }

@@ -1,5 +1,6 @@
 //! Incremental fetch sessions (KIP-227): what the broker remembers of earlier requests, and what it then answers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_kafka::{Connection, ErrorCode, FetchLimits, FetchSession, FetchTarget, Isolation, fetch};
@@ -27,7 +28,7 @@ impl Reader {
 
     /// The partitions that the next answer names, with the number of bytes for each or the error.
     async fn next(&mut self, wanted: &[FetchTarget]) -> Vec<(i32, Result<usize, ErrorCode>)> {
-        let answer = fetch(&self.connection, &mut self.session, wanted, LIMITS).await.unwrap();
+        let answer = fetch(&self.connection, &mut self.session, &Arc::from(wanted), LIMITS).await.unwrap();
         let mut named: Vec<_> = answer
             .partitions
             .into_iter()

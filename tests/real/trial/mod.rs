@@ -1,12 +1,14 @@
-//! Coordinators as their operators meet them: processes, files and the command line. No broker is asked.
+//! Coordinators as their operators meet them: processes, files and the command line. Only `whole` asks brokers.
 //!
 //! | file | what must hold |
 //! |---|---|
 //! | `daily` | from one command to a system that plans, applies and tells; a leader that is killed is no loss |
 //! | `broken_glass` | a lone survivor goes on after a forced recovery, and nobody of before gets in |
+//! | `whole` | what one command makes carries records: agents take up the work, and status tells of it |
 
 mod broken_glass;
 mod daily;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
@@ -34,12 +36,17 @@ struct Trial {
 impl Trial {
     /// Founded; nothing runs yet.
     fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// With more flags for `init --dev`.
+    fn with(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("trial");
-        let port = three_free_ports();
-        let (dev, first) = (path.display().to_string(), port.to_string());
-        let finished =
-            Lockstep::run(&["coordinator", "init", "--dev", &dev, "--port", &first], CALL).unwrap();
+        let port = free_ports(5);
+        let (dev, first, agents) = (path.display().to_string(), port.to_string(), (port + 3).to_string());
+        let words = ["coordinator", "init", "--dev", &dev, "--port", &first, "--agent-port", &agents];
+        let finished = Lockstep::run(&[&words, more].concat(), CALL).unwrap();
         assert_eq!(finished.exit, Exit::Code(0), "{finished:?}");
         Self { _folder: folder, path, port, running: BTreeMap::new() }
     }
@@ -47,14 +54,24 @@ impl Trial {
     /// All three run and vote.
     fn of_three() -> Self {
         let mut trial = Self::new();
-        trial.start("c-east");
-        trial.led_by_somebody();
-        for (name, offset) in [("c-west", 1), ("c-witness", 2)] {
-            trial.join(name, offset);
-            trial.start(name);
-        }
-        wait_until_true("three coordinators to vote", PATIENCE, || trial.voters().len() == 3);
+        trial.start_three();
         trial
+    }
+
+    fn start_three(&mut self) {
+        self.start("c-east");
+        self.led_by_somebody();
+        for (name, offset) in [("c-west", 1), ("c-witness", 2)] {
+            self.join(name, offset);
+            self.start(name);
+        }
+        wait_until_true("three coordinators to vote", PATIENCE, || self.voters().len() == 3);
+    }
+
+    /// What carries the work.
+    fn start_agent(&mut self, name: &'static str) {
+        let config = self.file(&format!("{name}/agent.yaml"));
+        self.running.insert(name, Lockstep::spawn(&["agent", "--config", &config]).unwrap());
     }
 
     fn file(&self, name: &str) -> String {
@@ -137,11 +154,11 @@ fn offset_of(name: &str) -> u16 {
 }
 
 /// One behind the other.
-fn three_free_ports() -> u16 {
+fn free_ports(count: u16) -> u16 {
     let is_free = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
     loop {
         let first = fastrand::u16(20_000..30_000);
-        if (first..first + 3).all(is_free) {
+        if (first..first + count).all(is_free) {
             return first;
         }
     }

@@ -14,6 +14,7 @@ use lockstep_kafka::{Api, Class, ErrorCode, MissingPermission};
 use super::Engine;
 use crate::pipeline::budget::Permit;
 use crate::pipeline::denied::{Deed, by_code};
+use crate::pipeline::desks::Look;
 use crate::pipeline::event::{AppendOutcome, Event, FetchOutcome, MarkerOutcome};
 use crate::pipeline::lane::Lane;
 use crate::pipeline::position::Position;
@@ -29,7 +30,9 @@ impl Engine {
         match event {
             Event::Fetched { node, lane, outcome } => {
                 let Some(desk) = self.fetch_desks.get_mut(&(node, lane)) else { return };
-                (desk.idle, desk.attention) = (true, true);
+                desk.idle = true;
+                let is_calm = outcome.as_ref().is_ok_and(|outcome| outcome.partitions.is_empty());
+                desk.look(if is_calm { Look::Again } else { Look::Anew });
                 let job = desk.job;
                 match outcome {
                     Ok(outcome) => self.on_fetched((node, lane), job, outcome, now),
@@ -152,13 +155,11 @@ impl Engine {
             Lane::Live => self.behind.remove(tp),
             Lane::Backlog => self.behind.insert(tp.clone()),
         };
-        if lane != slot.lane
-            && let Some(route) = self.routes.source(tp)
-            && let Some(desk) = self.fetch_desks.get_mut(&(route.node, lane))
-        {
-            desk.attention = true;
+        let before = std::mem::replace(&mut slot.lane, lane);
+        if lane != before {
+            self.look_at(tp, before);
+            self.look_at(tp, lane);
         }
-        slot.lane = lane;
     }
 
     fn on_fetch_refused(&mut self, fetched: &FetchedPartition, at: SourceOffset, code: ErrorCode, now: Now) {

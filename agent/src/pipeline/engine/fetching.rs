@@ -3,6 +3,7 @@
 //! where not everybody can be served at once. Never waits: what is not asked for now is found again in the next turn.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::ids::{NodeId, TopicPartition};
@@ -13,7 +14,7 @@ use lockstep_core::spec::pace::Priority;
 use lockstep_kafka::fetch::{FetchLimits, FetchTarget};
 
 use super::{Engine, PARTITION_BYTES_MAX};
-use crate::pipeline::desks::FetchDesk;
+use crate::pipeline::desks::{FetchDesk, Look};
 use crate::pipeline::lane::{Asked, Lane};
 use crate::pipeline::source::FetchJob;
 
@@ -52,7 +53,7 @@ impl Engine {
             let bytes_max = self.fetch_bytes_max(lane, nodes.len());
             for node in &nodes {
                 let desk = (*node, lane);
-                if self.fetch_desks.get(&desk).is_some_and(|desk| !desk.idle || !desk.attention) {
+                if self.fetch_desks.get(&desk).is_some_and(|desk| !desk.idle || desk.look == Look::No) {
                     continue;
                 }
                 let free_at = self.throttle.as_mut().map_or(now, |throttle| throttle.free_at(now));
@@ -61,9 +62,27 @@ impl Engine {
                     self.held_back |= lane == Lane::Live;
                     continue;
                 }
-                self.dispatch_fetch(desk, bytes_max, now);
+                if !self.repeat_fetch(desk, bytes_max) {
+                    self.dispatch_fetch(desk, bytes_max, now);
+                }
             }
         }
+    }
+
+    /// Thousands of partitions in which nothing happens are the usual case: the same job under the same number, so that
+    /// what each partition was asked stays right. Only what is live waits so; `false`: something has changed.
+    fn repeat_fetch(&mut self, desk: (NodeId, Lane), bytes_max: usize) -> bool {
+        if desk.1 == Lane::Backlog || self.held_back {
+            return false;
+        }
+        let Some(work) = self.fetch_desks.get_mut(&desk).filter(|work| work.look == Look::Again) else {
+            return false;
+        };
+        let Some(targets) = work.standing.clone() else { return false };
+        let limits =
+            FetchLimits { max_wait: long_poll(targets.len()), min_bytes: 1, bytes_max: bytes_max as i32 };
+        work.hand_over(FetchJob { targets, limits });
+        true
     }
 
     fn dispatch_fetch(&mut self, desk: (NodeId, Lane), bytes_max: usize, now: Millis) {
@@ -72,7 +91,7 @@ impl Engine {
         if targets.is_empty() {
             // Nothing to ask for until something changes.
             if let Some(desk) = self.fetch_desks.get_mut(&desk) {
-                desk.attention = false;
+                (desk.look, desk.standing) = (Look::No, None);
             }
             return;
         }
@@ -81,8 +100,8 @@ impl Engine {
             .fetch_desks
             .entry(desk)
             .or_insert_with(|| FetchDesk::open(desk, &setup.source, &setup.budget, events, tasks));
-        work.attention = false;
-        let job = work.job + 1;
+        work.job += 1;
+        let job = work.job;
         for (_, target) in &targets {
             if let Some(slot) = self.slots.get_mut(&target.tp) {
                 slot.asked = Some(Asked { desk, job, offset: target.offset });
@@ -90,7 +109,8 @@ impl Engine {
         }
         let max_wait = if someone_waits { SHORT_POLL } else { long_poll(targets.len()) };
         let limits = FetchLimits { max_wait, min_bytes: 1, bytes_max: bytes_max as i32 };
-        let targets = targets.into_iter().map(|(_, target)| target).collect();
+        let targets: Arc<[FetchTarget]> = targets.into_iter().map(|(_, target)| target).collect();
+        work.standing = (!someone_waits).then(|| Arc::clone(&targets));
         work.hand_over(FetchJob { targets, limits });
     }
 

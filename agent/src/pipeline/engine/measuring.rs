@@ -19,7 +19,7 @@ use crate::pipeline::event::Event;
 use crate::pipeline::gauge::Gauge;
 use crate::pipeline::names::Twin;
 use crate::pipeline::owned::Duty;
-use crate::pipeline::probe::{ProbeAnswer, Questions, probe};
+use crate::pipeline::probe::{ProbeAnswer, Questions, Roster, probe};
 use crate::pipeline::report::LinkReport;
 use crate::pipeline::retention::read_retentions;
 use crate::pipeline::slot::Slot;
@@ -60,14 +60,12 @@ impl Engine {
         let without_start = |gauge: &Gauge| gauge.exposure.dest_age_ms(now).is_none();
         let starts = self.unheld.iter().filter(|(_, gauge)| without_start(gauge));
         let elsewhere: Arc<[Twin]> = self.owning.to_probe().into();
-        let ours = self.slots.iter().map(|(tp, slot)| slot.twin(tp));
         let questions = Questions {
-            partitions: ours.chain(elsewhere.iter().cloned()).collect(),
-            source_only: self.unheld.keys().cloned().collect(),
             starts: starts
                 .map(|(tp, _)| tp.clone())
                 .chain(elsewhere.iter().map(|twin| twin.source.clone()))
                 .collect(),
+            roster: self.roster(&elsewhere),
             dest_starts: elsewhere,
         };
         let events = self.events_in.clone();
@@ -81,8 +79,23 @@ impl Engine {
         );
     }
 
+    /// Made anew once a partition has come or gone, or metadata have changed.
+    fn roster(&mut self, elsewhere: &[Twin]) -> Arc<Roster> {
+        let (source, dest) = (&self.setup.source, &self.setup.dest);
+        match &self.roster {
+            Some(roster) if roster.is_current(source, dest) => Arc::clone(roster),
+            _ => {
+                let ours = self.slots.iter().map(|(tp, slot)| slot.twin(tp));
+                let mut partitions: Vec<_> = ours.chain(elsewhere.iter().cloned()).collect();
+                partitions.sort_by(|a, b| a.source.cmp(&b.source));
+                let roster = Arc::new(Roster::new((source, dest), &partitions, self.unheld.keys()));
+                Arc::clone(self.roster.insert(roster))
+            }
+        }
+    }
+
     pub(super) fn on_probed(&mut self, answer: ProbeAnswer, now: Now) {
-        self.probing = false;
+        (self.probing, self.measured) = (false, true);
         // On large links a round is work: it takes a hundredth of the time at most, and comes every few seconds at least.
         let took = now.mono.since(self.probe_sent);
         let interval = PROBE_INTERVAL_MS + PROBE_INTERVAL_EACH_MS * self.slots.len() as u64;
@@ -186,6 +199,7 @@ impl Engine {
                 self.unheld.entry(tp).or_default();
             }
         }
+        self.roster = None;
         match denied {
             Some(denied) => drop(self.blocked_by.insert(topic.to_owned(), Arc::new(denied))),
             None => drop(self.blocked_by.remove(topic)),
@@ -200,7 +214,11 @@ impl Engine {
     pub(super) fn unblock(&mut self, topic: &str) {
         self.blocked.remove(topic);
         self.blocked_by.remove(topic);
+        let before = self.unheld.len();
         self.unheld.retain(|tp, _| &*tp.topic != topic);
+        if self.unheld.len() < before {
+            self.roster = None;
+        }
     }
 
     /// Reads the source's settings about deletion for topics that something waits in.
@@ -256,9 +274,10 @@ impl Engine {
             others = others.plus(slot.gauge.size);
         }
         let retention = |tp: &TopicPartition| self.topics.get(&tp.topic)?.retention;
-        let mut partitions: Vec<_> =
-            self.slots.iter().map(|(tp, slot)| slot.report(tp, others, retention(tp), now.mono)).collect();
-        partitions.sort_by(|a, b| a.tp.cmp(&b.tp));
+        let mut slots: Vec<_> = self.slots.iter().collect();
+        slots.sort_unstable_by_key(|(tp, _)| *tp);
+        let partitions =
+            slots.into_iter().map(|(tp, slot)| slot.report(tp, others, retention(tp), now.mono)).collect();
         let unheld =
             self.unheld.iter().map(|(tp, gauge)| (tp.clone(), gauge.figures(None, others, now.mono)));
         let past = self.owning.past;

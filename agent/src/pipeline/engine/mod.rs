@@ -35,7 +35,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::budget::{Budget, Permit};
-use super::desks::{FetchDesk, MarkerDesk, SinkDesk};
+use super::desks::{FetchDesk, Look, MarkerDesk, SinkDesk};
 use super::event::Event;
 use super::gauge::Gauge;
 use super::groups::report::GroupsReport;
@@ -43,6 +43,7 @@ use super::lane::Lane;
 use super::latency::{Failures, Latency};
 use super::markers::{Filler, MarkerJob, MarkerRight, Markers, WantedRun};
 use super::owned::Owned;
+use super::probe::Roster;
 use super::report::LinkReport;
 use super::routes::Routes;
 use super::slot::Slot;
@@ -53,9 +54,12 @@ use topology::TopicWatch;
 
 /// How often the link looks at the clock when nothing else happens.
 const TICK: Duration = Duration::from_millis(100);
+/// The same while no partition waits for it and there is nothing to report.
+const TICK_CALM: Duration = Duration::from_millis(200);
 const REPORT_INTERVAL_MS: u64 = 250;
-/// While nothing happens: figures only grow older.
-const REPORT_INTERVAL_CALM_MS: u64 = 1_000;
+/// While nothing happens a report follows each look at both sides' ends, and without one comes after this time: figures only
+/// grow older, and whoever reads them adds that.
+const REPORT_INTERVAL_CALM_MS: u64 = 2_000;
 /// What one partition may take of a fetch answer.
 const PARTITION_BYTES_MAX: usize = 1 << 20;
 /// Rounds of openings under way.
@@ -119,19 +123,23 @@ pub enum Ended {
     TaskDied(&'static str),
 }
 
+type FetchDesks = BTreeMap<(NodeId, Lane), FetchDesk>;
+
 /// See the module's description.
 pub struct Engine {
     setup: Setup,
     started: Instant,
     tick_at: Instant,
     slots: HashMap<TopicPartition, Slot>,
+    /// Of these the ones that want to see the clock: few at any time, so that a tick need not look at every one.
+    ticking: BTreeSet<TopicPartition>,
     owning: Owning,
     topics: BTreeMap<Arc<str>, TopicWatch>,
     routes: Routes,
     /// The metadata that the routes were taken from.
     source_seen: Option<Arc<Metadata>>,
     dest_seen: Option<Arc<Metadata>>,
-    fetch_desks: BTreeMap<(NodeId, Lane), FetchDesk>,
+    fetch_desks: FetchDesks,
     sink_desks: BTreeMap<(NodeId, Lane), SinkDesk>,
     marker_desks: BTreeMap<NodeId, MarkerDesk>,
     /// Partitions in the backlog's lane.
@@ -145,11 +153,15 @@ pub struct Engine {
     due: BTreeSet<(Millis, TopicPartition)>,
     open_rounds: usize,
     probing: bool,
+    /// Who is asked about what; `None`: to be made anew.
+    roster: Option<Arc<Roster>>,
     probe_sent: Millis,
     probe_at: Millis,
     report_at: Millis,
     /// Something has happened since the last report, and when that was made.
     stirred: bool,
+    /// Both sides were asked since.
+    measured: bool,
     reported_at: Millis,
     /// A round over log starts is under way, or due at.
     following: bool,
@@ -196,6 +208,7 @@ impl Engine {
             started: Instant::now(),
             tick_at: Instant::now(),
             slots: HashMap::new(),
+            ticking: BTreeSet::new(),
             owning,
             topics: BTreeMap::new(),
             routes: Routes::default(),
@@ -211,10 +224,12 @@ impl Engine {
             due: BTreeSet::new(),
             open_rounds: 0,
             probing: false,
+            roster: None,
             probe_sent: Millis(0),
             probe_at: Millis(0),
             report_at: Millis(0),
             stirred: false,
+            measured: false,
             reported_at: Millis(0),
             following: false,
             retention_at: Millis(0),
@@ -261,8 +276,9 @@ impl Engine {
             }
             // Not a branch of its own: under steady traffic there is always an event before it.
             if Instant::now() >= self.tick_at {
-                self.tick_at = Instant::now() + TICK;
                 self.on_tick();
+                let is_calm = self.ticking.is_empty() && !self.stirred;
+                self.tick_at = Instant::now() + if is_calm { TICK_CALM } else { TICK };
             }
             self.let_go();
             self.dispatch();
@@ -316,23 +332,19 @@ impl Engine {
     fn on_tick(&mut self) {
         let now = self.now();
         self.follow_division(now);
-        let waiting: Vec<_> = self
-            .slots
-            .iter()
-            .filter(|(_, slot)| slot.machine.needs_tick())
-            .map(|(tp, _)| tp.clone())
-            .collect();
+        let waiting: Vec<_> = self.ticking.iter().cloned().collect();
         for tp in waiting {
             self.feed(&tp, Input::Tick, now);
         }
         for desk in self.fetch_desks.values_mut() {
-            desk.attention = true;
+            desk.look(Look::Again);
         }
         let calm_for = now.mono.since(self.reported_at);
-        if now.mono >= self.report_at && (self.stirred || calm_for >= REPORT_INTERVAL_CALM_MS) {
+        let is_due = self.stirred || self.measured || calm_for >= REPORT_INTERVAL_CALM_MS;
+        if now.mono >= self.report_at && is_due {
             // A report names every partition: on large links less often.
             self.report_at = now.mono.plus(REPORT_INTERVAL_MS + self.slots.len() as u64 / 4);
-            (self.stirred, self.reported_at) = (false, now.mono);
+            (self.stirred, self.measured, self.reported_at) = (false, false, now.mono);
             self.publish();
         }
     }
@@ -396,7 +408,7 @@ impl Engine {
                     note_lane(&mut self.behind, tp, slot.lane);
                 }
                 Action::Stopped(verdict) => {
-                    self.routes.drop_source(tp);
+                    fetch_no_more(&mut self.routes, &mut self.fetch_desks, tp);
                     self.behind.remove(tp);
                     tracing::error!(partition = %tp, remedy = verdict.remedy(), "{verdict}");
                 }
@@ -404,7 +416,21 @@ impl Engine {
         }
         self.actions = actions;
         let lane = slot.lane;
+        let needs_tick = slot.machine.needs_tick();
+        self.note_ticking(tp, needs_tick);
         self.look_at(tp, lane);
+    }
+
+    fn note_ticking(&mut self, tp: &TopicPartition, needs_tick: bool) {
+        if needs_tick == self.ticking.contains(tp) {
+            return;
+        }
+        if needs_tick {
+            self.ticking.insert(tp.clone());
+            self.tick_at = self.tick_at.min(Instant::now() + TICK);
+        } else {
+            self.ticking.remove(tp);
+        }
     }
 
     /// The partition may want to be fetched anew.
@@ -412,7 +438,7 @@ impl Engine {
         if let Some(route) = self.routes.source(tp)
             && let Some(desk) = self.fetch_desks.get_mut(&(route.node, lane))
         {
-            desk.attention = true;
+            desk.look(Look::Anew);
         }
     }
 
@@ -423,6 +449,17 @@ impl Engine {
             filling: Filling { holes: compaction::holes(compaction), budget: self.setup.alignment },
             // One slow partition must not take the whole budget: an eighth, but room for two usual batches.
             buffered_bytes_max: (self.setup.budget.capacity_bytes() / 8).max(2 * PARTITION_BYTES_MAX),
+        }
+    }
+}
+
+/// Of what was asked for together with it the rest is asked for anew.
+fn fetch_no_more(routes: &mut Routes, desks: &mut FetchDesks, tp: &TopicPartition) {
+    if let Some(route) = routes.drop_source(tp) {
+        for lane in Lane::BOTH {
+            if let Some(desk) = desks.get_mut(&(route.node, lane)) {
+                desk.look(Look::Anew);
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use lockstep_core::mirror::Now;
 use lockstep_core::mirror::opening::Ownership;
 use lockstep_core::mirror::partition::{Input, Partition};
 
-use super::Engine;
+use super::{Engine, fetch_no_more};
 use crate::pipeline::event::ReadyTopic;
 use crate::pipeline::names::{DestPartition, Twin};
 use crate::pipeline::owned::{Duty, Licence, Owned};
@@ -143,6 +143,7 @@ impl Engine {
             return;
         }
         self.owning.owned = self.setup.owned.borrow_and_update().clone();
+        self.roster = None;
         let all: Vec<(ReadyTopic, i32)> =
             self.topics.values().map(|watch| (watch.ready.clone(), watch.partitions)).collect();
         let (mut gained, mut lost) = (0, 0);
@@ -191,6 +192,7 @@ impl Engine {
             self.owning.leaving.remove(&tp);
             let Some(slot) = self.drop_slot(&tp) else { continue };
             self.owning.elsewhere.insert(tp, Elsewhere::new(slot.dest));
+            self.roster = None;
         }
     }
 
@@ -200,6 +202,7 @@ impl Engine {
             Duty::Elsewhere => {
                 let there = DestPartition::new(Arc::clone(&ready.dest_topic), tp.partition);
                 self.owning.elsewhere.insert(tp, Elsewhere::new(there));
+                self.roster = None;
             }
             Duty::Ours(licence) => {
                 let created = tp.partition >= ready.created_from;
@@ -218,6 +221,7 @@ impl Engine {
         now: Now,
     ) {
         self.owning.elsewhere.remove(&tp);
+        self.roster = None;
         let (source, dest) = (self.setup.source.metadata(), self.setup.dest.metadata());
         let machine = Partition::new(self.settings(ready.compaction), ready.source_id, ownership);
         let there = DestPartition::new(Arc::clone(&ready.dest_topic), tp.partition);
@@ -232,8 +236,10 @@ impl Engine {
     /// Nothing more is heard of it; what it copied stays counted.
     pub(super) fn drop_slot(&mut self, tp: &TopicPartition) -> Option<Slot> {
         let slot = self.slots.remove(tp)?;
+        self.roster = None;
         self.behind.remove(tp);
-        self.routes.drop_source(tp);
+        self.ticking.remove(tp);
+        fetch_no_more(&mut self.routes, &mut self.fetch_desks, tp);
         self.due.retain(|(_, due)| due != tp);
         self.owning.past.records += slot.copied_records;
         self.owning.past.bytes += slot.copied_bytes;
@@ -244,6 +250,7 @@ impl Engine {
     /// A topic that the link no longer has.
     pub(super) fn forget_elsewhere(&mut self, topic: &str) {
         self.owning.elsewhere.retain(|tp, _| &*tp.topic != topic);
+        self.roster = None;
     }
 }
 

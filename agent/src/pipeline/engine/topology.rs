@@ -11,6 +11,7 @@ use lockstep_kafka::Metadata;
 
 use super::Engine;
 use super::compaction::Cleaning;
+use crate::pipeline::desks::Look;
 use crate::pipeline::event::ReadyTopic;
 
 /// How long a topic has to be missing, or to carry another id, before anything follows from it.
@@ -69,7 +70,7 @@ impl Engine {
                 slots.iter().filter(|(_, slot)| Self::is_alive(&slot.machine.phase())).map(|(tp, _)| tp);
             self.routes.follow_source(metadata, alive);
             for desk in self.fetch_desks.values_mut() {
-                desk.attention = true;
+                desk.look(Look::Anew);
             }
         }
         let blocked: Vec<_> = self.blocked.keys().cloned().collect();

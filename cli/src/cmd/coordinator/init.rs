@@ -61,12 +61,18 @@ fn first(config: &Path, address: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Ourselves: the trial may be started where we are not on the path.
+fn program() -> String {
+    std::env::current_exe().map_or_else(|_| "lockstep".to_owned(), |path| path.display().to_string())
+}
+
 fn trial(args: &Args, folder: &Path) -> Result<(), Failure> {
     let layout = Layout {
         port: args.port,
         agent_port: args.agent_port,
         east: args.east.clone(),
         west: args.west.clone(),
+        program: program(),
     };
     write(folder, &layout)?;
     let address = layout.coordinators().into_iter().find(|(name, _)| *name == FOUNDER);

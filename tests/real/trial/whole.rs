@@ -1,0 +1,46 @@
+//! What `coordinator init --dev` makes is a system that works.
+
+use lockstep_testkit::client::{Record, Seed};
+use lockstep_testkit::{pair, unique, wait_until_true};
+
+use super::Trial;
+use crate::mirror::{Ends, PATIENCE, assert_exact};
+
+#[test]
+fn what_one_command_makes_carries_records_and_tells_of_it() {
+    let ends = Ends::shared();
+    let topic = unique("whole");
+    ends.create(&topic, 3, &[]);
+    let records = (0..3_000).map(|n| Record::new(format!("record {n}")).partition(n % 3));
+    Seed::to(&pair().source.bootstrap()).write(&topic, records).unwrap();
+    let mut trial = Trial::with(&["--east", &ends.from, "--west", &ends.to]);
+    trial.start_three();
+    trial.start_agent("a-east");
+    trial.start_agent("a-west");
+    wait_until_true("both agents to be heard", PATIENCE, || {
+        let agents = &trial.json(0, &["status"])["agents"];
+        agents["a-east"]["heard_age_ms"].is_u64() && agents["a-west"]["heard_age_ms"].is_u64()
+    });
+    // The clusters are shared with other tests: one topic, and a link of this test's own.
+    let spec = trial.file("dr.yaml");
+    let text = std::fs::read_to_string(&spec).unwrap().replace("  trial:", &format!("  {topic}:"));
+    let text = text.replace("topics: [\".*\"]", &format!("topics: {topic}"));
+    std::fs::write(&spec, text.replace("    groups: [\".*\"]\n", "")).unwrap();
+    let planned = trial.asked(2, &["plan", "-f", &spec]).stdout;
+    let line = planned.lines().find(|line| line.contains("+ topic ") && line.contains(&topic));
+    assert!(line.is_some_and(|line| line.contains("3 partitions")), "{planned}");
+    trial.asked(0, &["apply", "-f", &spec]);
+    ends.wait_until_equal(&topic, 3);
+    assert_exact(&ends, &topic, 3);
+    wait_until_true("the link to be known as safe, from any site", PATIENCE, || {
+        let link = &trial.json(0, &["status", &topic])["links"][0];
+        link["posture"] == "WITHIN_RPO" && link["exposure"]["seen_records"] == 0
+    });
+    let wide = trial.asked(0, &["status", &topic, "-o", "wide"]);
+    assert!(wide.stdout.contains("kafka-east  east  a-west") && wide.stdout.contains("leader"), "{wide:?}");
+    assert_eq!(wide.stderr, "", "every agent has told its partitions");
+    wait_until_true("every check to be made", PATIENCE, || {
+        let ready = trial.ask(&["ready", &topic]);
+        !ready.stdout.contains("UNKNOWN ")
+    });
+}
