@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lockstep_core::dr::lease::{AgentName, HeldLease, Lease, Moment, Terms};
+use lockstep_core::ids::TopicPartition;
 use lockstep_core::spec::security::SecuritySpec;
 use lockstep_core::status::{ControlStatus, Conversation};
 use lockstep_proto::agent::{Assignment, Hold, Welcome};
@@ -14,7 +15,7 @@ use tokio::sync::watch;
 
 use super::assigned::{Assigned, Overtaken};
 use super::clock;
-use crate::pipeline::owned::Owned;
+use crate::pipeline::owned::{Division, Duty, Owned};
 use crate::store::Store;
 
 const KEPT: &[u8] = b"control/assignment";
@@ -44,6 +45,23 @@ struct Told {
     lease: Lease,
     /// When a former owner's time is over.
     until: Option<Moment>,
+}
+
+/// The division of a link that is not this agent's.
+struct Nothing;
+
+impl Division for Nothing {
+    fn epoch(&self) -> u64 {
+        0
+    }
+
+    fn duty(&self, _tp: &TopicPartition) -> Duty {
+        Duty::Elsewhere
+    }
+
+    fn is_caretaker(&self) -> bool {
+        false
+    }
 }
 
 impl Control {
@@ -95,12 +113,13 @@ impl Control {
         Arc::clone(&self.inner().assigned)
     }
 
-    /// How a link is divided, and every change of it. One that is not assigned is nobody's here.
+    /// How a link is divided, and every change of it. Of one that is not assigned nothing is this agent's: it may have been
+    /// withdrawn between the word and the start.
     #[must_use]
     pub fn owned(&self, link: &str) -> watch::Receiver<Owned> {
         match self.inner().divisions.get(link) {
             Some(told) => told.owned.subscribe(),
-            None => Owned::alone(),
+            None => watch::channel(Owned::Shared(Arc::new(Nothing))).1,
         }
     }
 
@@ -240,11 +259,10 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
-    use lockstep_core::ids::TopicPartition;
     use lockstep_proto::agent::{Cluster, Former, Link, Share};
 
     use super::*;
-    use crate::pipeline::owned::{Duty, Licence};
+    use crate::pipeline::owned::Licence;
     use crate::store::MemoryStore;
 
     fn share(agent: &str) -> Share {
@@ -331,6 +349,9 @@ mod tests {
         assert_eq!((again.assigned().revision, again.holds()[0].epoch, again.incarnation()), (4, 7, 1));
         assert_eq!(whole(&again.owned("claims")), 64, "alone, it goes on with everything");
         again.follow(assignment(5, 9, &[], Vec::new()), clock::now()).unwrap();
+        let withdrawn = again.owned("claims");
+        assert_eq!(withdrawn.borrow().duty(&TopicPartition::new("a", 0)), Duty::Elsewhere, "withdrawn");
+        assert!(!withdrawn.borrow().is_caretaker());
         assert!(again.holds().is_empty() && again.words().borrow().links.is_empty());
     }
 }

@@ -2,13 +2,13 @@
 //! while nobody can be talked to. Ends never; what it cannot do it says in the status, and mirroring goes on meanwhile.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use lockstep_core::spec::agent::CoordinatorsSpec;
 use lockstep_core::status::Conversation;
 use lockstep_proto::MESSAGE_BYTES_MAX;
 use lockstep_proto::agent::agents_client::AgentsClient;
-use lockstep_proto::holder::Holder;
+use lockstep_proto::holder::{Holder, valid_until};
 use thiserror::Error;
 use tokio::time::sleep;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -131,9 +131,15 @@ impl Seeking {
             std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
         };
         let spec = &self.spec;
+        let certificate = read(&spec.certificate)?;
+        // The far end's refusal is often lost with the connection.
+        let until = valid_until(&certificate).map_err(|nobody| nobody.to_string())?;
+        if until <= SystemTime::now() {
+            return Err(format!("{} has expired: renew it", spec.certificate.display()));
+        }
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(read(&spec.ca)?))
-            .identity(Identity::from_pem(read(&spec.certificate)?, read(&spec.key)?));
+            .identity(Identity::from_pem(certificate, read(&spec.key)?));
         let endpoint = Endpoint::from_shared(format!("https://{address}")).map_err(|error| words(&error))?;
         let endpoint = endpoint
             .tls_config(tls)

@@ -89,6 +89,15 @@ impl Session<'_> {
         };
         match timeout(HELLO_PATIENCE, inbox.message()).await {
             Ok(Ok(Some(ToAgent { message: Some(To::Welcome(welcome)) }))) => {
+                let known = self.control.cluster_id();
+                if !known.is_empty() && welcome.cluster_id != known {
+                    let why = format!(
+                        "it is of system {:?}, this agent has worked for {known:?}: set the agent's data folder aside if it \
+                         is to work for another one",
+                        welcome.cluster_id
+                    );
+                    return lost(why, false);
+                }
                 if welcome.incarnation < self.control.incarnation() {
                     let why = format!(
                         "it is of incarnation {}, {} has been seen: it was left behind by a forced recovery",
