@@ -187,10 +187,11 @@ async fn certificates_that_do_not_fit_open_no_conversation() {
     let why = silence(&Agent::start_as(name, spec, folder, &memory())).await;
     assert!(why.contains("refused (identity)") && why.contains("praha"), "{why}");
 
-    // How the handshake ended is not always known: the coordinator may have hung up before its reason was read.
     let (spec, folder) = files(&authority, "lockstep://agent/paris/a1", 2020, &at);
     let name = seeking::name(&spec, "paris").unwrap();
     let expired = Agent::start_as(name, spec, folder, &memory());
+    assert!(silence(&expired).await.contains("has expired: renew it"));
+    // How the handshake ended is not always known: the coordinator may have hung up before its reason was read.
     let stranger = Agent::start(&Authority::new(), &at, &memory());
     for agent in [expired, stranger] {
         assert!(silence(&agent).await.starts_with(&coordinator.address));

@@ -8,7 +8,7 @@ use lockstep_core::spec::agent::CoordinatorsSpec;
 use lockstep_core::status::Conversation;
 use lockstep_proto::MESSAGE_BYTES_MAX;
 use lockstep_proto::agent::agents_client::AgentsClient;
-use lockstep_proto::holder::{Holder, valid_until};
+use lockstep_proto::holder::{Holder, pem_valid_until};
 use thiserror::Error;
 use tokio::time::sleep;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -133,7 +133,7 @@ impl Seeking {
         let spec = &self.spec;
         let certificate = read(&spec.certificate)?;
         // The far end's refusal is often lost with the connection.
-        let until = valid_until(&certificate).map_err(|nobody| nobody.to_string())?;
+        let until = pem_valid_until(&certificate).map_err(|nobody| nobody.to_string())?;
         if until <= SystemTime::now() {
             return Err(format!("{} has expired: renew it", spec.certificate.display()));
         }
