@@ -1,13 +1,15 @@
-//! Coordinators as their operators meet them: processes, files and the command line. Only `whole` asks brokers.
+//! Coordinators as their operators meet them: processes, files and the command line. Only `whole` and `shared_work` ask brokers.
 //!
 //! | file | what must hold |
 //! |---|---|
 //! | `daily` | from one command to a system that plans, applies and tells; a leader that is killed is no loss |
+//! | `shared_work` | two agents of a site share work, take over, and go on without coordinators |
 //! | `broken_glass` | a lone survivor goes on after a forced recovery, and nobody of before gets in |
 //! | `whole` | what one command makes carries records: agents take up the work, and status tells of it |
 
 mod broken_glass;
 mod daily;
+mod shared_work;
 mod whole;
 
 use std::collections::BTreeMap;
