@@ -3,12 +3,14 @@
 //! | file | what must hold |
 //! |---|---|
 //! | `daily` | from one command to a system that plans, applies and tells; a leader that is killed is no loss |
+//! | `kills` | the leader is killed while something is applied: it is done or not, never half |
 //! | `shared_work` | two agents of a site share work, take over, and go on without coordinators |
 //! | `broken_glass` | a lone survivor goes on after a forced recovery, and nobody of before gets in |
 //! | `whole` | what one command makes carries records: agents take up the work, and status tells of it |
 
 mod broken_glass;
 mod daily;
+mod kills;
 mod shared_work;
 mod whole;
 
