@@ -203,12 +203,9 @@ impl LogStore {
         care: Care,
     ) -> Result<(), Fault> {
         let disk = disk("writing the log");
-        let mut terms = self.terms.clone();
-        if let Some(first) = entries.first() {
-            let keep = first.index.saturating_sub(self.start.index + 1);
-            terms.truncate(usize::try_from(keep).unwrap_or(usize::MAX));
-            terms.extend(entries.iter().map(|entry| entry.term));
-        }
+        let last = entries
+            .last()
+            .map_or_else(|| self.last(), |last| Place { term: last.term, index: last.index });
         let mut transaction = self.database.begin_write().map_err(|error| disk(&error))?;
         if care == Care::Lazy {
             transaction.set_durability(Durability::None).map_err(|error| disk(&error))?;
@@ -226,13 +223,14 @@ impl LogStore {
                 table.insert(entry.index, sealed.as_slice()).map_err(|error| disk(&error))?;
             }
         }
-        let last = Place {
-            term: terms.back().copied().unwrap_or(self.start.term),
-            index: self.start.index + terms.len() as u64,
-        };
         put_meta(&transaction, self.start, last, hard)?;
         transaction.commit().map_err(|error| disk(&error))?;
-        (self.terms, self.bytes) = (terms, bytes);
+        self.bytes = bytes;
+        if let Some(first) = entries.first() {
+            let kept = first.index.saturating_sub(self.start.index + 1);
+            self.terms.truncate(usize::try_from(kept).unwrap_or(usize::MAX));
+            self.terms.extend(entries.iter().map(|entry| entry.term));
+        }
         if let Some(hard) = hard {
             self.hard_state = hard.clone();
         }

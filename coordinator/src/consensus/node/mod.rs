@@ -87,7 +87,7 @@ pub struct Node<M: Machine, T: Transport> {
     ticks: u64,
 }
 
-/// What the loop does next.
+/// What the loop does after a call.
 enum Next {
     Go,
     Stop,
@@ -190,39 +190,38 @@ impl<M: Machine, T: Transport> Node<M, T> {
         }
         loop {
             self.publish();
-            let next = tokio::select! {
+            tokio::select! {
                 biased;
                 _ = clock.tick() => self.tick(),
                 Some(inward) = self.inward.recv() => self.listen(inward),
-                call = self.calls.recv() => match call {
-                    Some(call) => self.answer(call)?,
-                    None => Next::Stop,
-                },
-            };
-            if let Next::Stop = next {
-                return Ok(());
+                call = self.calls.recv() => {
+                    let Some(call) = call else { return Ok(()) };
+                    if let Next::Stop = self.answer(call)? {
+                        return Ok(());
+                    }
+                }
             }
             self.settle()?;
         }
     }
 
-    fn tick(&mut self) -> Next {
+    fn tick(&mut self) {
         self.raft.tick();
         self.ticks += 1;
         if self.ticks.is_multiple_of(self.pace.heartbeat_ticks as u64 + 1) {
             self.waiting.reads_again();
         }
-        Next::Go
     }
 
-    fn listen(&mut self, first: Inward) -> Next {
+    /// What came together is taken together, up to a batch.
+    fn listen(&mut self, first: Inward) {
         let mut next = Some(first);
-        for _ in 0..BATCH {
-            match next {
-                None => break,
-                Some(Inward::Step(bytes)) => self.step(&bytes),
-                Some(Inward::Unreachable(id)) => self.raft.report_unreachable(id),
-                Some(Inward::SnapshotSent(id, delivery)) => {
+        let mut taken = 0;
+        while let Some(inward) = next {
+            match inward {
+                Inward::Step(bytes) => self.step(&bytes),
+                Inward::Unreachable(id) => self.raft.report_unreachable(id),
+                Inward::SnapshotSent(id, delivery) => {
                     let status = match delivery {
                         Delivery::Arrived => SnapshotStatus::Finish,
                         Delivery::Lost => SnapshotStatus::Failure,
@@ -230,13 +229,9 @@ impl<M: Machine, T: Transport> Node<M, T> {
                     self.raft.report_snapshot(id, status);
                 }
             }
-            next = self.inward.try_recv().ok();
+            taken += 1;
+            next = if taken < BATCH { self.inward.try_recv().ok() } else { None };
         }
-        if let Some(left) = next {
-            // One more than a batch was taken out: it is part of it.
-            return self.listen(left);
-        }
-        Next::Go
     }
 
     fn step(&mut self, bytes: &[u8]) {
