@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use lockstep_agent::control::answering::Asked;
 use lockstep_agent::control::probing::Seen;
 use lockstep_agent::control::seeking::{self, Name, Seeking};
-use lockstep_agent::control::{Control, Links};
+use lockstep_agent::control::{Control, Figures, Links};
 use lockstep_agent::pipeline::owned::{Duty, Licence};
 use lockstep_agent::store::Store;
 use lockstep_coordinator::agreed::{Replica, clusters, encode, links};
@@ -183,8 +183,12 @@ pub(crate) struct Table {
 }
 
 impl Links for Table {
-    fn statuses(&self) -> Vec<LinkStatus> {
-        Vec::new()
+    fn figures(&self, _link: &str) -> Option<Figures> {
+        None
+    }
+
+    fn status(&self, _link: &str) -> Option<LinkStatus> {
+        None
     }
 
     fn settled(&self, link: &str) -> Option<u64> {

@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 use super::Links;
+use super::assigned::section;
 use crate::config;
 
 /// Questions that are worked on at once.
@@ -97,14 +98,7 @@ impl Asked {
 
     async fn reach(&self, question: &PlanQuestion, name: &str) -> Result<Cluster, String> {
         let cluster = question.clusters.get(name).ok_or_else(|| format!("cluster {name:?} is not told"))?;
-        let security = match &cluster.security {
-            None => SecuritySpec::default(),
-            Some(section) => self
-                .security
-                .get(section)
-                .cloned()
-                .ok_or_else(|| format!("the agent's file has no security section {section:?}"))?,
-        };
+        let security = section(cluster.security.as_deref(), &self.security)?;
         let spec = ClusterSpec { bootstrap: cluster.bootstrap.clone(), security };
         let settings = config::settings(name, &spec)
             .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;

@@ -111,14 +111,18 @@ impl AssignedLink {
     }
 }
 
+/// The section of the agent's file that a cluster names; without a name nothing is encrypted.
+pub(super) fn section(
+    name: Option<&str>,
+    sections: &BTreeMap<String, SecuritySpec>,
+) -> Result<SecuritySpec, String> {
+    let Some(name) = name else { return Ok(SecuritySpec::default()) };
+    let found = sections.get(name).cloned();
+    found.ok_or_else(|| format!("the agent's file has no security section {name:?}"))
+}
+
 fn cluster_spec(cluster: Cluster, sections: &BTreeMap<String, SecuritySpec>) -> Result<ClusterSpec, String> {
-    let security = match cluster.security {
-        None => SecuritySpec::default(),
-        Some(name) => sections
-            .get(&name)
-            .cloned()
-            .ok_or_else(|| format!("the agent's file has no security section {name:?}"))?,
-    };
+    let security = section(cluster.security.as_deref(), sections)?;
     let bootstrap = cluster.bootstrap.split(',').map(|address| address.trim().to_owned()).collect();
     Ok(ClusterSpec { bootstrap, security })
 }

@@ -25,14 +25,22 @@ pub mod probing;
 pub mod seeking;
 pub mod session;
 
+use lockstep_core::mirror::Millis;
 use lockstep_core::status::{AgentStatus, GroupsStatus, LinkStatus};
 
 pub use desk::Control;
 
+/// Names the figures of one moment: equal ones make the same status, but for its ages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures(pub Millis);
+
 /// What the daemon knows of its links.
 pub trait Links: Send + Sync + 'static {
-    /// Every link that is here now.
-    fn statuses(&self) -> Vec<LinkStatus>;
+    /// Which figures a link's status rests on now. `None`: it does not run, and its status is made without any.
+    fn figures(&self, link: &str) -> Option<Figures>;
+
+    /// `None`: it is not here.
+    fn status(&self, link: &str) -> Option<LinkStatus>;
 
     /// The epoch whose division a link has carried out: nothing of earlier ones is in flight. `None`: it does not run.
     fn settled(&self, link: &str) -> Option<u64>;

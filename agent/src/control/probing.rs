@@ -1,6 +1,6 @@
 //! What this site sees of every cluster of the assignment, whether it copies anything from it or not: a verdict needs the eyes
 //! of two sites. Reads only: metadata, and an empty question to each broker. One cluster that does not answer holds up no
-//! other.
+//! other. Connections are its own: on those of a link a question would wait behind a fetch (a broker answers in order).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -21,17 +21,19 @@ use super::answering::Asked;
 use super::desk::Control;
 use super::probing::Seen;
 use super::seeking::{Name, words};
-use super::{Links, clock};
+use super::{Figures, Links, clock};
 
 /// Messages between us and the socket.
 const OUTBOX: usize = 64;
 /// Questions whose answers are on their way.
 const ANSWERS: usize = 16;
 const HELLO_PATIENCE: Duration = Duration::from_secs(10);
-/// How often every link is reported on.
-const REPORT: Duration = Duration::from_secs(1);
-/// How often it is looked whether a link stands otherwise than was told.
+/// How often it is looked whether there is something to report of a link.
 const GLANCE: Duration = Duration::from_millis(250);
+/// Between two reports of a link that stands as it did.
+const REPORT: Duration = Duration::from_secs(1);
+/// The longest without a report of a link: whoever hears it counts ages on by itself.
+const REPORT_MAX: Duration = Duration::from_secs(2);
 const PROBE: Duration = Duration::from_secs(2);
 
 /// How a conversation ended.
@@ -61,8 +63,16 @@ struct Said {
     released: BTreeMap<String, u64>,
     /// Links that were held, with the epoch: once one is gone and drained, that is said.
     held: BTreeMap<String, u64>,
-    /// State and posture of each link as reported last.
-    stood: BTreeMap<String, (String, String)>,
+    /// What was reported of each link last.
+    told: BTreeMap<String, Told>,
+}
+
+/// A report.
+struct Told {
+    at: Instant,
+    figures: Option<Figures>,
+    state: String,
+    posture: String,
 }
 
 impl Session<'_> {
@@ -116,7 +126,7 @@ impl Session<'_> {
         self.control.heard();
         tracing::info!(address = self.address, "talking to the coordinator that leads");
         self.control.talks(Conversation::With { address: self.address.to_owned() });
-        let said = Said { out, released: BTreeMap::new(), held: BTreeMap::new(), stood: BTreeMap::new() };
+        let said = Said { out, released: BTreeMap::new(), held: BTreeMap::new(), told: BTreeMap::new() };
         self.converse(inbox, said).await
     }
 
@@ -126,7 +136,7 @@ impl Session<'_> {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks
         };
-        let (mut glances, mut reports, mut probes) = (ticking(GLANCE), ticking(REPORT), ticking(PROBE));
+        let (mut glances, mut probes) = (ticking(GLANCE), ticking(PROBE));
         let mut beat = Instant::now();
         let (answers_in, mut answers) = mpsc::channel::<Answer>(ANSWERS);
         loop {
@@ -151,10 +161,9 @@ impl Session<'_> {
                 },
                 Some(answer) = answers.recv() => drop(said.say(From::Answer(answer))),
                 _ = glances.tick() => {
-                    self.report(&mut said, Which::Changed);
+                    self.report(&mut said);
                     self.release(&mut said);
                 }
-                _ = reports.tick() => self.report(&mut said, Which::All),
                 _ = probes.tick() => {
                     let probes = self.seen.now();
                     if !probes.is_empty() {
@@ -201,19 +210,31 @@ impl Session<'_> {
         }
     }
 
-    fn report(&self, said: &mut Said, which: Which) {
+    /// What is new is told, at once where a link stands otherwise than was told.
+    fn report(&self, said: &mut Said) {
         let assigned = self.control.assigned();
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        for status in self.links.statuses() {
-            let Some(link) = assigned.links.get(&status.link) else { continue };
-            let stands = (status.state.word().to_owned(), status.posture.clone());
-            if which == Which::Changed && said.stood.get(&status.link) == Some(&stands) {
+        for (name, link) in &assigned.links {
+            let figures = self.links.figures(name);
+            let told = said.told.get(name);
+            let is_old = told.is_none_or(|told| told.at.elapsed() >= REPORT);
+            let is_told = told.is_some_and(|told| {
+                figures.is_some() && told.figures == figures && told.at.elapsed() < REPORT_MAX
+            });
+            if is_told {
+                continue;
+            }
+            let Some(status) = self.links.status(name) else { continue };
+            let state = status.state.word().to_owned();
+            let stands = |told: &Told| told.state == state && told.posture == status.posture;
+            if !is_old && told.is_some_and(stands) {
                 continue;
             }
             let under = Under { epoch: link.work.epoch, generation: link.generation };
             let report = to_report(&status, under, Detail::Topics, wall);
             if said.say(From::LinkReport(report)) {
-                said.stood.insert(status.link, stands);
+                let told = Told { at: Instant::now(), figures, state, posture: status.posture };
+                said.told.insert(name.clone(), told);
             }
         }
     }
@@ -244,13 +265,6 @@ impl Session<'_> {
             }
         }
     }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Which {
-    All,
-    /// Whose state or posture is another one.
-    Changed,
 }
 
 impl Said {

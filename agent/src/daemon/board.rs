@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::life::LinkState;
-use crate::control::{Control, Links};
+use crate::control::{Control, Figures, Links};
 use crate::metrics::{Metrics, PartitionSeries};
 use crate::pipeline::report::LinkReport;
 use crate::status::{
@@ -131,19 +131,8 @@ impl Board {
     /// How everything stands now.
     pub(super) fn status(&self) -> AgentStatus {
         let inner = self.lock();
-        AgentStatus {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            site: inner.site.clone(),
-            started_timestamp_seconds: inner.started.wall_seconds,
-            as_of_timestamp_seconds: seconds(SystemTime::now()),
-            config: ConfigStatus {
-                loaded_timestamp_seconds: seconds(inner.config.loaded_at),
-                refused: inner.config.refused.clone(),
-                waits_for_start: inner.config.waits_for_start.iter().map(ToString::to_string).collect(),
-            },
-            coordinators: inner.control.as_ref().map(Control::status),
-            links: inner.links.iter().map(|(name, desk)| desk.status(name)).collect(),
-        }
+        let links = inner.links.iter().map(|(name, desk)| desk.status(name)).collect();
+        inner.about(links)
     }
 
     /// The groups of a link that runs.
@@ -200,10 +189,34 @@ impl Board {
     }
 }
 
+impl Inner {
+    fn about(&self, links: Vec<LinkStatus>) -> AgentStatus {
+        AgentStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            site: self.site.clone(),
+            started_timestamp_seconds: self.started.wall_seconds,
+            as_of_timestamp_seconds: seconds(SystemTime::now()),
+            config: ConfigStatus {
+                loaded_timestamp_seconds: seconds(self.config.loaded_at),
+                refused: self.config.refused.clone(),
+                waits_for_start: self.config.waits_for_start.iter().map(ToString::to_string).collect(),
+            },
+            coordinators: self.control.as_ref().map(Control::status),
+            links,
+        }
+    }
+}
+
 /// For the conversation with the coordinators.
 impl Links for Board {
-    fn statuses(&self) -> Vec<LinkStatus> {
-        self.links().iter().map(|(name, desk)| desk.status(name)).collect()
+    fn figures(&self, link: &str) -> Option<Figures> {
+        let at = self.lock().links.get(link)?.report()?.at?;
+        Some(Figures(at.mono))
+    }
+
+    fn status(&self, link: &str) -> Option<LinkStatus> {
+        let desk = self.lock().links.get(link)?.clone();
+        Some(desk.status(link))
     }
 
     fn settled(&self, link: &str) -> Option<u64> {
@@ -215,9 +228,8 @@ impl Links for Board {
     }
 
     fn detail(&self, link: &str) -> Option<AgentStatus> {
-        let mut status = self.status();
-        status.links.retain(|status| status.link == link);
-        (!status.links.is_empty()).then_some(status)
+        let status = Links::status(self, link)?;
+        Some(self.lock().about(vec![status]))
     }
 
     fn groups(&self, link: &str) -> Option<GroupsStatus> {

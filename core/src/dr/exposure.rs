@@ -9,8 +9,9 @@ use std::collections::VecDeque;
 use crate::ids::{DestOffset, SourceOffset};
 use crate::mirror::Millis;
 
-/// A datum older than this is not a present figure but the last known one.
-pub const DATUM_FRESH_MS: u64 = 5_000;
+/// A datum older than this is not a present figure but the last known one. Whoever asks is told within five seconds of a
+/// source's end, and the asking and answering take their part of them.
+pub const DATUM_FRESH_MS: u64 = 4_000;
 
 /// Moments kept per partition. Older neighbours are merged, never towards a smaller exposure.
 const MOMENTS_MAX: usize = 32;

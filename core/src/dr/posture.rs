@@ -152,6 +152,10 @@ pub enum Reason {
     AgentSilent {
         age_ms: u64,
     },
+    /// Since the last report the older of both sides' answers has become too old.
+    DatumOld {
+        age_ms: u64,
+    },
     /// A side has never answered for these partitions, or they were never opened.
     Unmeasured {
         topic: Arc<str>,
@@ -223,6 +227,7 @@ impl Reason {
             Self::NothingMeasured => "NOTHING_MEASURED",
             Self::Uncovered { .. } => "UNCOVERED",
             Self::AgentSilent { .. } => "AGENT_SILENT",
+            Self::DatumOld { .. } => "DATUM_OLD",
             Self::Unmeasured { .. } => "UNMEASURED",
             Self::Silent { side: Side::Source, .. } => "SOURCE_SILENT",
             Self::Silent { side: Side::Dest, .. } => "DESTINATION_SILENT",
@@ -249,6 +254,7 @@ impl Reason {
             Self::NothingMeasured
             | Self::Uncovered { .. }
             | Self::AgentSilent { .. }
+            | Self::DatumOld { .. }
             | Self::Unmeasured { .. }
             | Self::Silent { .. } => Some(Posture::Unknown),
             Self::NotRunning { .. } | Self::Auth(_) | Self::StandbyWritable => Some(Posture::Unprotected),
@@ -390,6 +396,7 @@ impl fmt::Display for Reason {
             Self::NothingMeasured => write!(f, "no partition has been measured yet"),
             Self::Uncovered { partitions } => write!(f, "{partitions} partitions are in no agent's report"),
             Self::AgentSilent { age_ms } => write!(f, "no agent has reported for {}", time(*age_ms)),
+            Self::DatumOld { age_ms } => write!(f, "the newest figures are {} old", time(*age_ms)),
             Self::Unmeasured { topic, partitions } => {
                 write!(f, "topic {topic}: {partitions} partitions were never measured")
             }

@@ -1,6 +1,6 @@
 //! What a status says after silence: ages grow, freshness ends, and a datum that is too old for `core::dr` is UNKNOWN,
 //! whatever was seen last. Moments stay where they are; nothing that was seen is taken back.
-//! An estimate would have to be made anew by whoever knows the rates: once the datum is old it is not known.
+//! An estimate is made by whoever knows the rates: it counts on between two reports, and is not known once reports cease.
 
 use super::words::reason_status;
 use super::{ExposureStatus, LinkStatus, RunwayStatus};
@@ -26,9 +26,11 @@ pub fn aged(mut status: LinkStatus, by_ms: u64) -> LinkStatus {
         add(&mut status, &over_rpo);
     }
     let datum_ms = status.exposure.datum_age_seconds.map_or(0, milliseconds).max(by_ms);
-    // A side that was silent before has its own reason.
-    if by_ms > DATUM_FRESH_MS || (datum_ms > DATUM_FRESH_MS && status.posture != Posture::Unknown.word()) {
+    if by_ms > DATUM_FRESH_MS {
         add(&mut status, &|_| Some(Reason::AgentSilent { age_ms: by_ms }));
+    } else if datum_ms > DATUM_FRESH_MS && status.posture != Posture::Unknown.word() {
+        // The next report names the side that is silent.
+        add(&mut status, &|_| Some(Reason::DatumOld { age_ms: datum_ms }));
     }
     status
 }
@@ -58,8 +60,8 @@ fn age_exposure(exposure: &mut ExposureStatus, by_ms: u64) {
     if exposure.seen_records.is_some_and(|records| records > 0) {
         exposure.seen_seconds = exposure.seen_seconds.map(|seen| seen + by);
     }
-    if is_old {
-        exposure.is_fresh = false;
+    exposure.is_fresh &= !is_old;
+    if by_ms > DATUM_FRESH_MS {
         exposure.estimated_records = None;
         exposure.estimated_bytes = None;
         exposure.estimated_seconds = None;
@@ -145,6 +147,18 @@ mod tests {
         assert_eq!(here.exposure.datum_timestamp_seconds, Some(1_700_003_600.0));
         assert_eq!(here.exposure.datum_age_seconds, there.exposure.datum_age_seconds);
         assert_eq!(shifted(here, -3_600.0), there);
+    }
+
+    #[test]
+    fn a_source_that_has_just_fallen_silent_makes_it_unknown_and_the_estimate_counts_on() {
+        let mut before = status("WITHIN_RPO", 41, 3.5, 3.5);
+        before.exposure.estimated_records = Some(60);
+        before.exposure.estimated_seconds = Some(3.5);
+        let after = aged(before, 600);
+        assert_eq!((after.posture.as_str(), after.exposure.is_fresh), ("UNKNOWN", false));
+        assert_eq!(after.reasons[0].text, "the newest figures are 4.1 s old");
+        assert_eq!(after.exposure.estimated_records, Some(60));
+        assert_eq!(after.exposure.estimated_seconds, Some(4.1));
     }
 
     proptest! {
