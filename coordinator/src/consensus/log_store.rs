@@ -203,9 +203,8 @@ impl LogStore {
         care: Care,
     ) -> Result<(), Fault> {
         let disk = disk("writing the log");
-        let last = entries
-            .last()
-            .map_or_else(|| self.last(), |last| Place { term: last.term, index: last.index });
+        let last =
+            entries.last().map_or_else(|| self.last(), |last| Place { term: last.term, index: last.index });
         let mut transaction = self.database.begin_write().map_err(|error| disk(&error))?;
         if care == Care::Lazy {
             transaction.set_durability(Durability::None).map_err(|error| disk(&error))?;

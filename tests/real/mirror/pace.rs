@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use lockstep_core::ids::{LeaderEpoch, TopicPartition};
 use lockstep_kafka::admin::{At, list_offsets};
 use lockstep_kafka::{Cluster, Settings, Tcp};
-use lockstep_testkit::client::{Record, Seed, assert_identical};
-use lockstep_testkit::{Lockstep, rounds, unique, wait_until_true};
+use lockstep_testkit::client::{Record, Seed, Seeder, assert_identical};
+use lockstep_testkit::{Lockstep, Signal, rounds, unique, wait_until_true};
 
 use super::{Ends, PATIENCE, stop};
 
@@ -19,9 +19,14 @@ const LARGE: i32 = 12;
 const SMALL: i32 = 40;
 const RECORD_BYTES: usize = 20_000;
 
-/// Fills a topic with records that do not compress; returns their number.
+/// Makes a topic with [`fill`]ed partitions; returns the number of its records.
 fn backlog(ends: &Ends, topic: &str, partitions: i32, megabytes: usize) -> i64 {
     ends.create(topic, partitions, &[]);
+    fill(ends, topic, partitions, megabytes)
+}
+
+/// Fills a topic with records that do not compress; returns their number.
+fn fill(ends: &Ends, topic: &str, partitions: i32, megabytes: usize) -> i64 {
     let value: Vec<u8> = (0..RECORD_BYTES).map(|_| fastrand::u8(..)).collect();
     let count = i32::try_from(megabytes * 1_000_000 / RECORD_BYTES).unwrap();
     let records = (0..count).map(|n| Record::new(&value).partition(n % partitions));
@@ -77,36 +82,59 @@ fn quantile<T: Copy>(sorted: &[T], of_hundred: usize) -> T {
 
 impl Waits {
     /// Writes a record into every small partition, waits until all are there, and again, until the backlog is done.
-    fn measure(ends: &Ends, small: &str, (large, total): (&str, i64)) -> Self {
-        let seeder = Seed::to(&ends.from).config("linger.ms", "0").open().unwrap();
-        let there = Watermarks::of(&ends.to);
+    fn measure(small: &Small, (large, total): (&str, i64)) -> Self {
         let mut waits = Self::default();
-        let copied = || there.read(large, LARGE).into_iter().sum::<i64>();
-        for round in 0.. {
-            seeder.write(small, (0..SMALL).map(|n| Record::new("now and then").partition(n))).unwrap();
-            let (written, before) = (Instant::now(), copied());
-            let (mut arrived, mut ages) = (0, Vec::new());
-            while arrived < SMALL as usize {
-                let held = there.read(small, SMALL).into_iter().filter(|end| *end > round).count();
-                let age = written.elapsed();
-                ages.extend(std::iter::repeat_n(age.as_millis(), held - arrived));
-                arrived = held;
-                assert!(age < PATIENCE, "{arrived} of {SMALL} records have come within {PATIENCE:?}");
-                thread::sleep(Duration::from_millis(3));
-            }
+        let copied = || small.there.read(large, LARGE).into_iter().sum::<i64>();
+        // The first round opened the partitions.
+        for round in 1.. {
+            let written = small.write();
+            let before = copied();
+            let ages = small.arrive(round, written);
             let now = copied();
             if now >= total {
                 break;
             }
-            // The first one waits for its partitions to be opened.
-            if round > 0 {
-                waits.ages_ms.extend(ages);
-                waits.overtaken_by.push(now - before);
-            }
+            waits.ages_ms.extend(ages);
+            waits.overtaken_by.push(now - before);
         }
         waits.ages_ms.sort_unstable();
         waits.overtaken_by.sort_unstable();
         waits
+    }
+}
+
+/// The small topic, written at the source and looked at on the destination.
+struct Small {
+    topic: String,
+    seeder: Seeder,
+    there: Watermarks,
+}
+
+impl Small {
+    fn of(ends: &Ends, topic: &str) -> Self {
+        ends.create(topic, SMALL, &[]);
+        let seeder = Seed::to(&ends.from).config("linger.ms", "0").open().unwrap();
+        Self { topic: topic.to_owned(), seeder, there: Watermarks::of(&ends.to) }
+    }
+
+    /// A record into every partition; when all were acknowledged.
+    fn write(&self) -> Instant {
+        let records = (0..SMALL).map(|n| Record::new("now and then").partition(n));
+        self.seeder.write(&self.topic, records).unwrap();
+        Instant::now()
+    }
+
+    /// Until every partition holds more than `held`; how long each record was under way, in milliseconds.
+    fn arrive(&self, held: i64, written: Instant) -> Vec<u128> {
+        let mut ages = Vec::new();
+        while ages.len() < SMALL as usize {
+            let arrived = self.there.read(&self.topic, SMALL).into_iter().filter(|end| *end > held).count();
+            let age = written.elapsed();
+            ages.resize(arrived, age.as_millis());
+            assert!(age < PATIENCE, "{arrived} of {SMALL} records have come within {PATIENCE:?}");
+            thread::sleep(Duration::from_millis(3));
+        }
+        ages
     }
 }
 
@@ -118,19 +146,27 @@ fn mirror(ends: &Ends, family: &str, more: &[&str]) -> Lockstep {
     Lockstep::spawn(&arguments).unwrap()
 }
 
-/// A small topic beside a large one that catches up.
+/// A small topic beside a large one that catches up: all partitions are open when the large one's records come, for
+/// an opening can take longer than the copying of the whole backlog.
 fn small_beside_large(megabytes: usize, more: &[&str]) -> Waits {
     let ends = Ends::shared();
     let family = unique("pace");
-    let (large, small) = (format!("{family}.large"), format!("{family}.small"));
-    ends.create(&small, SMALL, &[]);
-    let total = backlog(&ends, &large, LARGE, megabytes);
-    let mirror = mirror(&ends, &family, more);
-    let there = Watermarks::of(&ends.to);
+    let large = format!("{family}.large");
+    let small = Small::of(&ends, &format!("{family}.small"));
+    let first = backlog(&ends, &large, LARGE, 1);
+    let mut mirror = mirror(&ends, &family, more);
+    let there = &small.there;
     wait_until_true("both topics to be there", PATIENCE, || {
-        there.has(&small, SMALL) && there.has(&large, LARGE)
+        there.has(&small.topic, SMALL) && there.has(&large, LARGE)
     });
-    let waits = Waits::measure(&ends, &small, (&large, total));
+    small.arrive(0, small.write());
+    wait_until_true("the large topic to be open", PATIENCE, || {
+        there.read(&large, LARGE).into_iter().all(|end| end > 0)
+    });
+    mirror.signal(Signal::Stop).unwrap();
+    let total = first + fill(&ends, &large, LARGE, megabytes);
+    mirror.signal(Signal::Continue).unwrap();
+    let waits = Waits::measure(&small, (&large, total));
     let (ages, overtaken) = (&waits.ages_ms, &waits.overtaken_by);
     assert!(!overtaken.is_empty(), "the large topic was there before the first small record");
     eprintln!(

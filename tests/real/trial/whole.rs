@@ -36,9 +36,12 @@ fn what_one_command_makes_carries_records_and_tells_of_it() {
         let link = &trial.json(0, &["status", &topic])["links"][0];
         link["posture"] == "WITHIN_RPO" && link["exposure"]["seen_records"] == 0
     });
-    let wide = trial.asked(0, &["status", &topic, "-o", "wide"]);
-    assert!(wide.stdout.contains("kafka-east  east  a-west") && wide.stdout.contains("leader"), "{wide:?}");
-    assert_eq!(wide.stderr, "", "every agent has told its partitions");
+    // A leader that is new has to be told of the clusters first.
+    wait_until_true("every agent to have told its partitions and clusters", PATIENCE, || {
+        let wide = trial.asked(0, &["status", &topic, "-o", "wide"]);
+        let table = wide.stdout.contains("kafka-east  east  a-west") && wide.stdout.contains("leader");
+        table && wide.stderr.is_empty()
+    });
     wait_until_true("every check to be made", PATIENCE, || {
         let ready = trial.ask(&["ready", &topic]);
         !ready.stdout.contains("UNKNOWN ")
