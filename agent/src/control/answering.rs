@@ -1,14 +1,15 @@
 //! Questions that only an agent can answer: a link with every partition, its groups, and what a planned link would do to
-//! topics and groups. Answers are the same documents that the agent serves by itself. Reads only.
+//! topics and groups. Answers are the same documents that the agent serves by itself. Reads only, but for a link that was
+//! removed: what the passports of its clusters say of it is deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lockstep_core::spec::agent::{ClusterSpec, LinkSpec};
-use lockstep_core::spec::dr::Sign;
+use lockstep_core::spec::dr::{self, Sign};
 use lockstep_core::spec::security::SecuritySpec;
-use lockstep_core::status::{PlanLine, PlanLines, PlanQuestion};
+use lockstep_core::status::{PlanLine, PlanLines, PlanQuestion, TidyAnswer, TidyQuestion};
 use lockstep_kafka::admin::{ListedGroup, list_groups};
 use lockstep_kafka::{Cluster, Dial};
 use lockstep_proto::agent::answer::Outcome;
@@ -20,6 +21,7 @@ use tokio::time::timeout;
 use super::Links;
 use super::assigned::section;
 use crate::config;
+use crate::passport::{self, Forgotten};
 
 /// Questions that are worked on at once.
 const AT_ONCE: usize = 8;
@@ -71,6 +73,11 @@ impl Asked {
                     .map_err(|error| format!("the plan cannot be read: {error}"))?;
                 json(&PlanLines { lines: self.plan(&question).await? })
             }
+            Ok(AskKind::TidyLink) => {
+                let question: TidyQuestion = serde_json::from_str(&ask.argument)
+                    .map_err(|error| format!("the question cannot be read: {error}"))?;
+                json(&self.tidy(&question).await?)
+            }
             Ok(AskKind::Unspecified) | Err(_) => {
                 Err("a question of a kind that this version does not know".to_owned())
             }
@@ -81,8 +88,9 @@ impl Asked {
         let link = question.rules.link(&question.from, &question.to);
         let link =
             link.map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+        let clusters = &question.clusters;
         let (source, dest) =
-            tokio::join!(self.reach(question, &question.from), self.reach(question, &question.to));
+            tokio::join!(self.reach(clusters, &question.from), self.reach(clusters, &question.to));
         let (source, dest) = (source?, dest?);
         let mut lines = topics(&link, &source, &dest);
         if link.groups.is_some() {
@@ -96,8 +104,31 @@ impl Asked {
         Ok(lines)
     }
 
-    async fn reach(&self, question: &PlanQuestion, name: &str) -> Result<Cluster, String> {
-        let cluster = question.clusters.get(name).ok_or_else(|| format!("cluster {name:?} is not told"))?;
+    /// A link that was removed: nothing of it stays in its clusters' passports. What it mirrored stays.
+    async fn tidy(&self, question: &TidyQuestion) -> Result<TidyAnswer, String> {
+        let TidyQuestion { link, clusters } = question;
+        let mut answer = TidyAnswer::default();
+        for name in clusters.keys() {
+            let cluster = self.reach(clusters, name).await?;
+            if self.links.has(link) {
+                return Err(format!("link {link:?} is at work here"));
+            }
+            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+            match passport::forget(&cluster, link, i64::try_from(wall).unwrap_or(i64::MAX)).await {
+                Ok(Forgotten::Entries(count)) => drop(answer.deleted.insert(name.clone(), count as u64)),
+                Ok(Forgotten::Fenced) => {
+                    return Err(format!(
+                        "a fence of link {link:?} stands on {name}, and has to be lifted first"
+                    ));
+                }
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn reach(&self, clusters: &BTreeMap<String, dr::Cluster>, name: &str) -> Result<Cluster, String> {
+        let cluster = clusters.get(name).ok_or_else(|| format!("cluster {name:?} is not told"))?;
         let security = section(cluster.security.as_deref(), &self.security)?;
         let spec = ClusterSpec { bootstrap: cluster.bootstrap.clone(), security };
         let settings = config::settings(name, &spec)

@@ -1,4 +1,4 @@
-//! Coordinators as their operators meet them: processes, files and the command line. Only `whole` and `shared_work` ask brokers.
+//! Coordinators as their operators meet them: processes, files and the command line. Only `whole`, `removal` and `shared_work` ask brokers.
 //!
 //! | file | what must hold |
 //! |---|---|
@@ -6,11 +6,13 @@
 //! | `kills` | the leader is killed while something is applied: it is done or not, never half |
 //! | `shared_work` | two agents of a site share work, take over, and go on without coordinators |
 //! | `broken_glass` | a lone survivor goes on after a forced recovery, and nobody of before gets in |
+//! | `removal` | a link that is removed leaves what it mirrored, and nothing else |
 //! | `whole` | what one command makes carries records: agents take up the work, and status tells of it |
 
 mod broken_glass;
 mod daily;
 mod kills;
+mod removal;
 mod shared_work;
 mod whole;
 

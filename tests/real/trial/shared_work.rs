@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lockstep_testkit::client::{Record, Seed};
-use lockstep_testkit::{Exit, Lockstep, unique, wait_until_true};
+use lockstep_testkit::{Exit, Lockstep, unique, wait_until, wait_until_true};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 use serde_json::Value;
 
@@ -43,12 +43,13 @@ impl Trial {
         self.start_agent(SECOND);
     }
 
-    /// As the agent west says by itself.
+    /// As the agent west says by itself, once it listens.
     fn local(&self) -> Value {
         let url = format!("127.0.0.1:{}", self.port + 4);
-        let finished = Lockstep::run(&["status", "--local", "--agent", &url, "-o", "json"], CALL).unwrap();
-        assert_eq!(finished.exit, Exit::Code(0), "{finished:?}");
-        serde_json::from_str(&finished.stdout).unwrap()
+        wait_until("the agent to tell its status", PATIENCE, || {
+            let told = Lockstep::run(&["status", "--local", "--agent", &url, "-o", "json"], CALL).unwrap();
+            (told.exit == Exit::Code(0)).then(|| serde_json::from_str(&told.stdout).unwrap())
+        })
     }
 }
 
