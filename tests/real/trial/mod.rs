@@ -6,6 +6,7 @@
 //! | `kills` | the leader is killed while something is applied: it is done or not, never half |
 //! | `five` | five of them: two die, a third, and the manual page brings the system back |
 //! | `exposure` | passwords, idle topics, open transactions and clocks: `status` tells what would be lost |
+//! | `seen` | a source dies under traffic: what was seen of the loss is never more than the loss |
 //! | `shared_work` | two agents of a site share work, take over, and go on without coordinators |
 //! | `broken_glass` | a lone survivor goes on after a forced recovery, and nobody of before gets in |
 //! | `removal` | a link that is removed leaves what it mirrored, and nothing else |
@@ -20,6 +21,7 @@ mod five;
 mod holders;
 mod kills;
 mod removal;
+mod seen;
 mod shared_work;
 mod traffic;
 mod whole;
