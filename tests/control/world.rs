@@ -22,7 +22,7 @@ use lockstep_core::ids::TopicPartition;
 use lockstep_core::spec::agent::CoordinatorsSpec;
 use lockstep_core::spec::dr::{DrFile, DrSpec, RawDr, check};
 use lockstep_core::state::{Command, Entry, LEVEL};
-use lockstep_core::status::{AgentStatus, GroupsStatus, LinkStatus};
+use lockstep_core::status::{AgentStatus, GroupsStatus, HistoryStatus, LinkStatus};
 use lockstep_kafka::Tcp;
 use rcgen::{BasicConstraints, CertificateParams, Issuer, KeyPair, SanType};
 use serde_json::json;
@@ -204,6 +204,10 @@ impl Links for Table {
     }
 
     fn groups(&self, _link: &str) -> Option<GroupsStatus> {
+        None
+    }
+
+    fn history(&self, _link: &str) -> Option<HistoryStatus> {
         None
     }
 }

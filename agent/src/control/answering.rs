@@ -65,6 +65,7 @@ impl Asked {
         match AskKind::try_from(ask.kind) {
             Ok(AskKind::LinkDetail) => json(&self.links.detail(&ask.argument).ok_or_else(absent)?),
             Ok(AskKind::Groups) => json(&self.links.groups(&ask.argument).ok_or_else(absent)?),
+            Ok(AskKind::History) => json(&self.links.history(&ask.argument).ok_or_else(absent)?),
             Ok(AskKind::PlanLines) => {
                 let question: PlanQuestion = serde_json::from_str(&ask.argument)
                     .map_err(|error| format!("the plan cannot be read: {error}"))?;

@@ -27,7 +27,7 @@ pub mod seeking;
 pub mod session;
 
 use lockstep_core::mirror::Millis;
-use lockstep_core::status::{AgentStatus, GroupsStatus, LinkStatus};
+use lockstep_core::status::{AgentStatus, GroupsStatus, HistoryStatus, LinkStatus};
 
 pub use desk::Control;
 
@@ -53,4 +53,7 @@ pub trait Links: Send + Sync + 'static {
     fn detail(&self, link: &str) -> Option<AgentStatus>;
 
     fn groups(&self, link: &str) -> Option<GroupsStatus>;
+
+    /// A day of a link, as this agent looked.
+    fn history(&self, link: &str) -> Option<HistoryStatus>;
 }

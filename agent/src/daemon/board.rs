@@ -235,6 +235,10 @@ impl Links for Board {
     fn groups(&self, link: &str) -> Option<GroupsStatus> {
         Self::groups(self, link)
     }
+
+    fn history(&self, link: &str) -> Option<HistoryStatus> {
+        Self::history(self, link)
+    }
 }
 
 impl LinkDesk {

@@ -67,6 +67,10 @@ fn state(links: &[Shown<'_>]) -> Vec<Family> {
     }
     let topics = Family::gauge("link_topics", "Topics of the link, blocked ones included.");
     let good = Family::gauge("link_topics_good", "Topics of the link that nothing is wrong with.");
+    let drift = Family::gauge(
+        "link_drift_settings",
+        "Settings of standby topics that are not as their owners have them, and are left alone.",
+    );
     let memory =
         Family::gauge("link_memory_bytes", "Fetched records in memory, of all links of the process.");
     vec![
@@ -75,6 +79,7 @@ fn state(links: &[Shown<'_>]) -> Vec<Family> {
         phases,
         per_link(links, topics, |shown| Some(shown.status.topics_total as f64)),
         per_link(links, good, |shown| Some(shown.status.topics_good as f64)),
+        per_link(links, drift, |shown| Some(shown.status.drift? as f64)),
         per_link(links, memory, |shown| Some(shown.status.memory_bytes as f64)),
     ]
 }

@@ -1,10 +1,11 @@
 //! `lockstep status`: how links stand, from the coordinators, or with `--local` from the agent of this machine over HTTP.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lockstep_agent::status::AgentStatus;
-use lockstep_core::status::{DetailStatus, SystemStatus};
+use lockstep_core::status::{DetailStatus, HistoryStatus, SystemHistory, SystemStatus};
 use lockstep_proto::admin::{LinkRequest, StatusRequest};
 
 use super::ask::ask;
@@ -12,7 +13,8 @@ use super::fail;
 use super::failure::Failure;
 use crate::exit::Exit;
 use crate::operator::{Coordinators, Nature, Operator};
-use crate::show::status::{Arrow, Format, render};
+use crate::show::history::words;
+use crate::show::status::{Arrow, Format, as_it_is, render};
 use crate::show::system;
 
 /// How often `--watch` asks.
@@ -26,6 +28,7 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 #[command(after_help = "Examples:\n  \
 lockstep status\n  \
 lockstep status claims -o wide --watch\n  \
+lockstep status claims --history\n  \
 lockstep status --local\n  \
 lockstep status -o json | jq '.links[] | select(.posture != \"WITHIN_RPO\")'")]
 pub(crate) struct Args {
@@ -42,6 +45,9 @@ pub(crate) struct Args {
     /// How the status is written
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
+    /// The last 24 hours of a link instead, as its agents have seen it
+    #[arg(long, requires = "link")]
+    history: bool,
     /// Ask again every second until interrupted
     #[arg(long)]
     watch: bool,
@@ -73,6 +79,9 @@ pub(crate) async fn run(args: Args) -> Exit {
 
 async fn text(args: &Args, coordinators: Option<&Coordinators>) -> Result<String, Failure> {
     let arrow = if std::io::stdout().is_terminal() { Arrow::Unicode } else { Arrow::Ascii };
+    if let (true, Some(link)) = (args.history, &args.link) {
+        return history(args, coordinators, link).await;
+    }
     Ok(match coordinators {
         None => render(&of_agent(args).await?, args.output, arrow)?,
         Some(coordinators) => {
@@ -141,6 +150,37 @@ pub(super) async fn detail_of(coordinators: &Coordinators, link: &str) -> Result
         })
         .await?;
     Ok(super::document(&answer.document)?)
+}
+
+/// A day of a link.
+async fn history(args: &Args, coordinators: Option<&Coordinators>, link: &str) -> Result<String, Failure> {
+    let told: SystemHistory = match coordinators {
+        None => {
+            let body = ask(&args.agent, &format!("/history/{link}")).await?;
+            let unknown =
+                |error| format!("what listens at {} is no agent of this version: {error}", args.agent);
+            let history: HistoryStatus = serde_json::from_str(&body).map_err(unknown)?;
+            SystemHistory { history, missing: BTreeMap::new() }
+        }
+        Some(coordinators) => {
+            let request = LinkRequest { link: link.to_owned() };
+            let answer = coordinators
+                .call(Nature::Reads, |mut client| {
+                    let request = request.clone();
+                    async move { client.history(request).await }
+                })
+                .await?;
+            super::document(&answer.document)?
+        }
+    };
+    for (agent, why) in &told.missing {
+        eprintln!("warning: agent {agent} has not told what it saw: {why}");
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    Ok(match args.output {
+        Format::Json | Format::Yaml => as_it_is(&told, args.output)?,
+        Format::Table | Format::Wide => words(&told.history, now),
+    })
 }
 
 async fn of_agent(args: &Args) -> Result<AgentStatus, String> {

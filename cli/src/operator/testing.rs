@@ -155,6 +155,10 @@ impl Admin for Fake {
         self.answer(DocumentAnswer::default())
     }
 
+    async fn history(&self, _: Request<LinkRequest>) -> Result<Response<DocumentAnswer>, Status> {
+        self.answer(DocumentAnswer::default())
+    }
+
     async fn groups(&self, _: Request<LinkRequest>) -> Result<Response<DocumentAnswer>, Status> {
         self.answer(DocumentAnswer::default())
     }

@@ -4,6 +4,7 @@ pub(crate) mod change;
 pub(crate) mod check;
 mod drift;
 pub(crate) mod groups;
+pub(crate) mod history;
 pub(crate) mod members;
 pub(crate) mod mirror;
 mod plan;

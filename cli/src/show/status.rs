@@ -56,7 +56,7 @@ pub(crate) fn render(status: &AgentStatus, format: Format, arrow: Arrow) -> Resu
 }
 
 /// For scripts: YAML where it is asked for, else JSON.
-pub(super) fn as_it_is(status: &impl serde::Serialize, format: Format) -> Result<String, String> {
+pub(crate) fn as_it_is(status: &impl serde::Serialize, format: Format) -> Result<String, String> {
     match format {
         Format::Yaml => serde_saphyr::to_string(status).map_err(|e| e.to_string()),
         _ => serde_json::to_string_pretty(status).map(|text| text + "\n").map_err(|e| e.to_string()),

@@ -1,4 +1,4 @@
-//! What only agents know, asked of them now: a link with all its partitions, its groups.
+//! What only agents know, asked of them now: a link with all its partitions, its groups, its last day.
 //! Promises: who has not answered is named; moments are by this coordinator's clock, by the difference to the agent's as
 //! the answer shows it.
 
@@ -7,7 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lockstep_core::dr::lease::{WHOLE_LINK, owner};
 use lockstep_core::status::{
-    AgentStatus, DetailStatus, GroupsStatus, LinkStatus, SystemGroups, merge, shifted,
+    AgentStatus, DetailStatus, GroupsStatus, HistoryStatus, LinkStatus, SystemGroups, SystemHistory, merge,
+    shifted,
 };
 use lockstep_proto::admin::{DocumentAnswer, LinkRequest};
 use lockstep_proto::agent::AskKind;
@@ -26,15 +27,38 @@ impl Admin {
     pub async fn link_detail(&self, caller: &Caller, asked: LinkRequest) -> Result<DocumentAnswer, Failure> {
         let LinkRequest { link } = asked;
         self.allow(caller, "link_detail", Act::See { link: &link }).await?;
+        let Told { parts, missing } = self.of_all(&link, part).await?;
+        Ok(DocumentAnswer { document: json(&DetailStatus { link: merge(&parts), missing })? })
+    }
+
+    /// # Errors
+    /// As [`Admin::link_detail`].
+    pub async fn history(&self, caller: &Caller, asked: LinkRequest) -> Result<DocumentAnswer, Failure> {
+        let LinkRequest { link } = asked;
+        self.allow(caller, "history", Act::See { link: &link }).await?;
+        let Told { parts, missing } = self.of_all(&link, past).await?;
+        let history = HistoryStatus::merged(&link, parts);
+        Ok(DocumentAnswer { document: json(&SystemHistory { history, missing })? })
+    }
+
+    /// What every agent that has a share of a link says, all asked at once.
+    async fn of_all<T: Send + 'static, Saying>(
+        &self,
+        link: &str,
+        says: fn(Seats, String, String) -> Saying,
+    ) -> Result<Told<T>, Failure>
+    where
+        Saying: Future<Output = Result<T, AskFault>> + Send + 'static,
+    {
         let state = self.read().await?;
-        if !state.spec().links.contains_key(&link) {
-            return Err(Failure::NoLink(link));
+        if !state.spec().links.contains_key(link) {
+            return Err(Failure::NoLink(link.to_owned()));
         }
-        let agents = state.work(&link).map(|work| work.shares.keys().cloned().collect::<Vec<_>>());
+        let agents = state.work(link).map(|work| work.shares.keys().cloned().collect::<Vec<_>>());
         let mut asking = JoinSet::new();
         for agent in agents.unwrap_or_default() {
-            let (seats, link) = (self.desk.seats.clone(), link.clone());
-            asking.spawn(async move { (agent.clone(), part(&seats, &agent, &link).await) });
+            let saying = says(self.desk.seats.clone(), agent.clone(), link.to_owned());
+            asking.spawn(async move { (agent, saying.await) });
         }
         let (mut parts, mut missing) = (BTreeMap::new(), BTreeMap::new());
         while let Some(answered) = asking.join_next().await {
@@ -44,8 +68,7 @@ impl Admin {
                 Err(error) => return Err(Failure::Unwritable(error.to_string())),
             }
         }
-        let parts: Vec<LinkStatus> = parts.into_values().collect();
-        Ok(DocumentAnswer { document: json(&DetailStatus { link: merge(&parts), missing })? })
+        Ok(Told { parts: parts.into_values().collect(), missing })
     }
 
     /// # Errors
@@ -71,12 +94,22 @@ impl Admin {
     }
 }
 
+/// What agents said, by their names, and who has not answered.
+struct Told<T> {
+    parts: Vec<T>,
+    missing: BTreeMap<String, String>,
+}
+
+async fn past(seats: Seats, agent: String, link: String) -> Result<HistoryStatus, AskFault> {
+    ask(&seats, &agent, AskKind::History, &link).await
+}
+
 /// One agent's part of a link.
-async fn part(seats: &Seats, agent: &str, link: &str) -> Result<LinkStatus, AskFault> {
-    let told: AgentStatus = ask(seats, agent, AskKind::LinkDetail, link).await?;
+async fn part(seats: Seats, agent: String, link: String) -> Result<LinkStatus, AskFault> {
+    let told: AgentStatus = ask(&seats, &agent, AskKind::LinkDetail, &link).await?;
     let here = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     let found = told.links.into_iter().find(|part| part.link == link);
-    let part = found.ok_or_else(|| refused(agent, "it does not work on this link"))?;
+    let part = found.ok_or_else(|| refused(&agent, "it does not work on this link"))?;
     Ok(shifted(part, here - told.as_of_timestamp_seconds))
 }
 

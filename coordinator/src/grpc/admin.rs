@@ -231,7 +231,7 @@ impl Service for AdminDoor {
 
     /// The leader's, or this member's own while there is none: the chain tells whether it is whole.
     async fn audit(&self, request: Request<AuditRequest>) -> Answered<AuditAnswer> {
-        if self.admin.position().leader.is_none() {
+        if self.settled().await.leader.is_none() {
             let caller = self.caller(&request)?;
             return answered(self.admin.audit(&caller, request.into_inner()).await);
         }
@@ -247,6 +247,11 @@ impl Service for AdminDoor {
     async fn link_detail(&self, request: Request<LinkRequest>) -> Answered<DocumentAnswer> {
         let here = |admin: Arc<Admin>, caller, asked| async move { admin.link_detail(&caller, asked).await };
         self.led(request, here, |mut leader, request| async move { leader.link_detail(request).await }).await
+    }
+
+    async fn history(&self, request: Request<LinkRequest>) -> Answered<DocumentAnswer> {
+        let here = |admin: Arc<Admin>, caller, asked| async move { admin.history(&caller, asked).await };
+        self.led(request, here, |mut leader, request| async move { leader.history(request).await }).await
     }
 
     async fn groups(&self, request: Request<LinkRequest>) -> Answered<DocumentAnswer> {

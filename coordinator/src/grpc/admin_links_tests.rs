@@ -186,6 +186,12 @@ fn says(ask: &Ask) -> Option<answer::Outcome> {
                 json!({ "sign": "add", "what": "topic", "name": "claims.photos", "words": "12 partitions" });
             serde_json::to_string(&json!({ "lines": [line] }))
         }
+        AskKind::History => serde_json::to_string(&json!({
+            "link": ask.argument,
+            "step_seconds": 300,
+            "steps": [],
+            "last": null,
+        })),
         AskKind::TidyLink | AskKind::Unspecified => return None,
     };
     Some(answer::Outcome::Document(document.unwrap()))

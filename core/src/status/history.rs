@@ -1,6 +1,8 @@
 //! A day of a link's exposure, in steps of five minutes, and the last verdict: what an agent keeps for itself and shows
 //! when asked. A step in which nobody looked is missing; it is not a good one.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{ExposureStatus, LinkStatus, ReasonStatus};
@@ -67,8 +69,12 @@ impl HistoryStep {
 
     /// Another look of the same step.
     pub fn look(&mut self, status: &LinkStatus) {
-        let this = Self::first(self.at_timestamp_seconds, status);
-        self.looks += 1;
+        self.join(Self::first(self.at_timestamp_seconds, status));
+    }
+
+    /// The same step, as somebody else looked.
+    fn join(&mut self, this: Self) {
+        self.looks += this.looks;
         self.stale_looks += this.stale_looks;
         if Posture::of_word(&this.posture) < Posture::of_word(&self.posture) {
             self.posture = this.posture;
@@ -77,6 +83,31 @@ impl HistoryStep {
         self.seen_seconds = self.seen_seconds.into_iter().chain(this.seen_seconds).reduce(f64::max);
         self.datum_age_seconds =
             self.datum_age_seconds.zip(this.datum_age_seconds).map(|(before, now)| before.max(now));
+    }
+}
+
+impl HistoryStatus {
+    /// A link that several agents share: of each step the worst of all.
+    #[must_use]
+    pub fn merged(link: &str, parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut steps: BTreeMap<u64, HistoryStep> = BTreeMap::new();
+        let mut last: Option<LastVerdict> = None;
+        for part in parts {
+            for step in part.steps {
+                match steps.get_mut(&step.at_timestamp_seconds) {
+                    Some(there) => there.join(step),
+                    None => drop(steps.insert(step.at_timestamp_seconds, step)),
+                }
+            }
+            // The newest; several agents are summed up by a status, not here.
+            let is_newer = |verdict: &LastVerdict| {
+                last.as_ref().is_none_or(|last| last.at_timestamp_seconds < verdict.at_timestamp_seconds)
+            };
+            if part.last.as_ref().is_some_and(is_newer) {
+                last = part.last;
+            }
+        }
+        Self { link: link.to_owned(), step_seconds: STEP_SECONDS, steps: steps.into_values().collect(), last }
     }
 }
 
@@ -107,5 +138,24 @@ mod tests {
         assert_eq!((step.posture.as_str(), step.looks, step.stale_looks), ("UNKNOWN", 3, 1));
         assert_eq!((step.seen_records, step.seen_seconds), (Some(41), Some(9.0)));
         assert_eq!(step.datum_age_seconds, None, "in one look nobody knew");
+    }
+
+    #[test]
+    fn agents_that_share_a_link_have_one_history_and_the_worst_counts() {
+        let step = |at, posture: &str, records| HistoryStep::first(at, &status(posture, records, 0.3, 0.2));
+        let part = |steps, at: f64| {
+            let last = Some(LastVerdict::of(&status("WITHIN_RPO", 1, 0.1, 0.2), at));
+            HistoryStatus { link: "l".to_owned(), step_seconds: STEP_SECONDS, steps, last }
+        };
+        let one = part(vec![step(300, "WITHIN_RPO", 4), step(600, "OVER_RPO", 9)], 700.0);
+        let other = part(vec![step(600, "WITHIN_RPO", 40), step(900, "WITHIN_RPO", 1)], 905.0);
+        let whole = HistoryStatus::merged("l", [one, other]);
+        let told: Vec<_> =
+            whole.steps.iter().map(|s| (s.at_timestamp_seconds, &*s.posture, s.seen_records)).collect();
+        assert_eq!(
+            told,
+            [(300, "WITHIN_RPO", Some(4)), (600, "OVER_RPO", Some(40)), (900, "WITHIN_RPO", Some(1))]
+        );
+        assert_eq!((whole.steps[1].looks, whole.last.unwrap().at_timestamp_seconds), (2, 905.0));
     }
 }

@@ -27,7 +27,7 @@ pub use plan::{LinkPlan, PlanLine, PlanLines, PlanQuestion, PlanStatus, TidyAnsw
 pub use ready::{Check, Finding, ReadyStatus};
 pub use system::{
     AgentSeat, ClusterStatus, CoordinatorStatus, DetailStatus, RemovedStatus, Scope, SeenStatus,
-    SystemGroups, SystemStatus,
+    SystemGroups, SystemHistory, SystemStatus,
 };
 pub use words::{ago, exposure_status, judged_status, not_running, runway_status};
 

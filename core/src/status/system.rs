@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GroupsStatus, LinkStatus};
+use super::{GroupsStatus, HistoryStatus, LinkStatus};
 
 /// Everything.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,6 +102,15 @@ pub struct DetailStatus {
     /// Null: no agent has answered.
     pub link: Option<LinkStatus>,
     /// Agents that have a share and have not answered, and why: their partitions are not among those shown.
+    pub missing: BTreeMap<String, String>,
+}
+
+/// A day of a link, from the agents that work on it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SystemHistory {
+    #[serde(flatten)]
+    pub history: HistoryStatus,
+    /// Agents that have a share and have not answered, and why: what they saw is not in it.
     pub missing: BTreeMap<String, String>,
 }
 

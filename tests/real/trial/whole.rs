@@ -43,6 +43,12 @@ fn what_one_command_makes_carries_records_and_tells_of_it() {
         let table = wide.stdout.contains("kafka-east  east  a-west") && wide.stdout.contains("leader");
         table && wide.stderr.is_empty()
     });
+    wait_until_true("the agents to have noted what they saw", PATIENCE, || {
+        let day = trial.json(0, &["status", &topic, "--history"]);
+        day["steps"][0]["looks"].as_u64() > Some(0) && day["missing"] == serde_json::json!({})
+    });
+    let day = trial.asked(0, &["status", &topic, "--history"]).stdout;
+    assert!(day.contains("LARGEST EXPOSURE") && day.contains("nobody looked for 23 h"), "{day}");
     wait_until_true("every check to be made", PATIENCE, || {
         let ready = trial.ask(&["ready", &topic]);
         !ready.stdout.contains("UNKNOWN ")
