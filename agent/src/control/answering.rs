@@ -1,32 +1,31 @@
 //! Questions that only an agent can answer: a link with every partition, its groups, and what a planned link would do to
-//! topics and groups. Answers are the same documents that the agent serves by itself. Reads only.
+//! topics and groups. Answers are the same documents that the agent serves by itself. Reads only, but for a link that was
+//! removed: what the passports of its clusters say of it is deleted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lockstep_core::spec::agent::{ClusterSpec, LinkSpec};
-use lockstep_core::spec::dr::Sign;
+use lockstep_core::spec::agent::ClusterSpec;
+use lockstep_core::spec::dr;
 use lockstep_core::spec::security::SecuritySpec;
-use lockstep_core::status::{PlanLine, PlanLines, PlanQuestion};
-use lockstep_kafka::admin::{ListedGroup, list_groups};
-use lockstep_kafka::{Cluster, Dial};
+use lockstep_core::status::{PlanLines, PlanQuestion, TidyAnswer, TidyQuestion};
+use lockstep_kafka::{Cluster, Dial, Settings};
 use lockstep_proto::agent::answer::Outcome;
 use lockstep_proto::agent::{Answer, Ask, AskKind};
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
-use super::Links;
 use super::assigned::section;
+use super::{Links, planning};
 use crate::config;
+use crate::passport::{self, Forgotten};
 
 /// Questions that are worked on at once.
 const AT_ONCE: usize = 8;
 /// Shorter than coordinators wait.
 const PATIENCE: Duration = Duration::from_secs(8);
-/// Lines of one plan; the rest is counted.
-const LINES_MAX: usize = 2_000;
 
 /// Whoever is asked.
 #[derive(Clone)]
@@ -69,7 +68,16 @@ impl Asked {
             Ok(AskKind::PlanLines) => {
                 let question: PlanQuestion = serde_json::from_str(&ask.argument)
                     .map_err(|error| format!("the plan cannot be read: {error}"))?;
-                json(&PlanLines { lines: self.plan(&question).await? })
+                let (from, to) = (&question.from, &question.to);
+                let source = self.settings(&question.clusters, from)?;
+                let dest = self.settings(&question.clusters, to)?;
+                let lines = planning::lines(&question, Arc::clone(&self.dial), source, dest).await?;
+                json(&PlanLines { lines })
+            }
+            Ok(AskKind::TidyLink) => {
+                let question: TidyQuestion = serde_json::from_str(&ask.argument)
+                    .map_err(|error| format!("the question cannot be read: {error}"))?;
+                json(&self.tidy(&question).await?)
             }
             Ok(AskKind::Unspecified) | Err(_) => {
                 Err("a question of a kind that this version does not know".to_owned())
@@ -77,103 +85,42 @@ impl Asked {
         }
     }
 
-    async fn plan(&self, question: &PlanQuestion) -> Result<Vec<PlanLine>, String> {
-        let link = question.rules.link(&question.from, &question.to);
-        let link =
-            link.map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
-        let (source, dest) =
-            tokio::join!(self.reach(question, &question.from), self.reach(question, &question.to));
-        let (source, dest) = (source?, dest?);
-        let mut lines = topics(&link, &source, &dest);
-        if link.groups.is_some() {
-            lines.extend(groups(&link, &source, &dest).await?);
+    /// A link that was removed: nothing of it stays in its clusters' passports. What it mirrored stays.
+    async fn tidy(&self, question: &TidyQuestion) -> Result<TidyAnswer, String> {
+        let TidyQuestion { link, clusters } = question;
+        let mut answer = TidyAnswer::default();
+        for name in clusters.keys() {
+            let cluster = self.reach(clusters, name).await?;
+            if self.links.has(link) {
+                return Err(format!("link {link:?} is at work here"));
+            }
+            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+            match passport::forget(&cluster, link, i64::try_from(wall).unwrap_or(i64::MAX)).await {
+                Ok(Forgotten::Entries(count)) => drop(answer.deleted.insert(name.clone(), count as u64)),
+                Ok(Forgotten::Fenced) => {
+                    return Err(format!(
+                        "a fence of link {link:?} stands on {name}, and has to be lifted first"
+                    ));
+                }
+                Err(error) => return Err(error.to_string()),
+            }
         }
-        let beyond = lines.len().saturating_sub(LINES_MAX);
-        if beyond > 0 {
-            lines.truncate(LINES_MAX);
-            lines.push(line(Sign::Attention, "", "", format!("and {beyond} more lines")));
-        }
-        Ok(lines)
+        Ok(answer)
     }
 
-    async fn reach(&self, question: &PlanQuestion, name: &str) -> Result<Cluster, String> {
-        let cluster = question.clusters.get(name).ok_or_else(|| format!("cluster {name:?} is not told"))?;
-        let security = section(cluster.security.as_deref(), &self.security)?;
-        let spec = ClusterSpec { bootstrap: cluster.bootstrap.clone(), security };
-        let settings = config::settings(name, &spec)
-            .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
-        Cluster::connect(Arc::clone(&self.dial), settings)
+    async fn reach(&self, clusters: &BTreeMap<String, dr::Cluster>, name: &str) -> Result<Cluster, String> {
+        Cluster::connect(Arc::clone(&self.dial), self.settings(clusters, name)?)
             .await
             .map_err(|error| format!("cannot use the cluster {name}: {error}"))
     }
-}
 
-/// What becomes of each topic that the link takes.
-fn topics(link: &LinkSpec, source: &Cluster, dest: &Cluster) -> Vec<PlanLine> {
-    let (there, here) = (dest.metadata(), source.metadata());
-    let taken = here.topics.iter().filter(|(name, topic)| link.topics.takes(name, topic.internal));
-    let mut lines = Vec::new();
-    for (name, topic) in taken {
-        let (copy, partitions) = (link.rename.dest_name(name), topic.partitions.len());
-        let renamed = if *copy == **name { String::new() } else { format!(", as {copy}") };
-        match there.topics.get(&*copy).map(|copy| copy.partitions.len()) {
-            None => lines.push(line(Sign::Add, "topic", name, format!("{partitions} partitions{renamed}"))),
-            Some(more) if more > partitions => {
-                let words = format!(
-                    "has {more} partitions on {}, {partitions} on {}: it cannot be a copy, and is not mirrored",
-                    link.to, link.from
-                );
-                lines.push(line(Sign::Attention, "topic", name, words));
-            }
-            Some(fewer) => {
-                let grows = if fewer < partitions {
-                    format!(", grows to {partitions} partitions")
-                } else {
-                    String::new()
-                };
-                let words = format!(
-                    "is on {} already{renamed}: compared, then continued where it ends{grows}",
-                    link.to
-                );
-                lines.push(line(Sign::Change, "topic", name, words));
-            }
-        }
+    fn settings(&self, clusters: &BTreeMap<String, dr::Cluster>, name: &str) -> Result<Settings, String> {
+        let cluster = clusters.get(name).ok_or_else(|| format!("cluster {name:?} is not told"))?;
+        let security = section(cluster.security.as_deref(), &self.security)?;
+        let spec = ClusterSpec { bootstrap: cluster.bootstrap.clone(), security };
+        config::settings(name, &spec)
+            .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
     }
-    lines
-}
-
-/// What becomes of each group that the link takes.
-async fn groups(link: &LinkSpec, source: &Cluster, dest: &Cluster) -> Result<Vec<PlanLine>, String> {
-    let Some(policy) = &link.groups else { return Ok(Vec::new()) };
-    let (here, there) = tokio::join!(list_groups(source), list_groups(dest));
-    let failed = |name: &str| {
-        let name = name.to_owned();
-        move |error: lockstep_kafka::Error| format!("the groups of {name} cannot be listed: {error}")
-    };
-    let (here, there) = (here.map_err(failed(&link.from))?, there.map_err(failed(&link.to))?);
-    let busy: BTreeSet<&str> =
-        there.iter().filter(|group| has_members(group)).map(|group| &*group.group).collect();
-    let taken = here.iter().filter(|group| policy.selection.takes(&group.group));
-    Ok(taken
-        .map(|group| {
-            if busy.contains(&*group.group) {
-                let words =
-                    format!("has members on {}: offsets are not copied while they are there", link.to);
-                line(Sign::Attention, "group", &group.group, words)
-            } else {
-                line(Sign::Add, "group", &group.group, "its offsets are copied".to_owned())
-            }
-        })
-        .collect())
-}
-
-/// A coordinator refuses commits from outside while a group has any.
-fn has_members(group: &ListedGroup) -> bool {
-    group.state.as_deref().is_some_and(|state| state != "Empty" && state != "Dead")
-}
-
-fn line(sign: Sign, what: &str, name: &str, words: String) -> PlanLine {
-    PlanLine { sign, what: what.to_owned(), name: name.to_owned(), words }
 }
 
 fn json(document: &impl Serialize) -> Result<String, String> {

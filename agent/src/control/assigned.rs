@@ -76,7 +76,7 @@ impl Assigned {
         let mut next = Self { revision, incarnation, ..Self::default() };
         for cluster in clusters {
             let name = cluster.name.clone();
-            match cluster_spec(cluster, security) {
+            match cluster_spec(&cluster, security) {
                 Ok(spec) => drop(next.clusters.insert(name, spec)),
                 Err(why) => drop(next.refused.insert(name, why)),
             }
@@ -121,7 +121,7 @@ pub(super) fn section(
     found.ok_or_else(|| format!("the agent's file has no security section {name:?}"))
 }
 
-fn cluster_spec(cluster: Cluster, sections: &BTreeMap<String, SecuritySpec>) -> Result<ClusterSpec, String> {
+fn cluster_spec(cluster: &Cluster, sections: &BTreeMap<String, SecuritySpec>) -> Result<ClusterSpec, String> {
     let security = section(cluster.security.as_deref(), sections)?;
     let bootstrap = cluster.bootstrap.split(',').map(|address| address.trim().to_owned()).collect();
     Ok(ClusterSpec { bootstrap, security })

@@ -14,13 +14,14 @@
 //! | [`seeking`] | finds the coordinator that leads, again and again |
 //! | [`session`] | one conversation: heartbeats, reports, releases, questions |
 //! | [`probing`] | what this site sees of every cluster |
-//! | [`answering`] | questions that only an agent can answer |
+//! | [`answering`], `planning` | questions that only an agent can answer; what a planned link would do |
 
 pub mod answering;
 pub mod assigned;
 pub mod clock;
 pub mod desk;
 pub mod division;
+mod planning;
 pub mod probing;
 pub mod seeking;
 pub mod session;

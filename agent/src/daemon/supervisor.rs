@@ -25,7 +25,7 @@ use crate::control::assigned::Assigned;
 use crate::control::probing::{self, Seen};
 use crate::control::seeking::{self, Seeking};
 use crate::control::{Control, Links};
-use crate::link::{LinkSettings, Unfit};
+use crate::link::LinkSettings;
 use crate::pipeline::budget::Budget;
 use crate::pipeline::owned::Owned;
 use crate::store::Store;
@@ -289,21 +289,9 @@ impl Supervisor {
         let cluster = |name: &String| self.spec.clusters.get(name).cloned();
         // A checked file names clusters that are there.
         let (Some(from), Some(to)) = (cluster(&link.from), cluster(&link.to)) else { return };
-        let settings = LinkSettings {
-            name: Some(name.to_owned()),
-            selection: link.topics.clone(),
-            propagation: link.propagation,
-            alignment: link.alignment,
-            rename: link.rename.clone(),
-            pace: link.pace.clone(),
-            // The file has no key for it yet: the table alone counts.
-            topic_settings: link.topic_settings.clone(),
-            groups: link.groups.clone(),
-            owned: self.control.as_ref().map_or_else(Owned::alone, |control| control.owned(name)),
-            unfit: Unfit::BlockTopic,
-            drain: self.spec.drain,
-            budget: self.budget.clone(),
-        };
+        let owned = self.control.as_ref().map_or_else(Owned::alone, |control| control.owned(name));
+        let settings =
+            LinkSettings { drain: self.spec.drain, ..LinkSettings::of(name, &link, owned, &self.budget) };
         let (stop, stopped) = watch::channel(false);
         let (state, seen) = watch::channel(LinkState::Starting);
         let spec = Arc::new(link);

@@ -37,6 +37,7 @@ use lockstep_core::groups::policy::GroupPolicy;
 use lockstep_core::mirror::cost::AlignmentBudget;
 use lockstep_core::mirror::retention::Propagation;
 use lockstep_core::plan::owners::TopicSettingsPolicy;
+use lockstep_core::spec::agent::LinkSpec;
 use lockstep_core::spec::pace::Pace;
 use lockstep_core::spec::rename::Rename;
 use lockstep_core::spec::select::TopicSelection;
@@ -71,6 +72,26 @@ pub struct LinkSettings {
     pub owned: watch::Receiver<Owned>,
     /// Fetched records in memory: shared by every link of the process.
     pub budget: Budget,
+}
+
+impl LinkSettings {
+    /// As a file or the coordinators say it; what cannot be mirrored holds up nothing else.
+    pub(crate) fn of(name: &str, link: &LinkSpec, owned: watch::Receiver<Owned>, budget: &Budget) -> Self {
+        Self {
+            name: Some(name.to_owned()),
+            selection: link.topics.clone(),
+            propagation: link.propagation,
+            alignment: link.alignment,
+            rename: link.rename.clone(),
+            pace: link.pace.clone(),
+            topic_settings: link.topic_settings.clone(),
+            groups: link.groups.clone(),
+            unfit: Unfit::BlockTopic,
+            drain: DRAIN_DEFAULT,
+            owned,
+            budget: budget.clone(),
+        }
+    }
 }
 
 /// What happens at the start with a topic that cannot be mirrored as things stand.

@@ -126,6 +126,8 @@ pub struct Prepared {
     pub identity: Option<LinkIdentity>,
     pub memory: Memory,
     pub plan: Vec<Planned>,
+    /// Topics that cannot be mirrored as things stand: they are blocked at the start.
+    pub refused: Vec<Planned>,
     pub(super) topics: Topics,
     pub(super) propagation: Propagation,
     pub(super) alignment: AlignmentBudget,
@@ -202,6 +204,7 @@ pub async fn prepare(ends: Ends, settings: LinkSettings) -> Result<Prepared, Sta
         identity,
         memory,
         plan,
+        refused,
         topics,
         propagation,
         alignment,

@@ -50,6 +50,8 @@ pub struct Planned {
     pub compaction: Compaction,
     /// What stands there as it should, or will once the plan is carried out.
     pub base: Base,
+    /// What is set there on the topic itself now.
+    pub found: Own,
 }
 
 impl Planned {
@@ -118,7 +120,15 @@ impl Topics {
     /// The plan that says no for the name's sake.
     pub fn refuse_name(&self, source: SourceTopic, source_id: TopicId, why: NameRefusal) -> Planned {
         let (dest_topic, plan) = (self.dest_topic(&source.name), TopicPlan::Refuse(Refusal::Name(why)));
-        Planned { source, source_id, dest_topic, plan, compaction: Compaction::Off, base: Base::new() }
+        Planned {
+            source,
+            source_id,
+            dest_topic,
+            plan,
+            compaction: Compaction::Off,
+            base: Base::new(),
+            found: Own::new(),
+        }
     }
 
     /// Plans one topic against what stands on the destination now, and waits for leaders that move. Changes nothing.
@@ -165,7 +175,7 @@ impl Topics {
             standing.map(|standing| standing.into_dest_topic(&dest_topic, self.identity, &self.inherited));
         let plan = plan_topic(&source, dest.as_ref(), &needed, &followed);
         let base = compared.base.into_iter().chain(followed).collect();
-        Ok(Planned { source, source_id, dest_topic, plan, compaction, base })
+        Ok(Planned { source, source_id, dest_topic, plan, compaction, base, found: overrides })
     }
 
     /// Carries a plan out, and waits until every partition has a leader.

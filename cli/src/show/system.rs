@@ -100,6 +100,14 @@ pub(crate) fn alarms(status: &SystemStatus) -> Vec<String> {
             found.push(format!("cluster {name}: {}", seen_words(agent, status.agents.get(agent), seen)));
         }
     }
+    for (link, removed) in &status.removed {
+        let why = removed.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+        found.push(format!(
+            "link {link} was removed by revision {}, the passports of {} still tell of it{why}",
+            removed.revision,
+            removed.clusters.join(" and ")
+        ));
+    }
     found
 }
 

@@ -1,5 +1,7 @@
 //! The system as people read it: silence is said, and who may see less is told less.
 
+use std::collections::BTreeMap;
+
 use lockstep_agent::status::{About, LinkState, not_running};
 use lockstep_core::dr::posture::{Role, WriteProtection};
 use lockstep_core::status::CoordinatorStatus;
@@ -74,6 +76,7 @@ pub(crate) fn system() -> SystemStatus {
         ]
         .into(),
         coordinators: vec![coordinator(7, "c1", false), coordinator(9, "c2", true)],
+        removed: BTreeMap::new(),
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lockstep_core::dr::posture::{Role, WriteProtection};
 use lockstep_core::state::State;
 use lockstep_core::status::{
-    About, AgentSeat, ClusterStatus, CoordinatorStatus, LinkStatus, Scope, SeenStatus, SystemStatus,
+    About, AgentSeat, ClusterStatus, CoordinatorStatus, LinkStatus, RemovedStatus, Scope, SeenStatus,
+    SystemStatus,
 };
 use lockstep_proto::admin::{StatusAnswer, StatusRequest};
 use lockstep_proto::agent::Reach;
@@ -104,7 +105,21 @@ impl Admin {
                 .collect(),
             agents: self.seats(state, &agents, now),
             coordinators,
+            removed: match scope {
+                Scope::System => self.removed(state),
+                Scope::Links => BTreeMap::new(),
+            },
         }
+    }
+
+    fn removed(&self, state: &State) -> BTreeMap<String, RemovedStatus> {
+        let whys = self.desk.with_untidy(|untidy| untidy.clone());
+        let told = state.removed().iter().map(|(link, removed)| {
+            let clusters = removed.clusters.keys().cloned().collect();
+            let why = whys.get(link).cloned();
+            (link.clone(), RemovedStatus { revision: removed.revision, clusters, why })
+        });
+        told.collect()
     }
 
     /// How a cluster looks from every site that has told of it.

@@ -15,6 +15,7 @@ mod seats;
 mod session;
 mod work;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lockstep_core::dr::lease::Terms;
@@ -80,6 +81,8 @@ pub struct Desk {
     pub seats: Seats,
     pub intake: Arc<Mutex<Intake>>,
     pub notices: mpsc::Sender<Notice>,
+    /// Why removed links could not be tidied up, as the leader was told last.
+    untidy: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl Desk {
@@ -90,7 +93,13 @@ impl Desk {
         notices: mpsc::Sender<Notice>,
     ) -> Self {
         let intake = Arc::new(Mutex::new(Intake::new(Instant::now())));
-        Self { leadership, standing, seats: Seats::default(), intake, notices }
+        Self { leadership, standing, seats: Seats::default(), intake, notices, untidy: Arc::default() }
+    }
+
+    /// Why a removed link is not tidied up yet, and a place to say so.
+    pub fn with_untidy<T>(&self, act: impl FnOnce(&mut BTreeMap<String, String>) -> T) -> T {
+        // Every change is one step: a panic elsewhere leaves it whole.
+        act(&mut self.untidy.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The reports, for as long as it takes to read or replace one.

@@ -186,7 +186,7 @@ fn says(ask: &Ask) -> Option<answer::Outcome> {
                 json!({ "sign": "add", "what": "topic", "name": "claims.photos", "words": "12 partitions" });
             serde_json::to_string(&json!({ "lines": [line] }))
         }
-        AskKind::Unspecified => return None,
+        AskKind::TidyLink | AskKind::Unspecified => return None,
     };
     Some(answer::Outcome::Document(document.unwrap()))
 }

@@ -197,6 +197,8 @@ impl Agreement for Council {
     }
 
     async fn audit(&self, from_seq: u64) -> Result<AuditPage, NotDone> {
+        // Whoever has just changed something finds it, whomever it asks.
+        self.read().await?;
         let trail = self.trail.clone();
         // Files are read beside the runtime: a page may take its time.
         let page = tokio::task::spawn_blocking(move || trail.page(from_seq)).await;

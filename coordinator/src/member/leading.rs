@@ -17,6 +17,7 @@ use super::catching_up::has_trail;
 use super::council::{Council, lead};
 use super::folder::Identity;
 use super::sharing;
+use super::tidying::Tidying;
 use crate::agreed;
 use crate::agreement::{Agreement as _, Position, Seat, SeatKind};
 use crate::consensus::Change;
@@ -60,6 +61,7 @@ struct Reign {
     told: Option<(Arc<State>, Instant)>,
     /// Gives votes to those who have caught up.
     promoting: Option<JoinHandle<()>>,
+    tidying: Tidying,
 }
 
 impl Leading {
@@ -120,6 +122,7 @@ impl Leading {
         self.tell_members(reign, position, &mut wanted);
         self.share(reign, &mut wanted);
         self.clear(reign, &mut wanted);
+        wanted.extend(reign.tidying.step(&self.council.state(), &self.desk).await);
         self.propose_all(wanted).await;
         self.promote(reign, position);
         self.tell(reign);
@@ -353,6 +356,7 @@ impl Reign {
             untold: None,
             told: None,
             promoting: None,
+            tidying: Tidying::default(),
         }
     }
 }

@@ -11,7 +11,7 @@
 //! | `trail` | the audit trail on disk |
 //! | `machine` | what the log makes of a member |
 //! | `council` | all coordinators as one, seen from here |
-//! | `leading`, `sharing` | what the leader does; who works on which link |
+//! | `leading`, `sharing`, `tidying` | what the leader does; who works on which link; what a removed one leaves |
 //! | `wire` | streams to the other members |
 //! | `catching_up` | events of the trail that a snapshot left out |
 //! | `joining` | how a new member gets its seat |
@@ -25,6 +25,7 @@ mod machine;
 mod sharing;
 #[cfg(test)]
 mod tests;
+mod tidying;
 mod trail;
 mod wire;
 

@@ -4,17 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::entry::{Command, Entry, LEVEL, Member, MemberChange};
+use super::fit::{fit, resolved};
 use super::refusal::{NotUnderstood, Refusal};
-use super::{Agent, Earlier, Held, Role, State};
+use super::{Agent, Earlier, Held, Removed, Role, State};
 use crate::audit::{AuditEvent, Draft};
 use crate::dr::lease::{AgentName, Shares, WEIGHT_MAX};
 use crate::spec::dr::{Diff, DrSpec, SiteKind};
-use crate::spec::names::name;
 
 /// Bytes of a spec as it is written.
 const TEXT_BYTES_MAX: usize = 4 << 20;
 const REASON_BYTES_MAX: usize = 1_024;
-const LINKS_MAX: usize = 10_000;
 const AGENTS_MAX: usize = 1_000;
 const MEMBERS_MAX: usize = 15;
 /// Agents on one link.
@@ -132,6 +131,7 @@ impl State {
             Command::ForgetAgent { agent } => self.forget(agent),
             Command::Share { link, shares } => self.share(link, shares),
             Command::Cleared { link, epoch, agents } => self.cleared(link, *epoch, agents),
+            Command::Tidied { link } => self.tidied(link),
             Command::Pause { link } => {
                 let held = Held { by: entry.actor.name.clone(), at: entry.at, reason: entry.reason.clone() };
                 self.hold(link, Some(held))
@@ -191,6 +191,7 @@ impl State {
         }
         let summary = Diff::between(&self.spec, spec).summary();
         self.revision += 1;
+        self.note_removed(spec);
         self.spec = spec.clone();
         text.clone_into(&mut self.text);
         self.follow_spec();
@@ -199,6 +200,26 @@ impl State {
             before: Some(present),
             after: Some(format!("revision {}: {summary}", self.revision)),
         })
+    }
+
+    /// What the next spec no longer has is to be tidied up, with the clusters as they are known now.
+    fn note_removed(&mut self, next: &DrSpec) {
+        self.removed.retain(|link, _| !next.links.contains_key(link));
+        for (name, link) in &self.spec.links {
+            if next.links.contains_key(name) {
+                continue;
+            }
+            let known = |name: &String| Some((name.clone(), self.spec.clusters.get(name)?.clone()));
+            let clusters = link.clusters.iter().filter_map(known).collect();
+            self.removed.insert(name.clone(), Removed { revision: self.revision, clusters });
+        }
+    }
+
+    fn tidied(&mut self, link: &str) -> Decided {
+        let unknown = || Refusal::Unknown { what: "removed link", name: link.to_owned() };
+        let removed = self.removed.remove(link).ok_or_else(unknown)?;
+        let clusters = removed.clusters.into_keys().collect::<Vec<_>>().join(" and ");
+        Ok(Told::done(None, Some(format!("its entries in the passports of {clusters} are gone"))))
     }
 
     /// Roles and work for every link of the spec, and for no other.
@@ -399,34 +420,6 @@ impl State {
             },
         }
     }
-}
-
-fn fit(what: &'static str, text: &str) -> Result<(), Refusal> {
-    let unfit = |why| Refusal::Unfit { what, name: text.chars().take(200).collect(), why };
-    name(text).map(drop).map_err(unfit)
-}
-
-/// Whoever proposed the spec has checked it; that its names are there is looked at all the same.
-fn resolved(spec: &DrSpec) -> Result<(), Refusal> {
-    let unknown = |what, name: &str| Refusal::Unknown { what, name: name.to_owned() };
-    if spec.links.len() > LINKS_MAX {
-        return Err(Refusal::Limit { what: "links", limit: LINKS_MAX });
-    }
-    for cluster in spec.clusters.values() {
-        if spec.sites.get(&cluster.site) != Some(&SiteKind::Data) {
-            return Err(unknown("site with data", &cluster.site));
-        }
-    }
-    for (name, link) in &spec.links {
-        if let Some(cluster) = link.clusters.iter().find(|cluster| !spec.clusters.contains_key(*cluster)) {
-            return Err(unknown("cluster", cluster));
-        }
-        if link.clusters[0] == link.clusters[1] || link.other(&link.prefer).is_none() {
-            let why = "two different clusters, and one of them to prefer".to_owned();
-            return Err(Refusal::Unfit { what: "link", name: name.clone(), why });
-        }
-    }
-    Ok(())
 }
 
 fn share_words(epoch: u64, shares: &BTreeMap<AgentName, u32>) -> String {

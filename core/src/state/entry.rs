@@ -66,6 +66,10 @@ pub enum Command {
         epoch: u64,
         agents: BTreeSet<AgentName>,
     },
+    /// Nothing is left of a removed link on its clusters but mirrored topics, their data and group offsets.
+    Tidied {
+        link: String,
+    },
     Pause {
         link: String,
     },
@@ -120,6 +124,7 @@ impl Command {
             Self::ForgetAgent { .. } => "forget_agent",
             Self::Share { .. } => "share",
             Self::Cleared { .. } => "cleared",
+            Self::Tidied { .. } => "tidied",
             Self::Pause { .. } => "pause",
             Self::Resume { .. } => "resume",
             Self::Finalize { .. } => "finalize",
@@ -142,6 +147,7 @@ impl Command {
             Self::RegisterAgent { agent, .. } | Self::ForgetAgent { agent } => agent,
             Self::Share { link, .. }
             | Self::Cleared { link, .. }
+            | Self::Tidied { link }
             | Self::Pause { link }
             | Self::Resume { link } => link,
             Self::RefusedCall { subject, .. } => subject,

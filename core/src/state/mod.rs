@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`entry`] | what can be asked for; its kinds and the level each came with |
 //! | [`apply`] | what an entry does: the only place that changes a state |
+//! | `fit` | what names and specs must be |
 //! | [`refusal`] | why an entry does nothing, in words with the remedy |
 //! | [`snapshot`] | a state as it is stored |
 //!
@@ -17,6 +18,7 @@
 
 mod apply;
 pub mod entry;
+mod fit;
 mod refusal;
 mod snapshot;
 #[cfg(test)]
@@ -33,7 +35,7 @@ pub use snapshot::Snapshot;
 
 use crate::audit::{Head, WallMillis};
 use crate::dr::lease::{AgentName, Shares};
-use crate::spec::dr::DrSpec;
+use crate::spec::dr::{Cluster, DrSpec};
 use crate::spec::link::Wanted;
 
 /// Everything that is agreed on. Only [`State::apply`] changes it.
@@ -62,6 +64,9 @@ pub struct State {
     /// Of every link of the spec, and of removed ones until nobody can be at them any more.
     #[serde(default)]
     work: BTreeMap<String, Work>,
+    /// Links that a spec no longer has, until an agent has taken away what the clusters' passports say of them.
+    #[serde(default)]
+    removed: BTreeMap<String, Removed>,
     /// The last epoch that any link's work was given: one that is removed and comes back never counts from 1 again.
     #[serde(default)]
     epoch: u64,
@@ -93,6 +98,15 @@ pub struct Held {
     pub at: WallMillis,
     #[serde(default)]
     pub reason: Option<String>,
+}
+
+/// A link as it was removed: its clusters may have left the spec as well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// The revision that no longer had it.
+    pub revision: u64,
+    /// Both, by name.
+    pub clusters: BTreeMap<String, Cluster>,
 }
 
 /// Who works on a link.
@@ -168,6 +182,12 @@ impl State {
     #[must_use]
     pub fn works(&self) -> &BTreeMap<String, Work> {
         &self.work
+    }
+
+    /// Links whose entries in the passports of their clusters are still to be taken away.
+    #[must_use]
+    pub fn removed(&self) -> &BTreeMap<String, Removed> {
+        &self.removed
     }
 
     #[must_use]

@@ -106,6 +106,27 @@ fn nothing_is_done_before_the_system_is_founded_and_it_is_founded_once() {
 }
 
 #[test]
+fn a_removed_link_is_remembered_with_its_clusters_until_it_is_tidied_up_or_comes_back() {
+    let mut machine = Machine::running();
+    machine.apply(apply_spec(spec(&[("claims", "mi", "5s")]), None)).unwrap();
+    let removed = machine.state.removed();
+    assert_eq!(removed.keys().collect::<Vec<_>>(), ["bills"]);
+    assert_eq!(removed["bills"].revision, 2);
+    assert_eq!(removed["bills"].clusters["mi"].bootstrap, ["mi:1"]);
+    let unknown = machine.apply(Command::Tidied { link: link("claims") });
+    assert!(matches!(unknown, Err(Refusal::Unknown { .. })), "{unknown:?}");
+    machine.apply(apply_spec(spec(&[("claims", "mi", "5s"), ("bills", "pr", "5s")]), None)).unwrap();
+    assert!(machine.state.removed().is_empty(), "its passport is its own again");
+    machine.apply(apply_spec(DrSpec::default(), None)).unwrap();
+    assert_eq!(machine.state.removed().len(), 2, "the clusters are remembered though the spec has none");
+    machine.apply(Command::Tidied { link: link("bills") }).unwrap();
+    assert_eq!(machine.state.removed().keys().collect::<Vec<_>>(), ["claims"]);
+    let stored = serde_json::to_value(machine.state.snapshot()).unwrap();
+    let restored = State::restore(serde_json::from_value(stored).unwrap()).unwrap();
+    assert_eq!(restored, machine.state);
+}
+
+#[test]
 fn an_apply_is_bound_to_the_revision_of_its_plan() {
     let mut machine = Machine::running();
     assert_eq!(machine.state.revision(), 1);

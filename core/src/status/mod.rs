@@ -23,10 +23,11 @@ pub use control::{ControlStatus, Conversation};
 pub use groups::{BEHIND, GroupStatus, GroupsStatus, OffsetStatus};
 pub use history::{HistoryStatus, HistoryStep, KEPT_SECONDS, LastVerdict, STEP_SECONDS};
 pub use merge::merge;
-pub use plan::{LinkPlan, PlanLine, PlanLines, PlanQuestion, PlanStatus};
+pub use plan::{LinkPlan, PlanLine, PlanLines, PlanQuestion, PlanStatus, TidyAnswer, TidyQuestion};
 pub use ready::{Check, Finding, ReadyStatus};
 pub use system::{
-    AgentSeat, ClusterStatus, CoordinatorStatus, DetailStatus, Scope, SeenStatus, SystemGroups, SystemStatus,
+    AgentSeat, ClusterStatus, CoordinatorStatus, DetailStatus, RemovedStatus, Scope, SeenStatus,
+    SystemGroups, SystemStatus,
 };
 pub use words::{ago, exposure_status, judged_status, not_running, runway_status};
 

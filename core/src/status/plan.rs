@@ -1,5 +1,5 @@
 //! What an apply would change, as coordinators answer it and `lockstep plan` shows it: the difference of the specs, and
-//! what agents say that each link would do to its topics and groups.
+//! what agents say that each link would do to its topics and groups. And what is asked of them once a link was removed.
 
 use std::collections::BTreeMap;
 
@@ -57,4 +57,19 @@ pub struct PlanQuestion {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanLines {
     pub lines: Vec<PlanLine>,
+}
+
+/// What an agent is asked of a link that was removed: the argument of TIDY_LINK.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TidyQuestion {
+    pub link: String,
+    /// Both of its clusters, by name.
+    pub clusters: BTreeMap<String, Cluster>,
+}
+
+/// What an agent answers once both passports say nothing of the link any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TidyAnswer {
+    /// Entries deleted, by cluster.
+    pub deleted: BTreeMap<String, u64>,
 }

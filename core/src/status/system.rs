@@ -25,6 +25,19 @@ pub struct SystemStatus {
     pub agents: BTreeMap<String, AgentSeat>,
     /// By id.
     pub coordinators: Vec<CoordinatorStatus>,
+    /// Links that were removed and whose clusters' passports still say something of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub removed: BTreeMap<String, RemovedStatus>,
+}
+
+/// A link that was removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemovedStatus {
+    /// The revision that no longer had it.
+    pub revision: u64,
+    pub clusters: Vec<String>,
+    /// Why the last attempt to tidy up failed; null: none was made yet.
+    pub why: Option<String>,
 }
 
 /// How much of the system the asker may see.

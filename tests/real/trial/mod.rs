@@ -1,17 +1,27 @@
-//! Coordinators as their operators meet them: processes, files and the command line. Only `whole` and `shared_work` ask brokers.
+//! Coordinators as their operators meet them: processes, files and the command line. Some ask brokers.
 //!
 //! | file | what must hold |
 //! |---|---|
 //! | `daily` | from one command to a system that plans, applies and tells; a leader that is killed is no loss |
 //! | `kills` | the leader is killed while something is applied: it is done or not, never half |
+//! | `five` | five of them: two die, a third, and the manual page brings the system back |
+//! | `exposure` | passwords, idle topics, open transactions and clocks: `status` tells what would be lost |
 //! | `shared_work` | two agents of a site share work, take over, and go on without coordinators |
 //! | `broken_glass` | a lone survivor goes on after a forced recovery, and nobody of before gets in |
+//! | `removal` | a link that is removed leaves what it mirrored, and nothing else |
 //! | `whole` | what one command makes carries records: agents take up the work, and status tells of it |
+//!
+//! `holders` and `traffic` are what they share.
 
 mod broken_glass;
 mod daily;
+mod exposure;
+mod five;
+mod holders;
 mod kills;
+mod removal;
 mod shared_work;
+mod traffic;
 mod whole;
 
 use std::collections::BTreeMap;
@@ -47,7 +57,7 @@ impl Trial {
     fn with(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("trial");
-        let port = free_ports(5);
+        let port = free_ports(7);
         let (dev, first, agents) = (path.display().to_string(), port.to_string(), (port + 3).to_string());
         let words = ["coordinator", "init", "--dev", &dev, "--port", &first, "--agent-port", &agents];
         let finished = Lockstep::run(&[&words, more].concat(), CALL).unwrap();
@@ -69,13 +79,22 @@ impl Trial {
             self.join(name, offset);
             self.start(name);
         }
-        wait_until_true("three coordinators to vote", PATIENCE, || self.voters().len() == 3);
+        self.wait_for_voters(3);
+    }
+
+    fn wait_for_voters(&self, count: usize) {
+        wait_until_true(&format!("{count} coordinators to vote"), PATIENCE, || self.voters().len() == count);
     }
 
     /// What carries the work.
     fn start_agent(&mut self, name: &'static str) {
+        self.start_agent_with(name, &[]);
+    }
+
+    fn start_agent_with(&mut self, name: &'static str, env: &[(&str, &str)]) {
         let config = self.file(&format!("{name}/agent.yaml"));
-        self.running.insert(name, Lockstep::spawn(&["agent", "--config", &config]).unwrap());
+        let child = Lockstep::spawn_with(&["agent", "--config", &config], env).unwrap();
+        self.running.insert(name, child);
     }
 
     fn file(&self, name: &str) -> String {
@@ -93,7 +112,8 @@ impl Trial {
     /// A seat that the first one gives, or whoever it says.
     fn join(&self, name: &str, offset: u16) {
         let (config, address) = (self.config(name), self.address(offset));
-        let to = self.running.keys().map(|name| self.address(offset_of(name))).next().unwrap();
+        let mut running = self.running.keys().filter(|name| name.starts_with("c-"));
+        let to = self.address(offset_of(running.next().unwrap()));
         let words = ["coordinator", "join", "--config", &config, "--address", &address, "--to", &to];
         wait_until_true(&format!("{name} to get a seat"), PATIENCE, || {
             Lockstep::run(&words, CALL).unwrap().exit == Exit::Code(0)
@@ -101,7 +121,11 @@ impl Trial {
     }
 
     fn start(&mut self, name: &'static str) {
-        let child = Lockstep::spawn(&["coordinator", "--config", &self.config(name)]).unwrap();
+        self.start_with(name, &[]);
+    }
+
+    fn start_with(&mut self, name: &'static str, env: &[(&str, &str)]) {
+        let child = Lockstep::spawn_with(&["coordinator", "--config", &self.config(name)], env).unwrap();
         self.running.insert(name, child);
     }
 
@@ -144,6 +168,24 @@ impl Trial {
         })
     }
 
+    /// As the agent west says by itself, once it listens.
+    fn local(&self) -> Value {
+        let url = format!("127.0.0.1:{}", self.port + 4);
+        wait_until("the agent to tell its status", PATIENCE, || {
+            let told = Lockstep::run(&["status", "--local", "--agent", &url, "-o", "json"], CALL).unwrap();
+            (told.exit == Exit::Code(0)).then(|| serde_json::from_str(&told.stdout).unwrap())
+        })
+    }
+
+    /// The spec of the trial, of one topic only, with a link of its name: clusters are shared with other tests.
+    fn only(&self, topic: &str) -> String {
+        let spec = self.file("dr.yaml");
+        let text = std::fs::read_to_string(&spec).unwrap().replace("  trial:", &format!("  {topic}:"));
+        let text = text.replace("topics: [\".*\"]", &format!("topics: {topic}"));
+        std::fs::write(&spec, text.replace("    groups: [\".*\"]\n", "")).unwrap();
+        spec
+    }
+
     /// The spec of the trial with another limit, as a file beside it.
     fn spec_with(&self, rpo: &str) -> String {
         let text = std::fs::read_to_string(self.path.join("dr.yaml")).unwrap();
@@ -154,7 +196,9 @@ impl Trial {
 }
 
 fn offset_of(name: &str) -> u16 {
-    ["c-east", "c-west", "c-witness"].iter().position(|known| *known == name).unwrap() as u16
+    // The two between are the agents'.
+    let all = ["c-east", "c-west", "c-witness", "a-east", "a-west", "c-east-2", "c-west-2"];
+    u16::try_from(all.iter().position(|known| *known == name).unwrap()).unwrap()
 }
 
 /// One behind the other.

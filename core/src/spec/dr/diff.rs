@@ -186,8 +186,8 @@ fn link(name: &str, change: Change<'_, Link>) -> Thing {
         }
         Change::Removed(old) => {
             let what = format!(
-                "no longer copied: mirrored topics, their data and group offsets stay on {}; the link's own small topics \
-                 and its leases go",
+                "no longer copied: mirrored topics, their data and group offsets stay on {}; the link's entries \
+                 in their passports and its leases go",
                 old.clusters.join(" and ")
             );
             (Sign::Remove, vec![line(Sign::Attention, "link", what)])

@@ -249,7 +249,7 @@ fn a_difference_is_told_in_words_and_what_weakens_stands_out() {
     let text = diff.to_string();
     let expected = [
         "bills",
-        "  ! link               no longer copied: mirrored topics, their data and group offsets stay on mi and pr; the link's own small topics and its leases go",
+        "  ! link               no longer copied: mirrored topics, their data and group offsets stay on mi and pr; the link's entries in their passports and its leases go",
         "claims",
         "  ~ prefer             mi -> pr: who is primary now stays so",
         "  ! groups             claims-.* -> none: no group's offsets are copied any more",

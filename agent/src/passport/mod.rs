@@ -3,30 +3,28 @@
 //! counts. A cluster without the topic has an empty passport, and reading never creates it.
 //! On failure: nothing is acted upon; a record of a later version is refused by name.
 
+mod writing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use lockstep_batch::build;
-use lockstep_batch::header::{Codec, HEADER_LEN};
 use lockstep_batch::records::{Limits, Record, decode};
 use lockstep_batch::split::Entry as LogEntry;
 use lockstep_core::code::Code;
 use lockstep_core::dr::denied::{Denied, Side};
 use lockstep_core::dr::passport::{
-    ChangesRecord, CutRecord, Entry, Key, LinkRecord, Passport, Role, TOPIC, Unreadable, VERSION,
-    check_version,
+    ChangesRecord, CutRecord, Entry, Key, LinkRecord, Passport, Role, TOPIC, Unreadable, check_version,
 };
 use lockstep_core::ids::TopicPartition;
-use lockstep_kafka::admin::{At, NewTopic, create_topics, list_offsets};
-use lockstep_kafka::{
-    Api, Class, Cluster, Error, ErrorCode, MissingPermission, ProduceBatch, Settings, submit_produce,
-};
-use serde::{Deserialize, Serialize};
+use lockstep_kafka::admin::{At, list_offsets};
+use lockstep_kafka::{Api, Class, Cluster, Error, ErrorCode, MissingPermission, Settings};
+use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error as ThisError;
 use tokio::time::{Instant, sleep};
+
+pub use writing::{Forgotten, forget, write};
 
 use crate::pipeline::denied::{by_code, by_error};
 use crate::pipeline::peek::{Unread, walk};
@@ -34,9 +32,6 @@ use crate::pipeline::peek::{Unread, walk};
 /// How long leaders may move and a new topic may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
-const APPEND_TIMEOUT: Duration = Duration::from_secs(15);
-/// Records of one batch: well below a megabyte, whatever the names are.
-const BATCH_RECORDS: usize = 500;
 
 /// Why a passport could not be read or written.
 #[derive(Debug, ThisError)]
@@ -97,13 +92,6 @@ fn api(what: &str) -> Api {
 #[derive(Deserialize)]
 struct Envelope {
     version: u32,
-}
-
-#[derive(Serialize)]
-struct Versioned<'a, T> {
-    version: u32,
-    #[serde(flatten)]
-    record: &'a T,
 }
 
 /// What the cluster says about a link.
@@ -287,94 +275,10 @@ fn parse(key: &Key, text: &str, value: &[u8]) -> Result<Entry, Unreadable> {
     })
 }
 
-/// Appends records in order; the topic is created where it is missing.
-///
-/// # Errors
-/// [`PassportError`]; some may have been written then, and writing them again is right.
-pub async fn write(cluster: &Cluster, entries: &[(Key, Entry)], now_ms: i64) -> Result<(), PassportError> {
-    let failed = |why: String| PassportError::Failed { what: "writing", cluster: cluster.cluster_id(), why };
-    for chunk in entries.chunks(BATCH_RECORDS) {
-        let mut records = Vec::with_capacity(chunk.len());
-        for (offset, (key, entry)) in (0..).zip(chunk) {
-            let key = serde_json::to_vec(key).map_err(|error| failed(error.to_string()))?;
-            let value = match entry {
-                Entry::Link(record) => serde_json::to_vec(&Versioned { version: VERSION, record }),
-                Entry::Cut(record) => serde_json::to_vec(&Versioned { version: VERSION, record }),
-                Entry::Changes(record) => serde_json::to_vec(&Versioned { version: VERSION, record }),
-            };
-            let value = value.map_err(|error| failed(error.to_string()))?;
-            let (key, value) = (Some(Bytes::from(key)), Some(Bytes::from(value)));
-            records.push(Record { offset, timestamp: now_ms, key, value, headers: Vec::new() });
-        }
-        let batch = build::batch(&records, Codec::None, -1).map_err(|error| failed(error.to_string()))?;
-        append(cluster, batch.bytes()).await?;
-    }
-    Ok(())
-}
-
-async fn append(cluster: &Cluster, batch: &Bytes) -> Result<(), PassportError> {
-    let tp = TopicPartition::new(TOPIC, 0);
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        ensure_topic(cluster).await?;
-        let why = match append_once(cluster, &tp, batch).await {
-            Ok(None) => return Ok(()),
-            Ok(Some((code, detail))) if code.class() == Class::Fatal => {
-                let (what, cluster) = ("writing", cluster.cluster_id());
-                return Err(PassportError::Refused { what, cluster, code, detail });
-            }
-            Ok(Some((code, detail))) => format!("{code}{detail}"),
-            Err(error) if error.class() == Class::Fatal => return Err(error.into()),
-            Err(error) => error.to_string(),
-        };
-        if Instant::now() >= deadline {
-            return Err(PassportError::Failed { what: "writing", cluster: cluster.cluster_id(), why });
-        }
-        sleep(PAUSE).await;
-        cluster.refresh().await?;
-    }
-}
-
-async fn append_once(
-    cluster: &Cluster,
-    tp: &TopicPartition,
-    batch: &Bytes,
-) -> Result<Option<(ErrorCode, String)>, Error> {
-    let Some((node, _)) = cluster.metadata().leader(tp) else {
-        return Ok(Some((ErrorCode::LEADER_NOT_AVAILABLE, String::new())));
-    };
-    let connection = cluster.connection(node).await?;
-    let batch = ProduceBatch { header: batch.slice(..HEADER_LEN), payload: batch.slice(HEADER_LEN..) };
-    let answers = submit_produce(&connection, vec![(tp.clone(), batch)], APPEND_TIMEOUT).await?;
-    let refused = answers.answer().await?.into_iter().find_map(|answer| {
-        Some((answer.error?, answer.message.map(|text| format!(": {text}")).unwrap_or_default()))
-    });
-    Ok(refused)
-}
-
-async fn ensure_topic(cluster: &Cluster) -> Result<(), PassportError> {
-    if cluster.metadata().topics.contains_key(TOPIC) {
-        return Ok(());
-    }
-    let topic = NewTopic {
-        name: TOPIC.to_owned(),
-        partitions: 1,
-        replication_factor: -1,
-        configs: vec![("cleanup.policy".to_owned(), "compact".to_owned())],
-    };
-    let answers = create_topics(cluster, &[topic], PATIENCE, false).await?;
-    if let Some((_, Err((code, detail)))) = answers.into_iter().next()
-        && code != ErrorCode::TOPIC_ALREADY_EXISTS
-    {
-        let (what, cluster, detail) = ("creating", cluster.cluster_id(), format!(": {detail}"));
-        return Err(PassportError::Refused { what, cluster, code, detail });
-    }
-    cluster.refresh().await?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn record(key: &str, value: Option<&str>) -> Record {
