@@ -36,12 +36,12 @@ pub(crate) struct Herd {
 
 impl Herd {
     /// Agent `aN` of site `sN` with the papers of place N.
-    pub(super) fn start(agents: Vec<Papers>, addresses: Vec<String>, topics_each: usize) -> Result<Self> {
+    pub(super) fn start(agents: Vec<Papers>, addresses: &[String], topics_each: usize) -> Result<Self> {
         let runtime = runtime()?;
         let seekings = agents
             .into_iter()
             .enumerate()
-            .map(|(number, papers)| agent(number, papers, &addresses, topics_each))
+            .map(|(number, papers)| agent(number, papers, addresses, topics_each))
             .collect::<Result<Vec<_>>>()?;
         let (life, over) = oneshot::channel::<()>();
         let thread = thread::spawn(move || {

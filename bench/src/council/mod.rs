@@ -220,8 +220,8 @@ impl Council {
             self.authority.issue(&format!("a{site}"), &format!("lockstep://agent/s{site}/a{site}"))
         });
         let agents = agents.collect::<Result<Vec<_>>>()?;
-        let addresses = self.seats.iter().map(|seat| seat.address.clone()).collect();
-        Herd::start(agents, addresses, topics_each)
+        let addresses: Vec<_> = self.seats.iter().map(|seat| seat.address.clone()).collect();
+        Herd::start(agents, &addresses, topics_each)
     }
 }
 

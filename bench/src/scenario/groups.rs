@@ -87,8 +87,19 @@ pub(super) fn run(site: &Site, settings: &Settings) -> Result<Found> {
     let usage = running.so_far()?;
     running.interrupt()?;
     running.finish(LIMIT)?;
-    let of = |value: fn(&Round) -> f64| samples(&rounds, value);
-    let figures = vec![
+    let figures = figures(&rounds, idle, usage.resident_bytes as f64 / MIB)?;
+    let facts = format!(
+        "{GROUPS} groups, {PARTITIONS} partitions each, {} offsets changed at once, at random moments between two looks of \
+         the mirror; {} rounds.",
+        GROUPS * PARTITIONS.unsigned_abs() as usize,
+        settings.rounds
+    );
+    Ok(Found { facts, figures })
+}
+
+fn figures(rounds: &[Round], idle: f64, resident_mib: f64) -> Result<Vec<Figure>> {
+    let of = |value: fn(&Round) -> f64| samples(rounds, value);
+    Ok(vec![
         Figure::new(
             "groups_followed_s".to_owned(),
             "last commit acknowledged at the source to every offset standing at the standby".to_owned(),
@@ -113,16 +124,9 @@ pub(super) fn run(site: &Site, settings: &Settings) -> Result<Found> {
             "groups_resident_mib".to_owned(),
             "resident memory".to_owned(),
             Unit::MiB,
-            Samples::new([usage.resident_bytes as f64 / MIB]).ok_or("not a number")?,
+            Samples::new([resident_mib]).ok_or("not a number")?,
         ),
-    ];
-    let facts = format!(
-        "{GROUPS} groups, {PARTITIONS} partitions each, {} offsets changed at once, at random moments between two looks of \
-         the mirror; {} rounds.",
-        GROUPS * PARTITIONS.unsigned_abs() as usize,
-        settings.rounds
-    );
-    Ok(Found { facts, figures })
+    ])
 }
 
 /// In percent of a core.
