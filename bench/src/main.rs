@@ -9,6 +9,7 @@
 //! | `scenario` | one file per scenario, and the table of them |
 //! | `site` | the two brokers, and the folder of what children say |
 //! | `mirror` | the process that is measured: how it is started |
+//! | `council` | three coordinators, an operator's calls and agents that report |
 //! | `meter`, `proc` | CPU, memory and time of one child process, from `/proc` |
 //! | `relay` | a reference: the same bytes from socket to socket |
 //! | `blast` | a reference: the same batches from memory into the destination |
@@ -22,6 +23,7 @@
 //! or the mirror's copy was not equal to its source.
 
 mod blast;
+mod council;
 mod ends;
 mod figure;
 mod load;

@@ -29,10 +29,22 @@ pub(crate) fn program() -> Result<PathBuf> {
 
 /// Starts a mirror from the site's source to its destination.
 pub(crate) fn start(site: &Site, topics: &str, link: &str, leave: Leave) -> Result<Metered> {
+    start_with(site, topics, link, leave, &[])
+}
+
+/// The same, with more to its command line.
+pub(crate) fn start_with(
+    site: &Site,
+    topics: &str,
+    link: &str,
+    leave: Leave,
+    more: &[&str],
+) -> Result<Metered> {
     let (from, to) = (site.source.bootstrap(), site.dest.bootstrap());
     let mut arguments = vec!["mirror", "--from", &from, "--to", &to, "--topics", topics, "--link", link];
     if leave == Leave::CaughtUp {
         arguments.push("--until-caught-up");
     }
+    arguments.extend(more);
     Metered::start(&site.program, &arguments, site.scratch.path(), link)
 }

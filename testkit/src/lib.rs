@@ -7,7 +7,6 @@
 mod error;
 mod folder;
 mod leash;
-mod ports;
 mod slots;
 
 pub mod broker;
@@ -16,6 +15,7 @@ pub mod hostile;
 pub mod jars;
 pub mod lockstep;
 pub mod pair;
+pub mod ports;
 pub mod proxy;
 pub mod secured;
 pub mod stored;

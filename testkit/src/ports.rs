@@ -14,7 +14,11 @@ const TRIES: usize = 1_000;
 /// Never given twice by this process: between choosing a port and the broker's bind lie seconds.
 static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 
-pub(crate) fn free() -> Result<u16, Error> {
+/// A port on loopback that nobody listens at.
+///
+/// # Errors
+/// Hardly ever: none was found.
+pub fn free() -> Result<u16, Error> {
     let mut given = GIVEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     for _ in 0..TRIES {
         let port = fastrand::u16(RANGE);

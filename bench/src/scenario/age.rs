@@ -44,7 +44,7 @@ struct Share {
 }
 
 pub(super) struct Quantiles {
-    p50: f64,
+    pub(super) p50: f64,
     pub(super) p99: f64,
 }
 

@@ -3,6 +3,8 @@
 
 mod age;
 mod backlog;
+mod coordinators;
+mod groups;
 mod idle;
 mod links;
 mod mirrormaker;
@@ -47,12 +49,28 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     Scenario { name: NAMES[2], what: "a topic is created while the mirror runs", run: new_topic::run },
     Scenario { name: NAMES[3], what: "how old records are when they can be read", run: age::run },
+    Scenario {
+        name: NAMES[8],
+        what: "offsets of a thousand groups beside a running mirror",
+        run: groups::run,
+    },
+    Scenario { name: NAMES[9], what: "three coordinators, a thousand links", run: coordinators::run },
     Scenario { name: NAMES[4], what: "a mirror that has caught up and waits", run: idle::run },
     Scenario { name: NAMES[7], what: "many links of one agent, idle and one of them busy", run: links::run },
 ];
 
-pub(crate) const NAMES: [&str; 8] =
-    ["backlog", "mirrormaker", "new-topic", "age", "idle", "small", "transactions", "links"];
+pub(crate) const NAMES: [&str; 10] = [
+    "backlog",
+    "mirrormaker",
+    "new-topic",
+    "age",
+    "idle",
+    "small",
+    "transactions",
+    "links",
+    "groups",
+    "coordinators",
+];
 
 const GB: f64 = 1e9;
 const MB: f64 = 1e6;

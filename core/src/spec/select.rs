@@ -6,7 +6,15 @@ use thiserror::Error;
 
 /// Names by anchored regular expressions: one that matches is enough; no expression takes no name.
 #[derive(Clone, Debug, Default)]
-pub struct Patterns(Vec<Regex>);
+pub struct Patterns(Vec<Pattern>);
+
+/// A spec may name thousands of topics one by one, and a compiled expression has some 10 KB: where it can take one name only,
+/// that name does.
+#[derive(Clone, Debug)]
+enum Pattern {
+    Name { written: Box<str>, name: Box<str> },
+    Expression(Regex),
+}
 
 /// As written: two spellings of one set of names differ.
 impl PartialEq for Patterns {
@@ -35,14 +43,21 @@ impl Patterns {
     }
 
     pub fn matches(&self, name: &str) -> bool {
-        self.0.iter().any(|pattern| pattern.is_match(name))
+        self.0.iter().any(|pattern| match pattern {
+            Pattern::Name { name: only, .. } => **only == *name,
+            Pattern::Expression(expression) => expression.is_match(name),
+        })
     }
 
     /// The expressions as their user wrote them.
     pub fn written(&self) -> impl Iterator<Item = &str> {
-        let anchored = self.0.iter().map(Regex::as_str);
-        anchored
-            .map(|text| text.strip_prefix("^(?:").and_then(|text| text.strip_suffix(")$")).unwrap_or(text))
+        self.0.iter().map(|pattern| match pattern {
+            Pattern::Name { written, .. } => written,
+            Pattern::Expression(expression) => {
+                let text = expression.as_str();
+                text.strip_prefix("^(?:").and_then(|text| text.strip_suffix(")$")).unwrap_or(text)
+            }
+        })
     }
 }
 
@@ -79,14 +94,32 @@ pub fn is_own(name: &str) -> bool {
     name.starts_with("__lockstep") || name.starts_with("lockstep.")
 }
 
-fn anchored(pattern: &str) -> Result<Regex, BadPattern> {
+fn anchored(pattern: &str) -> Result<Pattern, BadPattern> {
     let bad = |reason: String| BadPattern { pattern: pattern.to_owned(), reason };
     if pattern.is_empty() {
         return Err(bad("it is empty".to_owned()));
     }
+    if let Some(name) = only_name(pattern) {
+        return Ok(Pattern::Name { written: pattern.into(), name: name.into() });
+    }
     // The user's own text is compiled first: an error then points into it, not into our wrapping.
     Regex::new(pattern).map_err(|e| bad(last_line(&e.to_string())))?;
-    Regex::new(&format!("^(?:{pattern})$")).map_err(|e| bad(last_line(&e.to_string())))
+    let expression = Regex::new(&format!("^(?:{pattern})$"));
+    expression.map(Pattern::Expression).map_err(|e| bad(last_line(&e.to_string())))
+}
+
+/// The one name that an expression takes, if it says so in plain letters. A bare dot takes any character.
+fn only_name(pattern: &str) -> Option<String> {
+    let mut name = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => name.push(chars.next().filter(|c| matches!(c, '.' | '-'))?),
+            c if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') => name.push(c),
+            _ => return None,
+        }
+    }
+    Some(name)
 }
 
 /// The regex crate draws the expression over several lines; the cause is in the last one.
@@ -109,6 +142,35 @@ mod tests {
         let s = topics(&["orders|pay.*", "bills"], &[]);
         assert!(s.takes("orders", false) && s.takes("payments", false) && s.takes("bills", false));
         assert!(!s.takes("orders2", false) && !s.takes("my-orders", false));
+    }
+
+    /// Whatever is kept of them, they take what the expression takes and read as they were written.
+    #[test]
+    fn plain_names_take_what_their_expression_takes() {
+        for pattern in
+            ["orders", "or-ders_2", "orders\\.eu", "a\\-b", "orders.eu", "a\\d", "a\\\\", "x|y", "A"]
+        {
+            let expression = Regex::new(&format!("^(?:{pattern})$")).unwrap();
+            let patterns = Patterns::new([pattern]).unwrap();
+            for name in [
+                "orders",
+                "or-ders_2",
+                "orders.eu",
+                "ordersxeu",
+                "a-b",
+                "a1",
+                "a\\",
+                "x",
+                "y",
+                "a",
+                "A",
+                "orders\n",
+                "",
+            ] {
+                assert_eq!(patterns.matches(name), expression.is_match(name), "{pattern:?} on {name:?}");
+            }
+            assert_eq!(patterns.written().collect::<Vec<_>>(), [pattern]);
+        }
     }
 
     #[test]

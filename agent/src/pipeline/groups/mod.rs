@@ -47,7 +47,7 @@ use summary::{offsets, range, state};
 /// How often the source's groups are read.
 const LOOK_INTERVAL: Duration = Duration::from_millis(300);
 /// Many groups are work for the brokers: at most this part of the time goes into reading them.
-const LOOK_SHARE: u32 = 6;
+const LOOK_SHARE: u32 = 3;
 const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(10);
 /// How often it is looked whether offsets may pass.
 const TICK: Duration = Duration::from_millis(50);

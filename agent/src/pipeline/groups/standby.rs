@@ -2,8 +2,9 @@
 //! Promises: first who is in a group, then what stands there, then the write, which the standby refuses while the group
 //! has members: so what a consumer commits there is never overwritten. Many groups' commits are on their way at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use lockstep_core::groups::StandbyCommit;
 use lockstep_core::groups::copies::{Cause, Refusal, Written};
@@ -12,14 +13,21 @@ use lockstep_core::groups::kind::Membership;
 use lockstep_core::ids::{DestOffset, NodeId, TopicPartition};
 use lockstep_core::spec::rename::Rename;
 use lockstep_kafka::admin::{
-    Committed, PendingCommit, delete_groups, list_groups, offset_delete, submit_offset_commit,
+    Committed, PendingCommit, PerPartition, delete_groups, list_groups, offset_delete, submit_offset_commit,
 };
-use lockstep_kafka::{Api, Class, Cluster, Error, ErrorCode, MissingPermission};
+use lockstep_kafka::{Api, Class, Cluster, Connection, Error, ErrorCode, MissingPermission};
+use tokio::time::Instant;
 
 use super::coordinators::{Coordinators, Unanswered};
 
-/// Commits on their way to one broker.
+/// Commits on their way over one connection.
 const COMMITS_MAX: usize = 64;
+/// So many groups go over the connection that everything else goes over, too; more of them get connections of their own.
+const LANE_GROUPS: usize = 64;
+/// Such connections to one broker.
+const LANES_MAX: usize = 8;
+/// They stay open so long after they were used.
+const LANES_KEPT: Duration = Duration::from_secs(30);
 
 /// What stands on the standby in one group, by the partitions' names at the source.
 pub(super) struct Stands {
@@ -39,11 +47,22 @@ pub(super) type Outcome = (Arc<str>, TopicPartition, Written);
 pub(super) struct StandbyGroups {
     coordinators: Coordinators,
     rename: Rename,
+    /// Connections for many commits at once.
+    lanes: HashMap<NodeId, Vec<Connection>>,
+    /// When they were used last.
+    burst_at: Option<Instant>,
+}
+
+/// What the standby said to the offsets of one group.
+struct Answered {
+    group: Arc<str>,
+    offsets: Vec<(TopicPartition, StandbyCommit)>,
+    answer: Result<PerPartition<()>, Error>,
 }
 
 impl StandbyGroups {
     pub(super) fn new(cluster: Cluster, rename: Rename) -> Self {
-        Self { coordinators: Coordinators::new(cluster), rename }
+        Self { coordinators: Coordinators::new(cluster), rename, lanes: HashMap::new(), burst_at: None }
     }
 
     /// Who is in these groups, and what stands there of these partitions.
@@ -118,56 +137,105 @@ impl StandbyGroups {
             let offsets = writes.remove(&group).unwrap_or_default();
             outcomes.extend(offsets.into_iter().map(|(tp, _)| (Arc::clone(&group), tp, Written::Retry)));
         }
+        if self.burst_at.is_some_and(|at| at.elapsed() > LANES_KEPT) {
+            self.lanes.clear();
+        }
         for (node, groups) in nodes {
-            for chunk in groups.chunks(COMMITS_MAX) {
-                let mine: Vec<Writes> = chunk
-                    .iter()
-                    .filter_map(|group| Some((Arc::clone(group), writes.remove(group)?)))
-                    .collect();
-                outcomes.extend(self.write_at(node, mine).await);
-            }
+            let mine: Vec<Writes> = groups
+                .into_iter()
+                .filter_map(|group| Some((Arc::clone(&group), writes.remove(&group)?)))
+                .collect();
+            let answers = self.write_at(node, mine).await;
+            outcomes.extend(answers.into_iter().flat_map(|answered| self.outcomes(answered)));
         }
         outcomes
     }
 
-    async fn write_at(&mut self, node: NodeId, writes: Vec<Writes>) -> Vec<Outcome> {
-        let mut pending = Vec::with_capacity(writes.len());
-        for (group, offsets) in writes {
-            let sent = self.submit(node, &group, &offsets).await;
-            pending.push((group, offsets, sent));
+    /// A broker takes up a connection's next request when it has answered the one before, and a commit waits there for its
+    /// disk or its followers: many of them go out side by side, each part over a connection of its own.
+    async fn write_at(&mut self, node: NodeId, writes: Vec<Writes>) -> Vec<Answered> {
+        if writes.len() <= LANE_GROUPS {
+            let connection = self.coordinators.cluster.connection(node).await;
+            return self.commit(connection, writes).await;
         }
-        let mut outcomes = Vec::new();
-        for (group, offsets, sent) in pending {
-            let answer = match sent {
-                Ok(commit) => commit.answer().await,
-                Err(error) => Err(error),
+        self.burst_at = Some(Instant::now());
+        let each = writes.len().div_ceil(LANES_MAX).max(LANE_GROUPS);
+        let mut rest = writes.into_iter();
+        let parts = std::iter::from_fn(|| Some(rest.by_ref().take(each).collect::<Vec<_>>()))
+            .take_while(|part| !part.is_empty());
+        let kept = self.lanes.remove(&node).unwrap_or_default();
+        let lanes = kept.into_iter().map(Some).chain(std::iter::repeat(None));
+        let parts = parts.zip(lanes).map(|(part, lane)| self.lane(node, lane, part));
+        let mut answers = Vec::new();
+        let mut lanes = Vec::new();
+        for (lane, answered) in futures_util::future::join_all(parts).await {
+            lanes.extend(lane);
+            answers.extend(answered);
+        }
+        self.lanes.insert(node, lanes);
+        answers
+    }
+
+    /// One part; the connection comes back if it is still open.
+    async fn lane(
+        &self,
+        node: NodeId,
+        kept: Option<Connection>,
+        part: Vec<Writes>,
+    ) -> (Option<Connection>, Vec<Answered>) {
+        let connection = match kept {
+            Some(connection) if connection.is_open() => Ok(connection),
+            _ => self.coordinators.cluster.dedicated(node).await,
+        };
+        let answers = self.commit(connection.clone(), part).await;
+        (connection.ok().filter(Connection::is_open), answers)
+    }
+
+    async fn commit(&self, connection: Result<Connection, Error>, writes: Vec<Writes>) -> Vec<Answered> {
+        let mut answers = Vec::with_capacity(writes.len());
+        let mut pending = VecDeque::new();
+        for (group, offsets) in writes {
+            let sent = match &connection {
+                Ok(connection) => self.submit(connection, &group, &offsets).await,
+                Err(error) => Err(error.clone()),
             };
-            match answer {
-                Ok(answers) => {
-                    for ((tp, _), (_, answer)) in offsets.into_iter().zip(answers) {
-                        let written =
-                            answer.map_or_else(|code| self.outcome(code, &group, &tp), |()| Written::Done);
-                        outcomes.push((Arc::clone(&group), tp, written));
-                    }
-                }
-                Err(error) => {
-                    tracing::debug!(%group, %error, "offsets could not be written");
-                    self.coordinators.forget(&group);
-                    outcomes
-                        .extend(offsets.into_iter().map(|(tp, _)| (Arc::clone(&group), tp, Written::Retry)));
-                }
+            pending.push_back((group, offsets, sent));
+            if pending.len() >= COMMITS_MAX {
+                answers.extend(answered(pending.pop_front()).await);
             }
         }
-        outcomes
+        while let Some(first) = pending.pop_front() {
+            answers.extend(answered(Some(first)).await);
+        }
+        answers
+    }
+
+    fn outcomes(&mut self, answered: Answered) -> Vec<Outcome> {
+        let Answered { group, offsets, answer } = answered;
+        match answer {
+            Ok(answers) => offsets
+                .into_iter()
+                .zip(answers)
+                .map(|((tp, _), (_, answer))| {
+                    let written =
+                        answer.map_or_else(|code| self.outcome(code, &group, &tp), |()| Written::Done);
+                    (Arc::clone(&group), tp, written)
+                })
+                .collect(),
+            Err(error) => {
+                tracing::debug!(%group, %error, "offsets could not be written");
+                self.coordinators.forget(&group);
+                offsets.into_iter().map(|(tp, _)| (Arc::clone(&group), tp, Written::Retry)).collect()
+            }
+        }
     }
 
     async fn submit(
         &self,
-        node: NodeId,
+        connection: &Connection,
         group: &str,
         offsets: &[(TopicPartition, StandbyCommit)],
     ) -> Result<PendingCommit, Error> {
-        let connection = self.coordinators.cluster.connection(node).await?;
         let on_the_wire = |(tp, commit): &(TopicPartition, StandbyCommit)| {
             let committed = Committed {
                 offset: commit.offset.0,
@@ -177,7 +245,7 @@ impl StandbyGroups {
             (self.dest(tp), committed)
         };
         let offsets: Vec<_> = offsets.iter().map(on_the_wire).collect();
-        submit_offset_commit(&connection, group, &offsets).await
+        submit_offset_commit(connection, group, &offsets).await
     }
 
     fn outcome(&mut self, code: ErrorCode, group: &str, tp: &TopicPartition) -> Written {
@@ -260,4 +328,15 @@ impl StandbyGroups {
         }
         Ok(())
     }
+}
+
+type Sent = (Arc<str>, Vec<(TopicPartition, StandbyCommit)>, Result<PendingCommit, Error>);
+
+async fn answered(sent: Option<Sent>) -> Option<Answered> {
+    let (group, offsets, sent) = sent?;
+    let answer = match sent {
+        Ok(commit) => commit.answer().await,
+        Err(error) => Err(error),
+    };
+    Some(Answered { group, offsets, answer })
 }
