@@ -9,6 +9,7 @@ use crate::leash::Leash;
 use crate::{Error, Exit};
 
 const LIMIT: Duration = Duration::from_secs(120);
+const TRIES: u32 = 3;
 
 /// The principal of every client of the ordinary listener.
 pub const CLIENTS: &str = "User:ANONYMOUS";
@@ -74,13 +75,18 @@ impl Kafka {
         command.extend([format!("127.0.0.1:{port}"), "--command-config".to_owned()]);
         command.extend([properties.display().to_string(), "--force".to_owned()]);
         command.extend(options.iter().map(|&option| option.to_owned()));
-        match Leash::run(&command, &[], &log, &log)?.wait(LIMIT)? {
-            Exit::Code(0) => Ok(()),
-            exit => Err(Error::Died {
-                what: "kafka-acls".to_owned(),
-                exit: exit.to_string(),
-                log_tail: node::tail(&log),
-            }),
+        let mut tries = 1;
+        loop {
+            match Leash::run(&command, &[], &log, &log)?.wait(LIMIT)? {
+                Exit::Code(0) => return Ok(()),
+                // On a busy machine the tool may give up before the broker answers it; what it does twice is done once.
+                exit if tries < TRIES => eprintln!("kafka-acls ended with {exit}: once more"),
+                exit => {
+                    let (what, exit) = ("kafka-acls".to_owned(), exit.to_string());
+                    return Err(Error::Died { what, exit, log_tail: node::tail(&log) });
+                }
+            }
+            tries += 1;
         }
     }
 }
