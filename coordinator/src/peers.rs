@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use lockstep_proto::MESSAGE_BYTES_MAX;
 use lockstep_proto::admin::admin_client::AdminClient;
 use lockstep_proto::peer::peers_client::PeersClient;
 use lockstep_proto::peer::{IdentifyAnswer, IdentifyRequest};
+use lockstep_proto::{MESSAGE_BYTES_MAX, with_causes};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, Identity};
@@ -61,7 +61,7 @@ impl Peers {
         for seat in &seats {
             let id = seat.member.id;
             match self.channel(&seat.member.address) {
-                Err(error) => drop(answers.insert(id, Err(words(&error)))),
+                Err(error) => drop(answers.insert(id, Err(with_causes(&error)))),
                 Ok(channel) => drop(asking.spawn(async move { (id, identify(channel).await) })),
             }
         }
@@ -108,16 +108,4 @@ async fn identify(channel: Channel) -> Result<IdentifyAnswer, String> {
         Ok(Err(status)) => Err(status.message().to_owned()),
         Err(_) => Err(format!("no answer within {} s", ANSWER.as_secs())),
     }
-}
-
-/// An error with everything below it.
-#[must_use]
-pub fn words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(below) = cause {
-        words.push_str(&format!(": {below}"));
-        cause = below.source();
-    }
-    words
 }

@@ -9,6 +9,18 @@ pub mod report;
 /// The largest message that any of us takes, in bytes: a report of 10,000 topics has some 2 MB, its document 8 MB.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 
+/// An error of a connection with everything below it: the cause that helps is the last one.
+#[must_use]
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(below) = cause {
+        words.push_str(&format!(": {below}"));
+        cause = below.source();
+    }
+    words
+}
+
 /// The session of an agent (`proto/agent.proto`).
 pub mod agent {
     #![allow(missing_docs, clippy::all, unreachable_pub)]

@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime};
 
 use lockstep_core::spec::agent::CoordinatorsSpec;
 use lockstep_core::status::Conversation;
-use lockstep_proto::MESSAGE_BYTES_MAX;
 use lockstep_proto::agent::agents_client::AgentsClient;
 use lockstep_proto::holder::{Holder, pem_valid_until};
+use lockstep_proto::{MESSAGE_BYTES_MAX, with_causes};
 use thiserror::Error;
 use tokio::time::sleep;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
@@ -140,15 +140,16 @@ impl Seeking {
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(read(&spec.ca)?))
             .identity(Identity::from_pem(certificate, read(&spec.key)?));
-        let endpoint = Endpoint::from_shared(format!("https://{address}")).map_err(|error| words(&error))?;
+        let endpoint =
+            Endpoint::from_shared(format!("https://{address}")).map_err(|error| with_causes(&error))?;
         let endpoint = endpoint
             .tls_config(tls)
-            .map_err(|error| words(&error))?
+            .map_err(|error| with_causes(&error))?
             .connect_timeout(CONNECT)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE)
             .keep_alive_while_idle(true);
-        endpoint.connect().await.map_err(|error| words(&error))
+        endpoint.connect().await.map_err(|error| with_causes(&error))
     }
 }
 
@@ -164,17 +165,6 @@ pub async fn look(control: Control) {
 fn pause(failures: u32) -> Duration {
     let longest = PAUSE_SHORTEST.saturating_mul(1 << failures.min(6)).min(PAUSE_LONGEST);
     longest.mul_f64(0.5 + fastrand::f64() / 2.0)
-}
-
-/// An error with everything below it.
-pub(super) fn words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(below) = cause {
-        words.push_str(&format!(": {below}"));
-        cause = below.source();
-    }
-    words
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use lockstep_proto::agent::from_agent::Message as From;
 use lockstep_proto::agent::to_agent::Message as To;
 use lockstep_proto::agent::{Answer, FromAgent, Heartbeat, Hello, Probes, Released, ToAgent};
 use lockstep_proto::report::{Detail, Under, to_report};
+use lockstep_proto::with_causes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tonic::Streaming;
@@ -20,7 +21,7 @@ use tonic::transport::Channel;
 use super::answering::Asked;
 use super::desk::Control;
 use super::probing::Seen;
-use super::seeking::{Name, words};
+use super::seeking::Name;
 use super::{Figures, Links, clock};
 
 /// Messages between us and the socket.
@@ -277,7 +278,7 @@ impl Said {
 /// What a status of gRPC says, in words.
 fn refusal(status: &tonic::Status) -> String {
     match std::error::Error::source(status) {
-        Some(error) => words(error),
+        Some(error) => with_causes(error),
         None => status.message().to_owned(),
     }
 }

@@ -1,7 +1,7 @@
 //! Who the coordinators are: shown as the asked member has it, so that it can be asked while there is no leader; changed
 //! by the leader. And a member's own snapshot, which a backup is made from.
 
-use lockstep_core::spec::names::name;
+use lockstep_core::spec::names::{address, name};
 use lockstep_core::state::Member as Known;
 use lockstep_proto::admin::change_members_request::Change;
 use lockstep_proto::admin::{
@@ -70,10 +70,8 @@ fn checked(member: Member) -> Result<Known, Failure> {
     let wrong = |what: &str, given: &str, why: String| Failure::Wrong(format!("{what} {given:?}: {why}"));
     name(&member.name).map_err(|why| wrong("a coordinator's name", &member.name, why))?;
     name(&member.site).map_err(|why| wrong("a site", &member.site, why))?;
-    let port = member.address.rsplit_once(':').filter(|(host, _)| !host.is_empty());
-    if port.and_then(|(_, port)| port.parse::<u16>().ok()).is_none_or(|port| port == 0) {
-        return Err(wrong("an address", &member.address, "write host:port".to_owned()));
-    }
+    address(&member.address)
+        .map_err(|why| wrong("an address", &member.address, format!("{why}: write host:port")))?;
     // Which id it gets is the leader's to say.
     Ok(Known { id: 0, name: member.name, site: member.site, address: member.address })
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use lockstep_core::audit::{AuditEvent, verify};
 use lockstep_proto::peer::TrailRequest;
+use lockstep_proto::with_causes;
 use tokio::time::{sleep, timeout};
 
 use super::council::Council;
 use crate::agreement::Agreement as _;
-use crate::peers::{Peers, words};
+use crate::peers::Peers;
 
 const LOOK: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,7 +63,7 @@ async fn page(council: &Council, peers: &Peers) -> Result<(), String> {
 }
 
 async fn ask(peers: &Peers, address: &str, from_seq: u64) -> Result<Vec<AuditEvent>, String> {
-    let mut client = peers.peer(address).map_err(|error| words(&error))?;
+    let mut client = peers.peer(address).map_err(|error| with_causes(&error))?;
     let answer = timeout(PATIENCE, client.trail(TrailRequest { from_seq })).await;
     let answer = answer.map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?;
     let answer = answer.map_err(|status| status.message().to_owned())?.into_inner();

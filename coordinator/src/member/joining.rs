@@ -6,13 +6,14 @@ use std::time::Duration;
 use lockstep_core::spec::coordinator::CoordinatorSpec;
 use lockstep_core::state::{LEVEL, Member};
 use lockstep_proto::peer::{Contact, JoinAnswer, JoinRequest};
+use lockstep_proto::with_causes;
 use thiserror::Error;
 use tokio::time::timeout;
 use tonic::Status;
 
 use super::folder::{Folder, Identity};
 use super::{FolderFault, MemberFault, pem};
-use crate::peers::{Peers, words};
+use crate::peers::Peers;
 
 const PATIENCE: Duration = Duration::from_secs(15);
 /// From whoever was asked to the leader, and once more if it changes meanwhile.
@@ -69,7 +70,7 @@ async fn ask(
     to: &str,
 ) -> Result<JoinAnswer, JoinFault> {
     let unreachable = |why: String| JoinFault::Unreachable { address: to.to_owned(), why };
-    let mut client = peers.peer(to).map_err(|error| unreachable(words(&error)))?;
+    let mut client = peers.peer(to).map_err(|error| unreachable(with_causes(&error)))?;
     let request = JoinRequest {
         name: spec.name.clone(),
         site: spec.site.clone(),
@@ -87,7 +88,7 @@ async fn ask(
 fn refused(to: &str, status: &Status) -> JoinFault {
     let address = to.to_owned();
     match std::error::Error::source(status) {
-        Some(error) => JoinFault::Unreachable { address, why: words(error) },
+        Some(error) => JoinFault::Unreachable { address, why: with_causes(error) },
         None => JoinFault::Refused { address, why: status.message().to_owned() },
     }
 }

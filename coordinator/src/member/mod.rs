@@ -220,7 +220,7 @@ pub async fn run<R: FnOnce(SocketAddr, &Identity)>(
     let door = timeout(HANDOVER, door).await;
     end?;
     match door {
-        Ok(Ok(Err(error))) => Err(MemberFault::Door(crate::peers::words(&error))),
+        Ok(Ok(Err(error))) => Err(MemberFault::Door(lockstep_proto::with_causes(&error))),
         Ok(_) | Err(_) => Ok(()),
     }
 }

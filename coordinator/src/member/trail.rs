@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -197,33 +197,26 @@ fn path_of(folder: &Path, seq: u64) -> PathBuf {
 
 fn page(folder: &Path, from: u64, last: u64) -> Result<Vec<AuditEvent>, TrailFault> {
     let (mut events, mut bytes, mut seq) = (Vec::new(), 0, from);
-    while seq <= last && events.len() < PAGE_EVENTS_MAX && bytes < PAGE_BYTES_MAX {
+    let is_full = |events: &[AuditEvent], bytes| events.len() >= PAGE_EVENTS_MAX || bytes >= PAGE_BYTES_MAX;
+    while seq <= last && !is_full(&events, bytes) {
         let path = path_of(folder, seq);
         let failed = |why| TrailFault::Io { path: path.clone(), why };
-        let mut file = File::open(&path).map_err(failed)?;
-        file.seek(SeekFrom::Start(0)).map_err(failed)?;
-        let in_file = usize::try_from((seq - 1) % FILE_EVENTS).unwrap_or(usize::MAX);
-        for line in BufReader::new(file).lines().skip(in_file) {
-            if seq > last || events.len() == PAGE_EVENTS_MAX || bytes >= PAGE_BYTES_MAX {
-                break;
-            }
+        let damaged = |seq: u64, why| TrailFault::Damaged {
+            path: path.clone(),
+            line: (seq - 1) % FILE_EVENTS + 1,
+            why,
+        };
+        let in_file = (seq - 1) % FILE_EVENTS;
+        // What this file holds of what was asked for.
+        let until = last.min(seq - in_file + FILE_EVENTS - 1);
+        let lines = BufReader::new(File::open(&path).map_err(failed)?).lines();
+        let mut lines = lines.skip(usize::try_from(in_file).unwrap_or(usize::MAX));
+        while seq <= until && !is_full(&events, bytes) {
+            let line = lines.next().ok_or_else(|| damaged(seq, format!("event {seq} is not there")))?;
             let line = line.map_err(failed)?;
-            let event = serde_json::from_str(&line).map_err(|error| TrailFault::Damaged {
-                path: path.clone(),
-                line: (seq - 1) % FILE_EVENTS + 1,
-                why: error.to_string(),
-            })?;
             bytes += line.len();
-            events.push(event);
+            events.push(serde_json::from_str(&line).map_err(|error| damaged(seq, error.to_string()))?);
             seq += 1;
-        }
-        if seq <= last
-            && !(seq - 1).is_multiple_of(FILE_EVENTS)
-            && events.len() < PAGE_EVENTS_MAX
-            && bytes < PAGE_BYTES_MAX
-        {
-            let why = format!("event {seq} is not there");
-            return Err(TrailFault::Damaged { path, line: (seq - 1) % FILE_EVENTS + 1, why });
         }
     }
     Ok(events)

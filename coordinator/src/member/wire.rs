@@ -8,6 +8,7 @@ use std::time::Duration;
 use lockstep_core::state::{Applied, Member};
 use lockstep_proto::peer::from_peer::Message;
 use lockstep_proto::peer::{FromPeer, PeerHello};
+use lockstep_proto::with_causes;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
@@ -15,7 +16,7 @@ use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 
 use super::folder::Identity;
 use crate::consensus::{Delivery, Handle, Parcel, ParcelKind, Roster, Transport};
-use crate::peers::{Peers, words};
+use crate::peers::Peers;
 
 /// Messages that wait for one member.
 const QUEUE: usize = 256;
@@ -125,7 +126,7 @@ impl Talk {
     async fn stream(&mut self, first: Parcel) -> String {
         let mut client = match self.peers.peer(&self.to.address) {
             Ok(client) => client,
-            Err(error) => return words(&error),
+            Err(error) => return with_causes(&error),
         };
         let (out, stream) = mpsc::channel(STREAM);
         let hello = FromPeer { message: Some(Message::Hello(self.hello.clone())) };
@@ -172,7 +173,7 @@ impl Talk {
 fn reason(status: Option<tonic::Status>) -> String {
     let Some(status) = status else { return "it ended the stream".to_owned() };
     match std::error::Error::source(&status) {
-        Some(error) => words(error),
+        Some(error) => with_causes(error),
         None => status.message().to_owned(),
     }
 }
