@@ -1,4 +1,4 @@
-//! A link that is removed leaves what it mirrored, and nothing else.
+//! A link that is removed leaves what it mirrored, and nothing else; an agent that is gone is forgotten at the operator's word.
 
 use std::sync::Arc;
 
@@ -48,7 +48,7 @@ impl Passports {
 }
 
 #[test]
-fn a_removed_link_leaves_its_topics_and_no_word_in_the_passports() {
+fn a_removed_link_leaves_its_topics_and_no_word_in_the_passports_and_an_agent_that_is_gone_is_forgotten() {
     let ends = Ends::shared();
     let topic = unique("removal");
     ends.create(&topic, 1, &[]);
@@ -84,4 +84,14 @@ fn a_removed_link_leaves_its_topics_and_no_word_in_the_passports() {
     assert_exact(&ends, &topic, 1);
     let trail = trial.asked(0, &["audit", "export"]).stdout;
     assert!(trail.lines().any(|line| line.contains("tidied") && line.contains(&topic)), "{trail}");
+    let forget = ["coordinator", "forget-agent", "a-west", "--reason", "the machine is gone"];
+    let refused = trial.asked(3, &forget);
+    assert!(refused.stderr.contains("has a session: stop it first"), "{refused:?}");
+    trial.kill("a-west");
+    wait_until_true("its session to end", PATIENCE, || {
+        trial.json(0, &["status"])["agents"]["a-west"]["heard_age_ms"].is_null()
+    });
+    trial.asked(0, &forget);
+    assert!(trial.json(0, &["status"])["agents"]["a-west"].is_null(), "nobody waits for it");
+    trial.asked(1, &forget);
 }

@@ -1,7 +1,7 @@
-//! What is asked of coordinators that run: who they are, one less, a snapshot, the next level.
+//! What is asked of coordinators that run: who they are, one less, an agent less, a snapshot, the next level.
 
 use lockstep_proto::admin::change_members_request::Change;
-use lockstep_proto::admin::{ChangeMembersRequest, FinalizeRequest, SnapshotRequest};
+use lockstep_proto::admin::{ChangeMembersRequest, FinalizeRequest, ForgetAgentRequest, SnapshotRequest};
 
 use super::super::failure::Failure;
 use crate::operator::{Nature, Operator};
@@ -28,6 +28,24 @@ pub(crate) struct MembersArgs {
 lockstep coordinator remove praha-2 --reason 'machine retired, ticket 4711'")]
 pub(crate) struct RemoveArgs {
     /// Its name, as `members` shows it
+    name: String,
+    /// Why, for the audit trail
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    #[command(flatten)]
+    operator: Operator,
+}
+
+/// Say that an agent is gone for good: nobody waits for it any more, and others take its work over at once.
+///
+/// Agents of a site take over from each other without it. It is for an agent that was alone on a link: without coordinators it
+/// would go on writing, so that nobody may take what it holds on the strength of its silence. Make sure that it is stopped and
+/// stays so; one that has a session is not forgotten.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+lockstep coordinator forget-agent praha-1 --reason 'machine lost, ticket 4711'")]
+pub(crate) struct ForgetAgentArgs {
+    /// Its name, as `lockstep status -o wide` shows it
     name: String,
     /// Why, for the audit trail
     #[arg(long, value_name = "TEXT")]
@@ -77,6 +95,19 @@ pub(super) async fn remove(args: &RemoveArgs) -> Result<(), Failure> {
         .await?;
     let names: Vec<_> = answer.members.iter().map(|member| member.name.as_str()).collect();
     println!("{} is out; left: {}", args.name, names.join(", "));
+    Ok(())
+}
+
+pub(super) async fn forget_agent(args: &ForgetAgentArgs) -> Result<(), Failure> {
+    let request = ForgetAgentRequest { agent: args.name.clone(), reason: args.reason.clone() };
+    let coordinators = args.operator.connect()?;
+    coordinators
+        .call(Nature::Changes, |mut client| {
+            let request = request.clone();
+            async move { client.forget_agent(request).await }
+        })
+        .await?;
+    println!("{} is forgotten; what it held is given to others", args.name);
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `daemon` | the daemon |
 //! | `init`, `join`, `recover` | its data folder: a first member, a further one, a lone survivor |
-//! | `ask` | members, a snapshot, the next level |
+//! | `ask` | members, an agent that is gone, a snapshot, the next level |
 
 mod ask;
 mod daemon;
@@ -54,6 +54,8 @@ enum Command {
     Members(ask::MembersArgs),
     /// Take a coordinator out, for good
     Remove(ask::RemoveArgs),
+    /// Say that an agent is gone for good
+    ForgetAgent(ask::ForgetAgentArgs),
     /// Have a snapshot written now
     Snapshot(ask::SnapshotArgs),
     /// Allow what only the present version understands: there is no way back to the one before
@@ -75,6 +77,7 @@ pub(crate) async fn run(Args { command, config }: Args) -> Exit {
         Some(Command::Recover(args)) => return recover::run(&args).unwrap_or_else(fail),
         Some(Command::Members(args)) => ask::members(&args).await,
         Some(Command::Remove(args)) => ask::remove(&args).await,
+        Some(Command::ForgetAgent(args)) => ask::forget_agent(&args).await,
         Some(Command::Snapshot(args)) => ask::snapshot(&args).await,
         Some(Command::Finalize(args)) => ask::finalize(&args).await,
     };
