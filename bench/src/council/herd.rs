@@ -14,8 +14,8 @@ use lockstep_agent::store::{MemoryStore, Store};
 use lockstep_core::dr::posture::{LinkFacts, Role, WriteProtection, judge};
 use lockstep_core::spec::agent::CoordinatorsSpec;
 use lockstep_core::status::{
-    About, AgentStatus, ExposureStatus, GroupsStatus, LinkState, LinkStatus, PartitionCounts, RunwayStatus,
-    TopicStatus, judged_status,
+    About, AgentStatus, ExposureStatus, GroupsStatus, HistoryStatus, LinkState, LinkStatus, PartitionCounts,
+    RunwayStatus, TopicStatus, judged_status,
 };
 use lockstep_kafka::Tcp;
 use tokio::sync::oneshot;
@@ -171,6 +171,10 @@ impl Links for Said {
     }
 
     fn detail(&self, _link: &str) -> Option<AgentStatus> {
+        None
+    }
+
+    fn history(&self, _link: &str) -> Option<HistoryStatus> {
         None
     }
 
