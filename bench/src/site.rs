@@ -1,4 +1,4 @@
-//! Where it is measured: two real brokers of our own on this machine, single nodes with the testkit's small JVMs.
+//! Where it is measured: two real brokers of our own on this machine, single nodes, with the JVM of Kafka's own scripts.
 //! What a scenario deletes is deleted for good at once, so that one round's leavings are not the next one's load.
 
 use std::cell::OnceCell;
@@ -25,7 +25,8 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn start(program: PathBuf) -> Result<Self> {
-        let broker = |name| Kafka::builder(name).config("log.segment.delete.delay.ms", "100");
+        let broker =
+            |name| Kafka::builder(name).jvm_as_shipped().config("log.segment.delete.delay.ms", "100");
         let [source, dest] = start_all([broker("bench-source"), broker("bench-dest")])?;
         Ok(Self { source, dest, program, scratch: TempDir::new()?, backlog: OnceCell::new() })
     }

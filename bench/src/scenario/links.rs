@@ -31,16 +31,15 @@ const AGE_P99_MS_MAX: f64 = 50.0;
 /// Of the link whose records' age is taken.
 const RATE: u64 = 200;
 const SECONDS: u64 = 6;
+/// Not counted: brokers and clients meet the topic for the first time.
+const WARM_UP_SECONDS: u64 = 2;
 const RECORD_BYTES: usize = 1_000;
 /// Of the busy link, meanwhile, in records of 1 kB: what two brokers carry that share two cores with producers, readers and
 /// the mirror, and more than that. The last is a third of what saturates the machine.
 const BUSY_RATES: [u64; 3] = [1_000, 5_000, 20_000];
 /// Without it the producer would keep a slow link's records until the end.
 const BUSY_LINGER_MS: &str = "20";
-const BUSY_SECONDS: u64 = SECONDS + 4;
-/// Something is expected of the mirror where the brokers themselves are well below it: where a direct consumer of the source
-/// sees the same records within half of that age.
-const DIRECT_P99_MS_MAX: f64 = AGE_P99_MS_MAX / 2.0;
+const BUSY_SECONDS: u64 = WARM_UP_SECONDS + SECONDS + 4;
 /// A busy producer that sleeps before each record would itself be the load.
 const AHEAD: Duration = Duration::from_millis(2);
 
@@ -65,9 +64,12 @@ pub(super) fn run(site: &Site, settings: &Settings) -> Result<Found> {
     drop(ends);
     thread::sleep(SETTLE);
     let windows = (0..settings.rounds.div_ceil(2)).map(|_| window(&agent)).collect::<Result<Vec<_>>>()?;
+    // Not counted: brokers that have carried next to nothing yet run code that nobody has compiled.
+    let [_, warm_up, _] = BUSY_RATES;
+    beside_a_busy_one(site, warm_up, "warm-up")?;
     let mut beside = Vec::new();
     for rate in BUSY_RATES {
-        let ages = (0..settings.rounds).map(|number| beside_a_busy_one(site, rate, number));
+        let ages = (0..settings.rounds).map(|number| beside_a_busy_one(site, rate, &number.to_string()));
         beside.extend(figures_beside(rate, &ages.collect::<Result<Vec<_>>>()?)?);
     }
     agent.interrupt()?;
@@ -104,9 +106,8 @@ pub(super) fn run(site: &Site, settings: &Settings) -> Result<Found> {
     figures.extend(beside);
     let facts = format!(
         "One agent, {LINKS} links between the same clusters, {TOPICS_EACH} topics of {PARTITIONS} partitions each, a record \
-         in every partition. Age: {RATE} records/s of {RECORD_BYTES} bytes on one link, {SECONDS} s per round, while another \
-         one is busy. At most {AGE_P99_MS_MAX} ms are expected where a direct consumer of the source sees the same records \
-         within {DIRECT_P99_MS_MAX} ms."
+         in every partition. Age: {RATE} records/s of {RECORD_BYTES} bytes on one link, {SECONDS} s per round after \
+         {WARM_UP_SECONDS} s that are not counted, while another one is busy; one round before them is not counted either."
     );
     Ok(Found { facts, figures })
 }
@@ -156,28 +157,28 @@ fn window(agent: &Metered) -> Result<(f64, f64)> {
 
 fn figures_beside(rate: u64, rounds: &[Age]) -> Result<Vec<Figure>> {
     let direct = samples(rounds, |age| age.direct)?;
-    let reachable = direct.median() <= DIRECT_P99_MS_MAX;
     let age = Figure::new(
         format!("links_age_p99_beside_{rate}_ms"),
         format!("another link's records beside {rate}/s on one: p99 of the age at the standby"),
         Unit::Milliseconds,
         samples(rounds, |age| age.standby)?,
     )
-    .beside("direct consumer", direct);
+    .beside("direct consumer", direct)
+    .at_most(AGE_P99_MS_MAX);
     let over = Figure::new(
         format!("links_age_p99_over_direct_beside_{rate}_ms"),
         format!("another link's records beside {rate}/s on one: p99 over the direct consumer's p99"),
         Unit::Milliseconds,
         samples(rounds, |age| age.standby - age.direct)?,
     );
-    Ok(vec![if reachable { age.at_most(AGE_P99_MS_MAX) } else { age }, over])
+    Ok(vec![age, over])
 }
 
 /// One round beside so many records per second.
-fn beside_a_busy_one(site: &Site, busy_rate: u64, number: u32) -> Result<Age> {
+fn beside_a_busy_one(site: &Site, busy_rate: u64, round: &str) -> Result<Age> {
     let admin = Admin::of(&site.source.bootstrap())?;
-    let busy = format!("bench-links-00-busy-{busy_rate}-{number}");
-    let watched = format!("bench-links-01-age-{busy_rate}-{number}");
+    let busy = format!("bench-links-00-busy-{busy_rate}-{round}");
+    let watched = format!("bench-links-01-age-{busy_rate}-{round}");
     let watch = Watch::begin(&site.dest.bootstrap(), &watched)?;
     for topic in [&busy, &watched] {
         admin.create(topic, PARTITIONS, &[])?;
@@ -215,7 +216,7 @@ fn beside_a_busy_one(site: &Site, busy_rate: u64, number: u32) -> Result<Age> {
 }
 
 fn ages(site: &Site, seeder: &Seeder, topic: &str) -> Result<Age> {
-    let count = RATE * SECONDS;
+    let count = RATE * (WARM_UP_SECONDS + SECONDS);
     let expected = usize::try_from(count)?;
     let epoch = Instant::now();
     let direct = Reader::begin(&site.source.bootstrap(), topic, expected, epoch)?;
@@ -228,8 +229,9 @@ fn ages(site: &Site, seeder: &Seeder, topic: &str) -> Result<Age> {
         Record::new(stamped(number, epoch, RECORD_BYTES)).partition((number % PARTITIONS as u64) as i32)
     });
     seeder.write(topic, stream)?;
+    let warm_up = usize::try_from(RATE * WARM_UP_SECONDS)?;
     let p99 = |ages: Vec<Duration>| -> Result<f64> {
-        Ok(quantiles(ages.iter().map(|age| age.as_secs_f64() * 1_000.0).collect())?.p99)
+        Ok(quantiles(ages[warm_up..].iter().map(|age| age.as_secs_f64() * 1_000.0).collect())?.p99)
     };
     Ok(Age { standby: p99(standby.ages()?)?, direct: p99(direct.ages()?)? })
 }

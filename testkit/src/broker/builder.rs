@@ -32,6 +32,34 @@ pub struct Builder {
     reached: Reached,
     rights: Rights,
     realm: Option<Arc<Realm>>,
+    jvm: Jvm,
+}
+
+/// What a broker's process is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Jvm {
+    /// Quick to start, for many on one machine.
+    Small,
+    /// As Kafka's own scripts start a broker (`kafka-server-start.sh`, `kafka-run-class.sh`).
+    AsShipped,
+}
+
+impl Jvm {
+    fn options(self) -> &'static [&'static str] {
+        match self {
+            Self::Small => &[],
+            Self::AsShipped => &[
+                "-XX:-UseSerialGC",
+                "-XX:TieredStopAtLevel=4",
+                "-Xms1g",
+                "-Xmx1g",
+                "-XX:+UseG1GC",
+                "-XX:MaxGCPauseMillis=20",
+                "-XX:InitiatingHeapOccupancyPercent=35",
+                "-XX:+ExplicitGCInvokesConcurrent",
+            ],
+        }
+    }
 }
 
 /// How clients reach the brokers.
@@ -63,6 +91,7 @@ impl Builder {
             reached: Reached::Directly,
             rights: Rights::Everybody,
             realm: None,
+            jvm: Jvm::Small,
         }
     }
 
@@ -99,6 +128,12 @@ impl Builder {
     /// Puts a [`Proxy`] before every broker: [`Kafka::proxied_bootstrap`] leads through them.
     pub fn proxied(mut self) -> Self {
         self.reached = Reached::AlsoThroughProxies;
+        self
+    }
+
+    /// With heap, collector and compilers as Kafka's own scripts start a broker: for figures. Tests do with less.
+    pub fn jvm_as_shipped(mut self) -> Self {
+        self.jvm = Jvm::AsShipped;
         self
     }
 
@@ -177,8 +212,9 @@ impl Builder {
                 fs::remove_dir_all(&home).map_err(Error::io(format!("clear {}", home.display())))?;
             }
             let node = Node::new([&self.name, &cluster_id], *id, *ports, home, libs.to_owned());
-            let node =
-                node.with_jvm(self.realm.as_ref().map(|realm| realm.jvm_options()).unwrap_or_default());
+            let mut jvm: Vec<_> = self.jvm.options().iter().map(|&option| option.to_owned()).collect();
+            jvm.extend(self.realm.iter().flat_map(|realm| realm.jvm_options()));
+            let node = node.with_jvm(jvm);
             format::format(&node, bootstrap_records)?;
             let properties = layout.properties(*id, &node.data());
             let path = node.properties();

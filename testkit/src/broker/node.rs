@@ -38,6 +38,7 @@ impl Node {
         Self { cluster, cluster_id, id, ports, home, libs, jvm: Vec::new(), running: Mutex::new(None) }
     }
 
+    /// Options that beat those of [`java`].
     pub(super) fn with_jvm(mut self, options: Vec<String>) -> Self {
         self.jvm = options;
         self
