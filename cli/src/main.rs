@@ -6,6 +6,7 @@ mod exit;
 mod files;
 mod logs;
 mod operator;
+mod rehearsal;
 mod show;
 mod top;
 mod trial;
@@ -38,6 +39,10 @@ fn main() -> ExitCode {
             };
         }
     };
+    if let Err(why) = rehearsal::asked_for() {
+        eprintln!("error: {why}");
+        return Exit::Error.into();
+    }
     // A daemon's file says how it logs.
     if !cli.command.is_daemon() {
         logs::of_a_verb();

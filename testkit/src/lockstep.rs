@@ -42,7 +42,11 @@ impl Lockstep {
     /// # Panics
     /// When the binary is not built.
     pub fn spawn_with(arguments: &[&str], env: &[(&str, &str)]) -> Result<Self, Error> {
-        let program = binary();
+        Self::spawn_of(&binary(), arguments, env)
+    }
+
+    /// As [`Lockstep::spawn_with`], with another build's binary.
+    pub fn spawn_of(program: &Path, arguments: &[&str], env: &[(&str, &str)]) -> Result<Self, Error> {
         let folder = Folder::new("lockstep")?;
         let mut command = vec![program.display().to_string()];
         command.extend(arguments.iter().map(|&argument| argument.to_owned()));

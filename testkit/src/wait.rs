@@ -45,7 +45,12 @@ pub async fn wait_until_async<T>(what: &str, limit: Duration, mut look: impl Asy
 
 /// How often a test that draws lots repeats itself: `usual` times, `long` times under `./dev test long`.
 pub fn rounds(usual: u32, long: u32) -> u32 {
-    if std::env::var_os("LOCKSTEP_LONG").is_some_and(|value| value == "1") { long } else { usual }
+    if is_long() { long } else { usual }
+}
+
+/// Whether tests run in their long form (`./dev test long`).
+pub fn is_long() -> bool {
+    std::env::var_os("LOCKSTEP_LONG").is_some_and(|value| value == "1")
 }
 
 #[cfg(test)]

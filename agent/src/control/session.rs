@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lockstep_core::state::LEVEL;
+use lockstep_core::state::known;
 use lockstep_core::status::Conversation;
 use lockstep_proto::agent::agents_client::AgentsClient;
 use lockstep_proto::agent::from_agent::Message as From;
@@ -86,7 +86,7 @@ impl Session<'_> {
             agent: self.name.agent.clone(),
             site: self.name.site.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            level: LEVEL,
+            level: known(),
             incarnation: self.control.incarnation(),
             holds: self.control.holds(),
         };

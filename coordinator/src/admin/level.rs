@@ -1,7 +1,7 @@
 //! `finalize`: entries of this version's newest kinds may be proposed from now on. Only when every coordinator has said
 //! just now that it knows them: one that does not would have to stop.
 
-use lockstep_core::state::{Command, LEVEL};
+use lockstep_core::state::{Command, known};
 use lockstep_proto::admin::{FinalizeAnswer, FinalizeRequest};
 
 use super::{Admin, Caller, Failure};
@@ -15,17 +15,18 @@ impl Admin {
     pub async fn finalize(&self, caller: &Caller, asked: FinalizeRequest) -> Result<FinalizeAnswer, Failure> {
         self.allow(caller, CALL, Act::ChangeSystem).await?;
         let state = self.read().await?;
-        if state.level() < LEVEL
-            && let Err(why) = self.all_know(LEVEL).await
+        let level = known();
+        if state.level() < level
+            && let Err(why) = self.all_know(level).await
         {
             self.tell_refused(caller, CALL, "", asked.reason, &why).await;
             return Err(Failure::Rule(why));
         }
         // A lower one is in force on none of ours: levels only grow, and the state refuses to go back.
-        let command = Command::Finalize { level: LEVEL };
+        let command = Command::Finalize { level };
         let applied = self.agreement.propose(caller.actor(), asked.reason, command).await?;
         match applied.outcome {
-            Ok(_) => Ok(FinalizeAnswer { level: LEVEL }),
+            Ok(_) => Ok(FinalizeAnswer { level }),
             Err(refusal) => Err(Failure::Rule(refusal.to_string())),
         }
     }

@@ -9,7 +9,7 @@ use lockstep_core::audit::{Head, verify};
 use lockstep_core::dr::posture::Posture;
 use lockstep_core::spec::dr::{majority_in_one_site, worth_a_look};
 use lockstep_core::spec::link::Wanted;
-use lockstep_core::state::{LEVEL, State};
+use lockstep_core::state::{State, known};
 use lockstep_core::status::{Check, Finding, LinkStatus, ReadyStatus};
 use lockstep_proto::admin::{DocumentAnswer, LinkRequest};
 use tokio::time::Instant;
@@ -300,8 +300,9 @@ fn spec(state: &State, link: &str) -> Vec<Check> {
 }
 
 fn level(state: &State) -> Check {
-    if state.level() < LEVEL {
-        let what = format!("entries of level {} are switched on, this version knows {LEVEL}", state.level());
+    let known = known();
+    if state.level() < known {
+        let what = format!("entries of level {} are switched on, this version knows {known}", state.level());
         return helped(
             check("level", Finding::Warning, what),
             "lockstep coordinator finalize, once all run it",

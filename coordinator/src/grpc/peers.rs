@@ -3,8 +3,7 @@
 
 use std::sync::Arc;
 
-use lockstep_core::state::LEVEL;
-use lockstep_core::state::Member;
+use lockstep_core::state::{Member, known};
 use lockstep_proto::peer::from_peer::Message;
 use lockstep_proto::peer::peers_server::Peers as Service;
 use lockstep_proto::peer::{
@@ -116,7 +115,7 @@ impl Service for PeersDoor {
             name: ours.member.name.clone(),
             site: ours.member.site.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            level: LEVEL,
+            level: known(),
         }))
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lockstep_core::audit::{Actor, ActorKind, WallMillis};
-use lockstep_core::state::{Applied, Command, Entry, LEVEL, Member, MemberChange, State};
+use lockstep_core::state::{Applied, Command, Entry, Member, MemberChange, Refusal, State, known};
 
 use tokio::time::{Instant, sleep};
 
@@ -137,6 +137,26 @@ impl Council {
         NotDone::NotLeader { leader }
     }
 
+    /// Every member that does not know an entry's level would have to stop: it is refused here, before it is one.
+    fn may_propose(&self, command: &Command) -> Result<(), NotDone> {
+        let (level, finalized) = (command.level(), self.state().level());
+        match command {
+            Command::Found { .. } => Ok(()),
+            Command::Finalize { level } if *level > known() => {
+                let known = known();
+                let why = format!(
+                    "this coordinator knows entries up to level {known}, not {level}: upgrade it first"
+                );
+                Err(NotDone::Refused(why))
+            }
+            // Of a system that is not founded yet, the state itself says so.
+            _ if finalized > 0 && level > finalized => {
+                Err(NotDone::Refused(Refusal::Level { level, finalized }.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn change(&self, changes: Vec<Change>) -> Result<(), NotDone> {
         self.node.change(changes).await.map(drop).map_err(not_done)
     }
@@ -163,14 +183,7 @@ impl Agreement for Council {
         reason: Option<String>,
         command: Command,
     ) -> Result<Applied, NotDone> {
-        if let Command::Finalize { level } = command
-            && level > LEVEL
-        {
-            // Every member that does not know the level would have to stop, this one first.
-            let why =
-                format!("this coordinator knows entries up to level {LEVEL}, not {level}: upgrade it first");
-            return Err(NotDone::Refused(why));
-        }
+        self.may_propose(&command)?;
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at = WallMillis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));
         let entry = Entry::new(at, actor, reason, command);

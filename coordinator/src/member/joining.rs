@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use lockstep_core::spec::coordinator::CoordinatorSpec;
-use lockstep_core::state::{LEVEL, Member};
+use lockstep_core::state::{Member, known};
 use lockstep_proto::peer::{Contact, JoinAnswer, JoinRequest};
 use lockstep_proto::with_causes;
 use thiserror::Error;
@@ -76,7 +76,7 @@ async fn ask(
         site: spec.site.clone(),
         address: address.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        level: LEVEL,
+        level: known(),
     };
     match timeout(PATIENCE, client.join(request)).await {
         Ok(Ok(answer)) => Ok(answer.into_inner()),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lockstep_core::audit::{Actor, ActorKind};
 use lockstep_core::dr::lease::{Grantor, Left, Moment, Terms};
-use lockstep_core::state::{Command, LEVEL, MemberChange, State};
+use lockstep_core::state::{Command, MemberChange, REHEARSAL_LEVEL, State, known};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -118,7 +118,7 @@ impl Leading {
             self.heed(reign, notice, &mut wanted);
         }
         // By itself: what is wished for together is agreed on in any order.
-        self.propose_all(self.found()).await;
+        self.propose_all(self.due()).await;
         self.tell_members(reign, position, &mut wanted);
         self.share(reign, &mut wanted);
         self.clear(reign, &mut wanted);
@@ -190,13 +190,15 @@ impl Leading {
         }
     }
 
-    /// The first entry of a system, and the first after a forced recovery.
-    fn found(&self) -> Vec<Command> {
+    /// The first entry of a system, the first after a forced recovery, and the first of a new level.
+    fn due(&self) -> Vec<Command> {
         let state = self.council.state();
         if state.cluster_id().is_none() {
-            vec![Command::Found { cluster_id: self.identity.cluster_id.clone(), level: LEVEL }]
+            vec![Command::Found { cluster_id: self.identity.cluster_id.clone(), level: known() }]
         } else if state.incarnation() < self.identity.incarnation {
             vec![Command::RaiseIncarnation {}]
+        } else if state.level() >= REHEARSAL_LEVEL && state.rehearsed().is_none() {
+            vec![Command::Rehearse {}]
         } else {
             Vec::new()
         }

@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::entry::{Command, Entry, LEVEL, Member, MemberChange};
+use super::entry::{Command, Entry, Member, MemberChange};
 use super::fit::{fit, resolved};
+use super::level::known;
 use super::refusal::{NotUnderstood, Refusal};
 use super::{Agent, Earlier, Held, Removed, Role, State};
-use crate::audit::{AuditEvent, Draft};
+use crate::audit::{AuditEvent, Draft, WallMillis};
 use crate::dr::lease::{AgentName, Shares, WEIGHT_MAX};
 use crate::spec::dr::{Diff, DrSpec, SiteKind};
 
@@ -66,14 +67,14 @@ impl State {
     /// # Errors
     /// The entry is of a later version: this member must stop.
     pub fn apply(&mut self, entry: &Entry) -> Result<Applied, NotUnderstood> {
-        if entry.level > LEVEL {
+        if entry.level > known() {
             let kind = entry.command.kind().to_owned();
-            return Err(NotUnderstood::Entry { kind, level: entry.level, known: LEVEL });
+            return Err(NotUnderstood::Entry { kind, level: entry.level, known: known() });
         }
         if let Command::Finalize { level } = entry.command
-            && level > LEVEL
+            && level > known()
         {
-            return Err(NotUnderstood::Entry { kind: "finalize".to_owned(), level, known: LEVEL });
+            return Err(NotUnderstood::Entry { kind: "finalize".to_owned(), level, known: known() });
         }
         let decided = self.decide(entry);
         let (outcome, before, after, words) = match decided {
@@ -149,6 +150,17 @@ impl State {
             }
             Command::RefusedCall { .. } => Ok(Told::done(None, None)),
             Command::MemberChanged { member, change } => self.member(member, *change),
+            Command::Rehearse {} => Ok(self.rehearse(entry.at)),
+        }
+    }
+
+    fn rehearse(&mut self, at: WallMillis) -> Told {
+        match self.rehearsed {
+            Some(_) => Told::unchanged("rehearsed".to_owned()),
+            None => {
+                self.rehearsed = Some(at);
+                Told::done(None, Some("rehearsed".to_owned()))
+            }
         }
     }
 
@@ -157,8 +169,8 @@ impl State {
             return Err(Refusal::FoundedAlready { cluster_id: there.clone() });
         }
         fit("cluster id", cluster_id)?;
-        if level == 0 || level > LEVEL {
-            return Err(Refusal::Level { level, finalized: LEVEL });
+        if level == 0 || level > known() {
+            return Err(Refusal::Level { level, finalized: known() });
         }
         self.cluster_id = Some(cluster_id.to_owned());
         self.incarnation = 1;

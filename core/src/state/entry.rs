@@ -5,14 +5,11 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::level::{REHEARSAL_LEVEL, known};
 use super::refusal::NotUnderstood;
 use crate::audit::{Actor, WallMillis};
 use crate::dr::lease::{AgentName, Shares};
 use crate::spec::dr::DrSpec;
-
-/// The highest level of entries that this version understands. A new kind raises it, and is proposed only after
-/// [`Command::Finalize`].
-pub const LEVEL: u32 = 1;
 
 /// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +90,8 @@ pub enum Command {
         member: Member,
         change: MemberChange,
     },
+    /// The one kind that the next version's rehearsal knows more: it notes that it came.
+    Rehearse {},
 }
 
 /// A coordinator.
@@ -131,13 +130,17 @@ impl Command {
             Self::RaiseIncarnation {} => "raise_incarnation",
             Self::RefusedCall { .. } => "refused_call",
             Self::MemberChanged { .. } => "member_changed",
+            Self::Rehearse {} => "rehearse",
         }
     }
 
     /// The level that this kind came with.
     #[must_use]
     pub fn level(&self) -> u32 {
-        1
+        match self {
+            Self::Rehearse {} => REHEARSAL_LEVEL,
+            _ => 1,
+        }
     }
 
     /// What it is about: a link, an agent, a member; empty for the whole system.
@@ -155,7 +158,8 @@ impl Command {
             Self::Found { .. }
             | Self::ApplySpec { .. }
             | Self::Finalize { .. }
-            | Self::RaiseIncarnation {} => "",
+            | Self::RaiseIncarnation {}
+            | Self::Rehearse {} => "",
         }
     }
 }
@@ -184,11 +188,11 @@ impl EntryHead {
     /// # Errors
     /// This version is older than the entry.
     pub fn understood(&self) -> Result<(), NotUnderstood> {
-        if self.level > LEVEL {
+        if self.level > known() {
             return Err(NotUnderstood::Entry {
                 kind: self.command.kind.clone(),
                 level: self.level,
-                known: LEVEL,
+                known: known(),
             });
         }
         Ok(())

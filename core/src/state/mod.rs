@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`entry`] | what can be asked for; its kinds and the level each came with |
 //! | [`apply`] | what an entry does: the only place that changes a state |
+//! | `level` | which kinds of entries this process knows |
 //! | `fit` | what names and specs must be |
 //! | [`refusal`] | why an entry does nothing, in words with the remedy |
 //! | [`snapshot`] | a state as it is stored |
@@ -19,6 +20,7 @@
 mod apply;
 pub mod entry;
 mod fit;
+mod level;
 mod refusal;
 mod snapshot;
 #[cfg(test)]
@@ -29,7 +31,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use apply::{Applied, Outcome};
-pub use entry::{Command, Entry, EntryHead, LEVEL, Member, MemberChange};
+pub use entry::{Command, Entry, EntryHead, Member, MemberChange};
+pub use level::{LEVEL, REHEARSAL_LEVEL, known, rehearse_the_next};
 pub use refusal::{NotUnderstood, Refusal};
 pub use snapshot::Snapshot;
 
@@ -74,6 +77,9 @@ pub struct State {
     agents: BTreeMap<AgentName, Agent>,
     #[serde(default)]
     members: BTreeMap<u64, Member>,
+    /// When an entry that only the next version's rehearsal knows was applied; versions before have no such field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rehearsed: Option<WallMillis>,
     /// The end of the audit trail.
     #[serde(default)]
     audit: Head,
@@ -198,6 +204,12 @@ impl State {
     #[must_use]
     pub fn members(&self) -> &BTreeMap<u64, Member> {
         &self.members
+    }
+
+    /// When the next version's entry was applied; only after its level was switched on.
+    #[must_use]
+    pub fn rehearsed(&self) -> Option<WallMillis> {
+        self.rehearsed
     }
 
     /// The end of the audit trail, against which the stored events are verified.

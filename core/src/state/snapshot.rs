@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::State;
-use super::entry::LEVEL;
+use super::level::known;
 use super::refusal::NotUnderstood;
 
 /// Raised when a field changes its meaning; a new field with a default needs no new format.
@@ -26,12 +26,12 @@ impl State {
     /// It was written by a version that knows more than this one.
     pub fn restore(snapshot: Snapshot) -> Result<Self, NotUnderstood> {
         let Snapshot { format, state } = snapshot;
-        if format > FORMAT || state.level > LEVEL {
+        if format > FORMAT || state.level > known() {
             return Err(NotUnderstood::Snapshot {
                 format,
                 level: state.level,
                 known_format: FORMAT,
-                known_level: LEVEL,
+                known_level: known(),
             });
         }
         Ok(state)

@@ -42,7 +42,7 @@ impl Trial {
         Lockstep::run(&words, CALL).unwrap()
     }
 
-    fn terminate(&mut self, name: &str) {
+    pub(super) fn terminate(&mut self, name: &str) {
         let mut child = self.running.remove(name).unwrap();
         child.signal(Signal::Terminate).unwrap();
         child.wait(PATIENCE).unwrap();

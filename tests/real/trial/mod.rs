@@ -10,6 +10,7 @@
 //! | `shared_work` | two agents of a site share work, take over, and go on without coordinators |
 //! | `broken_glass` | a lone survivor goes on after a forced recovery, and nobody of before gets in |
 //! | `removal` | a link that is removed leaves what it mirrored, and nothing else |
+//! | `rolling` | the next version comes one by one, goes again, and comes for good |
 //! | `whole` | what one command makes carries records: agents take up the work, and status tells of it |
 //!
 //! `holders` and `traffic` are what they share.
@@ -21,6 +22,7 @@ mod five;
 mod holders;
 mod kills;
 mod removal;
+mod rolling;
 mod seen;
 mod shared_work;
 mod traffic;
