@@ -5,6 +5,7 @@
 //!                        access (may)  └► intake (reports and their age) ─► status
 //! operator ─ mTLS ─► grpc ─► admin ─► agreement (what can be asked of all coordinators together)
 //! peers ─ mTLS ─► grpc ─► consensus (log, snapshots) ─► agreed (the state all have in common) ─► what agents are told
+//! papers: this coordinator's certificates, as its files have them now
 //! member: one coordinator's process, from its folder to its door
 //! ```
 //!
@@ -19,6 +20,7 @@ pub mod dispatch;
 pub mod grpc;
 pub mod intake;
 pub mod member;
+pub mod papers;
 pub mod peers;
 #[cfg(test)]
 mod testing;

@@ -1,20 +1,21 @@
-//! The other coordinators, dialled with this one's certificate: to pass calls on to the leader, and to ask what each runs.
+//! The other coordinators, dialled with this one's certificate of the moment: to pass calls on to the leader, and to ask what each runs.
 //! One connection for each address, made when it is needed; who does not answer is waited for briefly.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lockstep_proto::admin::admin_client::AdminClient;
 use lockstep_proto::peer::peers_client::PeersClient;
 use lockstep_proto::peer::{IdentifyAnswer, IdentifyRequest};
 use lockstep_proto::{MESSAGE_BYTES_MAX, with_causes};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, Identity};
+use tonic::transport::{Channel, Endpoint, Error};
 
 use crate::agreement::Seat;
-use crate::grpc::Pem;
+use crate::papers::Papers;
 
 /// A message between coordinators may carry the whole agreed state.
 pub const STATE_BYTES_MAX: usize = 512 << 20;
@@ -26,14 +27,27 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 
 /// All of them.
 pub struct Peers {
-    pem: Pem,
-    channels: Mutex<BTreeMap<String, Channel>>,
+    papers: watch::Receiver<Arc<Papers>>,
+    channels: Mutex<Channels>,
+}
+
+/// Connections, and the papers they were made with: others make new ones.
+struct Channels {
+    papers: Arc<Papers>,
+    by_address: BTreeMap<String, Channel>,
 }
 
 impl Peers {
     #[must_use]
-    pub fn new(pem: Pem) -> Self {
-        Self { pem, channels: Mutex::default() }
+    pub fn new(papers: watch::Receiver<Arc<Papers>>) -> Self {
+        let channels = Channels { papers: Arc::clone(&papers.borrow()), by_address: BTreeMap::new() };
+        Self { papers, channels: Mutex::new(channels) }
+    }
+
+    /// Ours, as they are now.
+    #[must_use]
+    pub fn papers(&self) -> Arc<Papers> {
+        Arc::clone(&self.papers.borrow())
     }
 
     /// The operators' service of a coordinator.
@@ -80,23 +94,24 @@ impl Peers {
     fn channel(&self, address: &str) -> Result<Channel, Error> {
         // Every change is one step: a panic elsewhere leaves it whole.
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(channel) = channels.get(address) {
+        let papers = self.papers();
+        if !Arc::ptr_eq(&papers, &channels.papers) {
+            *channels = Channels { papers: Arc::clone(&papers), by_address: BTreeMap::new() };
+        }
+        if let Some(channel) = channels.by_address.get(address) {
             return Ok(channel.clone());
         }
-        let tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(&self.pem.authority))
-            .identity(Identity::from_pem(&self.pem.certificate, &self.pem.key));
         let endpoint = Endpoint::from_shared(format!("https://{address}"))?
-            .tls_config(tls)?
+            .tls_config(papers.client())?
             .connect_timeout(CONNECT)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE)
             .keep_alive_while_idle(true);
         let channel = endpoint.connect_lazy();
-        if channels.len() >= CHANNELS_MAX {
-            channels.clear();
+        if channels.by_address.len() >= CHANNELS_MAX {
+            channels.by_address.clear();
         }
-        channels.insert(address.to_owned(), channel.clone());
+        channels.by_address.insert(address.to_owned(), channel.clone());
         Ok(channel)
     }
 }

@@ -15,7 +15,8 @@ use lockstep_agent::pipeline::owned::{Duty, Licence};
 use lockstep_agent::store::Store;
 use lockstep_coordinator::agreed::{Replica, clusters, encode, links};
 use lockstep_coordinator::dispatch::{Desk, Lead, Leadership, Notice, Standing, Wanted};
-use lockstep_coordinator::grpc::{Pem, Services, serve};
+use lockstep_coordinator::grpc::{Services, serve};
+use lockstep_coordinator::papers::{Papers, Pem};
 use lockstep_core::audit::{Actor, ActorKind, WallMillis};
 use lockstep_core::dr::lease::Terms;
 use lockstep_core::ids::TopicPartition;
@@ -147,6 +148,7 @@ impl Coordinator {
     pub(crate) async fn start_at(authority: &Authority, standing: Standing, at: &str) -> Self {
         let (certificate, key) = authority.issue("lockstep://coordinator/c1", 2999);
         let pem = Pem { authority: authority.pem.clone(), certificate, key };
+        let papers = Papers::new(pem).unwrap().fixed();
         let (standing, followed) = watch::channel(standing);
         let (noticed, notices) = mpsc::channel(64);
         let desk = Desk::new(Arc::new(Majority), followed, noticed);
@@ -160,7 +162,7 @@ impl Coordinator {
                 bound.send(listener.local_addr().unwrap().to_string()).unwrap();
                 let services = Services { desk, admin: None, peers: None };
                 tokio::select! {
-                    ended = serve(listener, &pem, services, std::future::pending()) => ended.unwrap(),
+                    ended = serve(listener, papers, services, std::future::pending()) => ended.unwrap(),
                     _ = over => {}
                 }
             });

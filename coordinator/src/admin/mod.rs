@@ -45,7 +45,6 @@ use tokio::sync::watch;
 use crate::access::{Access, Act};
 use crate::agreement::{Agreement, Position, Seat, SeatKind};
 use crate::dispatch::Desk;
-use crate::grpc::Pem;
 use crate::holder::Holder;
 use crate::peers::Peers;
 
@@ -85,9 +84,7 @@ pub struct Admin {
     agreement: Arc<dyn Agreement>,
     desk: Desk,
     access: watch::Receiver<Arc<Access>>,
-    peers: Peers,
-    /// This coordinator's certificate, for its end.
-    certificate: String,
+    peers: Arc<Peers>,
     once: once::Once,
     refused: refused::Refused,
 }
@@ -99,14 +96,13 @@ impl Admin {
         agreement: Arc<dyn Agreement>,
         desk: Desk,
         access: watch::Receiver<Arc<Access>>,
-        pem: &Pem,
+        peers: Arc<Peers>,
     ) -> Self {
         Self {
             agreement,
             desk,
             access,
-            peers: Peers::new(pem.clone()),
-            certificate: pem.certificate.clone(),
+            peers,
             once: once::Once::default(),
             refused: refused::Refused::default(),
         }

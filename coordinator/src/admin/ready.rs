@@ -3,7 +3,7 @@
 //! Later parts of the product add theirs.
 
 use std::collections::BTreeSet;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lockstep_core::audit::{Head, verify};
 use lockstep_core::dr::posture::Posture;
@@ -18,10 +18,11 @@ use super::failure::json;
 use super::{Admin, Caller, Failure, voters, voting_sites};
 use crate::access::Act;
 use crate::agreement::Position;
-use crate::holder::pem_valid_until;
 
 const CERTIFICATE_WARNING_DAYS: u64 = 30;
 const DAY_SECONDS: u64 = 86_400;
+const NEW_CERTIFICATE: &str =
+    "put a new certificate and key in place of the old files: they are read without a restart";
 
 impl Admin {
     /// # Errors
@@ -44,8 +45,6 @@ impl Admin {
             None => check("coordinator_sites", Finding::Passed, "no site has a majority of the coordinators"),
         });
         checks.push(level(&state));
-        let own = pem_valid_until(&self.certificate).map_err(|error| error.to_string());
-        checks.push(certificate("this coordinator", own));
         checks.extend(self.certificates(&state, &link));
         checks.push(self.trail().await);
         Ok(DocumentAnswer { document: json(&ReadyStatus::of(&link, checks))? })
@@ -92,7 +91,7 @@ impl Admin {
         let of_link = here.iter().filter(|(name, _)| {
             state.agents().get(*name).is_some_and(|agent| sites.contains(agent.site.as_str()))
         });
-        of_link.map(|(name, until)| certificate(&format!("agent {name}"), Ok(*until))).collect()
+        of_link.map(|(name, until)| certificate(&format!("agent {name}"), *until)).collect()
     }
 
     /// How both clusters look from every site.
@@ -125,18 +124,34 @@ impl Admin {
         spec.clusters.iter().map(of_cluster).collect()
     }
 
-    /// Whether the others answer, and run what this one runs.
+    /// Whether the others answer, run what this one runs, and until when the certificates of all are valid.
     async fn coordinators(&self, position: &Position) -> Vec<Check> {
         let others: Vec<_> = voters(position).filter(|seat| seat.member.id != position.id).cloned().collect();
         let all = voters(position).count();
         let (mut silent, mut other_versions) = (Vec::new(), Vec::new());
+        let own = position.seat(position.id).map_or("this coordinator", |seat| seat.member.name.as_str());
+        let mut certificates = vec![certificate(own, self.peers.papers().valid_until())];
         for (seat, answer) in self.peers.identify(others).await {
-            match answer {
-                Err(why) => silent.push(format!("{} ({why})", seat.member.name)),
-                Ok(answer) if answer.version != env!("CARGO_PKG_VERSION") => {
-                    other_versions.push(format!("{} runs {}", seat.member.name, answer.version));
+            let name = &seat.member.name;
+            let answer = match answer {
+                Err(why) => {
+                    silent.push(format!("{name} ({why})"));
+                    continue;
                 }
-                Ok(_) => {}
+                Ok(answer) => answer,
+            };
+            certificates.push(match answer.certificate_valid_until_seconds {
+                0 => {
+                    let words = format!(
+                        "{name} runs {}, which does not say until when its own is valid",
+                        answer.version
+                    );
+                    check("certificate", Finding::Warning, words)
+                }
+                seconds => certificate(name, UNIX_EPOCH + Duration::from_secs(seconds)),
+            });
+            if answer.version != env!("CARGO_PKG_VERSION") {
+                other_versions.push(format!("{name} runs {}", answer.version));
             }
         }
         let left = all - silent.len();
@@ -157,7 +172,8 @@ impl Admin {
             let words = format!("{} runs here; {}", env!("CARGO_PKG_VERSION"), other_versions.join(", "));
             helped(check("versions", Finding::Warning, words), "finish the upgrade")
         };
-        vec![answering, versions]
+        certificates.extend([answering, versions]);
+        certificates
     }
 
     /// Whether the newest part of the audit trail is as it was written.
@@ -219,7 +235,8 @@ fn wanted(state: &State, link: &str) -> Check {
         (Some(held), _) => {
             let why = held.reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
             let what = format!("{} has paused it{why}", held.by);
-            helped(check("wanted", Finding::Failed, what), format!("lockstep resume {link}"))
+            // No verb of this version holds a link: there is nothing to advise.
+            check("wanted", Finding::Failed, what)
         }
         (None, Some(Wanted::Running)) => check("wanted", Finding::Passed, "it is to run"),
         (None, _) => {
@@ -311,23 +328,23 @@ fn level(state: &State) -> Check {
     check("level", Finding::Passed, format!("entries up to level {} are switched on", state.level()))
 }
 
-fn certificate(whose: &str, until: Result<SystemTime, String>) -> Check {
-    let left = match until.map(|until| until.duration_since(SystemTime::now())) {
-        Err(why) => return check("certificate", Finding::Unknown, why),
-        Ok(Err(_)) => return check("certificate", Finding::Failed, format!("{whose}'s certificate is over")),
-        Ok(Ok(left)) => left.as_secs() / DAY_SECONDS,
+fn certificate(whose: &str, until: SystemTime) -> Check {
+    let left = match until.duration_since(SystemTime::now()) {
+        Err(_) => {
+            let words = format!("{whose}'s certificate is over");
+            return helped(check("certificate", Finding::Failed, words), NEW_CERTIFICATE);
+        }
+        Ok(left) => left.as_secs() / DAY_SECONDS,
     };
     let words = format!("{whose}'s certificate is valid for {left} more days");
     if left < CERTIFICATE_WARNING_DAYS {
-        return helped(check("certificate", Finding::Warning, words), "put a new one into its place");
+        return helped(check("certificate", Finding::Warning, words), NEW_CERTIFICATE);
     }
     check("certificate", Finding::Passed, words)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -335,9 +352,8 @@ mod tests {
         let found = |offset: i64| {
             let now = SystemTime::now();
             let by = Duration::from_secs(offset.unsigned_abs() * DAY_SECONDS + 60);
-            certificate("a1", Ok(if offset < 0 { now - by } else { now + by })).finding
+            certificate("a1", if offset < 0 { now - by } else { now + by }).finding
         };
         assert_eq!((found(-1), found(29), found(31)), (Finding::Failed, Finding::Warning, Finding::Passed));
-        assert_eq!(certificate("a1", Err("no file".to_owned())).finding, Finding::Unknown);
     }
 }

@@ -16,12 +16,14 @@ use lockstep_proto::agent::to_agent::Message as To;
 use lockstep_proto::agent::{Answer, Ask, FromAgent, Hello, answer};
 use tokio::sync::{mpsc, watch};
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, ClientTlsConfig};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use tonic::{Code, Request, Response, Status};
 
 use super::*;
 use crate::access::Access;
 use crate::dispatch::{Lead, Leadership, Notice, Standing, Wanted};
+use crate::papers::Pem;
+use crate::peers::Peers;
 use crate::testing::{Authority, Together};
 
 pub(super) const SPEC: &str = "\
@@ -91,6 +93,7 @@ fn serve_one(
 ) -> Served {
     let own = authority.issue(&[&format!("lockstep://coordinator/{name}")]);
     let pem = Pem { authority: authority.pem.clone(), certificate: own.pem, key: own.key_pem };
+    let papers = Papers::new(pem).unwrap().fixed();
     let standing = Standing {
         cluster_id: "0b6f".to_owned(),
         incarnation: 1,
@@ -101,9 +104,10 @@ fn serve_one(
     let (standing, followed) = watch::channel(standing);
     let (noticed, notices) = mpsc::channel(64);
     let desk = Desk::new(Arc::new(Always), followed, noticed);
-    let admin = Arc::new(Admin::new(Arc::new(together.clone()), desk.clone(), access, &pem));
+    let peers = Arc::new(Peers::new(papers.clone()));
+    let admin = Arc::new(Admin::new(Arc::new(together.clone()), desk.clone(), access, peers));
     let services = Services { desk: desk.clone(), admin: Some(Arc::clone(&admin)), peers: None };
-    tokio::spawn(async move { serve(listener, &pem, services, std::future::pending()).await.unwrap() });
+    tokio::spawn(async move { serve(listener, papers, services, std::future::pending()).await.unwrap() });
     Served { address, desk, admin, together, _standing: standing, _notices: notices }
 }
 

@@ -10,6 +10,7 @@ mod admin_tests;
 #[cfg(test)]
 mod admin_world;
 mod agents;
+mod entrance;
 mod peers;
 #[cfg(test)]
 mod tests;
@@ -23,30 +24,22 @@ use lockstep_proto::admin::admin_server::AdminServer;
 use lockstep_proto::agent::agents_server::AgentsServer;
 use lockstep_proto::peer::peers_server::PeersServer;
 use tokio::net::TcpListener;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Certificate, Error, Identity, Server, ServerTlsConfig};
+use tokio::sync::{mpsc, watch};
+use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::{Error, Server};
 
 use crate::admin::Admin;
 use crate::dispatch::Desk;
 use crate::holder::{Holder, Nobody, valid_until};
+use crate::papers::Papers;
 use crate::peers::STATE_BYTES_MAX;
 use admin::AdminDoor;
 use agents::AgentsDoor;
 pub use peers::PeersDoor;
 
 const STREAMS_MAX: u32 = 64;
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A connection whose far end vanished without a word is noticed by this.
 const KEEPALIVE: Duration = Duration::from_secs(10);
-
-/// Who this coordinator is, and whom it trusts; PEM.
-#[derive(Clone)]
-pub struct Pem {
-    /// The system's authority: it and nobody else vouches for agents, coordinators and operators.
-    pub authority: String,
-    pub certificate: String,
-    pub key: String,
-}
 
 /// Who is served behind the door.
 pub struct Services {
@@ -59,19 +52,16 @@ pub struct Services {
 }
 
 /// Serves agents, operators and other coordinators on `listener` until `stop` is over, then lets open sessions end.
+/// `papers`: connections go by those of the moment they come.
 ///
 /// # Errors
-/// The certificates cannot be used, or the listener broke.
+/// The server broke.
 pub async fn serve(
     listener: TcpListener,
-    pem: &Pem,
+    papers: watch::Receiver<Arc<Papers>>,
     services: Services,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let tls = ServerTlsConfig::new()
-        .identity(Identity::from_pem(&pem.certificate, &pem.key))
-        .client_ca_root(Certificate::from_pem(&pem.authority))
-        .timeout(HANDSHAKE);
     let Services { desk, admin, peers } = services;
     let agents = AgentsServer::new(AgentsDoor::new(desk)).max_decoding_message_size(MESSAGE_BYTES_MAX);
     let admin = admin.map(|admin| {
@@ -82,15 +72,17 @@ pub async fn serve(
         let server = PeersServer::new(peers);
         server.max_decoding_message_size(STATE_BYTES_MAX).max_encoding_message_size(STATE_BYTES_MAX)
     });
+    let (entered, incoming) = mpsc::channel(entrance::QUEUE);
+    // It ends when nobody takes connections any more.
+    tokio::spawn(entrance::open(listener, papers, entered));
     Server::builder()
-        .tls_config(tls)?
         .max_concurrent_streams(STREAMS_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .add_service(agents)
         .add_optional_service(admin)
         .add_optional_service(peers)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stop)
+        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), stop)
         .await
 }
 

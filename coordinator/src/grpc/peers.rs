@@ -2,6 +2,7 @@
 //! Promises: only coordinators of this system and incarnation are heard, each as the member that its certificate names.
 
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use lockstep_core::state::{Member, known};
 use lockstep_proto::peer::from_peer::Message;
@@ -10,23 +11,26 @@ use lockstep_proto::peer::{
     Contact, FromPeer, IdentifyAnswer, IdentifyRequest, JoinAnswer, JoinRequest, PeerGoodbye, PeerHello,
     TrailAnswer, TrailRequest,
 };
+use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::holder;
 use crate::agreement::{Agreement as _, NotDone};
 use crate::holder::Holder;
 use crate::member::{Council, Identity};
+use crate::papers::Papers;
 
 /// What the door needs to know.
 pub struct PeersDoor {
     identity: Identity,
     council: Arc<Council>,
+    papers: watch::Receiver<Arc<Papers>>,
 }
 
 impl PeersDoor {
     #[must_use]
-    pub fn new(identity: Identity, council: Arc<Council>) -> Self {
-        Self { identity, council }
+    pub fn new(identity: Identity, council: Arc<Council>, papers: watch::Receiver<Arc<Papers>>) -> Self {
+        Self { identity, council, papers }
     }
 
     /// The name in the coordinator's certificate.
@@ -108,6 +112,7 @@ impl Service for PeersDoor {
     async fn identify(&self, request: Request<IdentifyRequest>) -> Result<Response<IdentifyAnswer>, Status> {
         Self::name(&request)?;
         let ours = &self.identity;
+        let until = self.papers.borrow().valid_until().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Response::new(IdentifyAnswer {
             cluster_id: ours.cluster_id.clone(),
             incarnation: ours.incarnation,
@@ -116,6 +121,7 @@ impl Service for PeersDoor {
             site: ours.member.site.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             level: known(),
+            certificate_valid_until_seconds: until.as_secs(),
         }))
     }
 

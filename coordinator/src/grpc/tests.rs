@@ -16,11 +16,12 @@ use lockstep_proto::agent::{
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, ClientTlsConfig};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 use tonic::{Code, Status, Streaming};
 
 use super::*;
 use crate::dispatch::{AskFault, Lead, Leadership, Notice, Question, Standing, Wanted, WantedLink};
+use crate::papers::Pem;
 use crate::testing::{Authority, Issued};
 
 const CLUSTER: &str = "0b6f";
@@ -67,6 +68,7 @@ async fn world_with(first: Standing) -> World {
     let authority = Authority::new();
     let own = authority.issue(&["lockstep://coordinator/c1"]);
     let pem = Pem { authority: authority.pem.clone(), certificate: own.pem, key: own.key_pem };
+    let papers = Papers::new(pem).unwrap().fixed();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (standing, followed) = watch::channel(first);
@@ -75,7 +77,7 @@ async fn world_with(first: Standing) -> World {
     let majority_of = Arc::new(Majority(tokio::sync::Mutex::new(words)));
     let desk = Desk::new(majority_of, followed, noticed);
     let served = Services { desk: desk.clone(), admin: None, peers: None };
-    tokio::spawn(async move { serve(listener, &pem, served, std::future::pending()).await.unwrap() });
+    tokio::spawn(async move { serve(listener, papers, served, std::future::pending()).await.unwrap() });
     World { majority, authority, address, desk, standing, notices }
 }
 
@@ -177,6 +179,20 @@ impl World {
             self.desk.with_intake(|intake| intake.status(&about, &["a1".to_owned()], Instant::now()));
         status.exposure.seen_records
     }
+}
+
+#[tokio::test]
+async fn who_says_nothing_holds_up_nobody() {
+    let mut world = world().await;
+    let mut silent = Vec::new();
+    for _ in 1..entrance::AT_ONCE {
+        silent.push(tokio::net::TcpStream::connect(&world.address).await.unwrap());
+    }
+    let own = world.authority.issue(&[AGENT]);
+    world.majority.send(Ok(())).await.unwrap();
+    let mut dialled = timeout(SOON, world.dial_as(&own, hello())).await.unwrap().unwrap();
+    assert!(matches!(dialled.hear().await, Some(To::Welcome(_))));
+    assert!(matches!(world.notices.recv().await, Some(Notice::Arrived { .. })));
 }
 
 #[tokio::test]

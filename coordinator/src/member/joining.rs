@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tonic::Status;
 
 use super::folder::{Folder, Identity};
-use super::{FolderFault, MemberFault, pem};
+use super::{FolderFault, MemberFault, papers};
 use crate::peers::Peers;
 
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -45,10 +45,10 @@ impl From<FolderFault> for JoinFault {
 /// # Errors
 /// [`JoinFault`]; the folder is as before.
 pub async fn join(spec: &CoordinatorSpec, address: &str, to: &str) -> Result<Identity, JoinFault> {
-    let pem = pem(spec)?;
+    let papers = papers(spec)?.fixed();
     let folder = Folder::open(&spec.data)?;
     folder.expect_nobody()?;
-    let peers = Peers::new(pem);
+    let peers = Peers::new(papers);
     let mut asked = to.to_owned();
     for _ in 0..HOPS_MAX {
         let answer = ask(&peers, spec, address, &asked).await?;

@@ -48,8 +48,8 @@ use crate::admin::Admin;
 use crate::agreement::{Agreement as _, SeatKind};
 use crate::consensus::{self, Fault, Last, Node, Pace};
 use crate::dispatch::{Desk, NOTICES_MAX};
-use crate::grpc::{PeersDoor, Pem, Services, serve};
-use crate::holder::Holder;
+use crate::grpc::{PeersDoor, Services, serve};
+use crate::papers::{self, Papers, Unfit};
 use crate::peers::Peers;
 use folder::Folder;
 use machine::Agreed;
@@ -77,7 +77,7 @@ pub enum MemberFault {
     #[error("{path}: {why}")]
     File { path: PathBuf, why: std::io::Error },
     #[error("{path}: {why}; a coordinator's certificate has the SAN URI lockstep://coordinator/{name}")]
-    Certificate { path: PathBuf, why: String, name: String },
+    Certificate { path: PathBuf, why: Unfit, name: String },
     #[error(
         "coordinator.yaml says {what} {says:?}, the data folder belongs to {what} {is:?}: use the folder's own file"
     )]
@@ -166,7 +166,7 @@ pub async fn run<R: FnOnce(SocketAddr, &Identity)>(
     around: Surroundings<R>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), MemberFault> {
-    let pem = pem(spec)?;
+    let (papers, current) = watch::channel(Arc::new(papers(spec)?));
     let folder = Folder::open(&spec.data)?;
     let identity = folder.identity()?;
     expect(spec, &identity)?;
@@ -175,18 +175,18 @@ pub async fn run<R: FnOnce(SocketAddr, &Identity)>(
         .map_err(|why| MemberFault::Listen { address: spec.listen.clone(), why })?;
     let address =
         listener.local_addr().map_err(|why| MemberFault::Listen { address: spec.listen.clone(), why })?;
-    let started = start(&folder, &identity, &pem, around.pace)?;
+    let started = start(&folder, &identity, &current, around.pace)?;
     let Started { council, mut ended } = started;
-    let peers = Arc::new(Peers::new(pem.clone()));
+    let peers = Arc::new(Peers::new(current.clone()));
     let (notices_in, notices) = mpsc::channel(NOTICES_MAX);
     let (standing, seen) = watch::channel(leading::unknown(&identity, around.terms));
     let desk = Desk::new(Arc::new(council.clone()), seen, notices_in);
     let council_of_all: Arc<Council> = Arc::new(council.clone());
-    let admin = Admin::new(council_of_all.clone(), desk.clone(), around.access, &pem);
+    let admin = Admin::new(council_of_all.clone(), desk.clone(), around.access, Arc::clone(&peers));
     let services = Services {
         desk: desk.clone(),
         admin: Some(Arc::new(admin)),
-        peers: Some(PeersDoor::new(identity.clone(), council_of_all)),
+        peers: Some(PeersDoor::new(identity.clone(), council_of_all, current.clone())),
     };
     let leads = leading::Leading::new(
         council.clone(),
@@ -198,10 +198,11 @@ pub async fn run<R: FnOnce(SocketAddr, &Identity)>(
     );
     let leading = tokio::spawn(leads.run());
     let catching_up = tokio::spawn(catching_up::run(council.clone(), peers));
+    let following = tokio::spawn(papers::follow(spec.tls.clone(), spec.name.clone(), papers));
     let (close, closed) = oneshot::channel::<()>();
     let door = tokio::spawn(async move {
         // Closed by a word, or because whoever would say it is gone.
-        serve(listener, &pem, services, async { drop(closed.await) }).await
+        serve(listener, current, services, async { drop(closed.await) }).await
     });
     (around.ready)(address, &identity);
     let end = tokio::select! {
@@ -217,6 +218,7 @@ pub async fn run<R: FnOnce(SocketAddr, &Identity)>(
     // Every session ends with the leader's loop, which ends with the node.
     leading.abort();
     catching_up.abort();
+    following.abort();
     let door = timeout(HANDOVER, door).await;
     end?;
     match door {
@@ -232,12 +234,19 @@ struct Started {
 }
 
 /// The node on a thread of its own: a slow disk stops nobody else.
-fn start(folder: &Folder, identity: &Identity, pem: &Pem, pace: Pace) -> Result<Started, MemberFault> {
+fn start(
+    folder: &Folder,
+    identity: &Identity,
+    papers: &watch::Receiver<Arc<Papers>>,
+    pace: Pace,
+) -> Result<Started, MemberFault> {
     let trail = Trail::open(folder.path())?;
     let machine = Agreed::new(trail.clone());
     let shared = machine.shared();
     let (handle_in, handle_out) = mpsc::channel(1);
-    let wire = wire::Wire::new(identity.clone(), Arc::new(Peers::new(pem.clone())), handle_out);
+    // Connections of its own: what members agree on never waits behind calls that are passed on.
+    let peers = Arc::new(Peers::new(papers.clone()));
+    let wire = wire::Wire::new(identity.clone(), peers, handle_out);
     let stores = folder.stores()?;
     let contacts = identity.contacts.clone();
     let (node, handle) = Node::open(identity.member.id, pace, stores, machine, wire, contacts)?;
@@ -284,23 +293,9 @@ fn expect(spec: &CoordinatorSpec, identity: &Identity) -> Result<(), MemberFault
 }
 
 /// The certificates that the file names, looked at before anything is started.
-fn pem(spec: &CoordinatorSpec) -> Result<Pem, MemberFault> {
-    let read = |path: &PathBuf| {
-        std::fs::read_to_string(path).map_err(|why| MemberFault::File { path: path.clone(), why })
-    };
-    let pem = Pem {
-        authority: read(&spec.tls.ca)?,
-        certificate: read(&spec.tls.certificate)?,
-        key: read(&spec.tls.key)?,
-    };
-    let fault = |why: String| MemberFault::Certificate {
-        path: spec.tls.certificate.clone(),
-        why,
-        name: spec.name.clone(),
-    };
-    match Holder::of_pem(&pem.certificate) {
-        Ok(Holder::Coordinator { name }) if name == spec.name => Ok(pem),
-        Ok(holder) => Err(fault(format!("it was given to {holder}"))),
-        Err(nobody) => Err(fault(nobody.to_string())),
-    }
+fn papers(spec: &CoordinatorSpec) -> Result<Papers, MemberFault> {
+    Papers::read(&spec.tls, &spec.name).map_err(|unfit| match unfit {
+        Unfit::Unreadable { path, why } => MemberFault::File { path, why },
+        why => MemberFault::Certificate { path: spec.tls.certificate.clone(), why, name: spec.name.clone() },
+    })
 }

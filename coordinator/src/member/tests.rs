@@ -179,6 +179,22 @@ impl System {
         }
     }
 
+    /// Until `is_so` holds of everybody: whether it answers an operator with a certificate of `authority`.
+    async fn wait_for_each(&self, what: &str, is_so: impl Fn(bool) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        for name in self.running.keys() {
+            loop {
+                let mut admin = self.admin(name);
+                let asked = timeout(Duration::from_secs(3), admin.members(MembersRequest {})).await;
+                if is_so(matches!(asked, Ok(Ok(_)))) {
+                    break;
+                }
+                assert!(Instant::now() < end, "{name}: waited in vain until {what}");
+                sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+
     async fn leader(&self) -> String {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -333,7 +349,7 @@ async fn strangers_are_told_what_is_wrong() {
     system.authority = other.authority.clone();
     let spec = other.spec("c2");
     found(&spec, &spec.listen.clone()).unwrap();
-    let mut peer = Peers::new(pem(&spec).unwrap()).peer(&system.addresses["c1"]).unwrap();
+    let mut peer = Peers::new(papers(&spec).unwrap().fixed()).peer(&system.addresses["c1"]).unwrap();
     let hello = |cluster_id: &str, incarnation| {
         let hello = lockstep_proto::peer::PeerHello {
             cluster_id: cluster_id.to_owned(),
@@ -362,7 +378,7 @@ async fn strangers_are_told_what_is_wrong() {
     // A file with another's certificate does not start.
     let mut wrong = system.spec("c1");
     wrong.tls = spec.tls.clone();
-    let fault = pem(&wrong).err().unwrap();
+    let fault = papers(&wrong).err().unwrap();
     assert!(fault.to_string().contains("it was given to lockstep://coordinator/c2"), "{fault}");
 }
 
@@ -395,7 +411,8 @@ async fn a_survivor_is_recovered_by_force_and_the_others_are_refused_until_they_
     assert_eq!(raised.draft.reason.as_deref(), Some("two sites burnt down"));
     // The others still believe in the members of before, and are refused.
     system.start("c1").await;
-    let mut peer = Peers::new(pem(&system.spec("c1")).unwrap()).peer(&system.addresses[survivor]).unwrap();
+    let mut peer =
+        Peers::new(papers(&system.spec("c1")).unwrap().fixed()).peer(&system.addresses[survivor]).unwrap();
     let hello =
         lockstep_proto::peer::PeerHello { cluster_id: members.cluster_id, incarnation: 1, from: 1, to: 2 };
     let message = lockstep_proto::peer::from_peer::Message::Hello(hello);
@@ -432,5 +449,44 @@ async fn who_is_removed_is_out_and_the_leader_may_be_removed_too() {
         drop(running.stop);
         let _ = timeout(PATIENCE, running.task).await.unwrap();
         assert!(system.voters(count).await.members.iter().all(|member| member.name != leader));
+    }
+}
+
+#[tokio::test]
+async fn certificates_and_the_authority_itself_change_without_a_restart() {
+    const NAMES: [&str; 3] = ["c1", "c2", "c3"];
+    let mut system = System::of(&NAMES).await;
+    let (old, new) = (system.authority.clone(), Authority::new());
+    let mut both = new.clone();
+    both.pem = format!("{}{}", old.pem, new.pem);
+    // Both are trusted by everybody before anybody shows the new one's certificate.
+    for name in NAMES {
+        std::fs::write(system.place.path().join(name).join("ca.pem"), &both.pem).unwrap();
+    }
+    system.authority = both;
+    system.wait_for_each("who has a certificate of the new one is heard", |heard| heard).await;
+    for name in NAMES {
+        // The old one's name stands in the file until all have new certificates.
+        system.spec(name);
+    }
+    system.authority = new.clone();
+    system.wait_for_each("it has a certificate of the new one", |heard| heard).await;
+    for name in NAMES {
+        system.spec(name);
+    }
+    system.authority = old;
+    system.authority.pem.clone_from(&new.pem);
+    system.wait_for_each("who has a certificate of the old one is refused", |heard| !heard).await;
+    system.authority = new;
+    // Streams between members that are open go on; those that are made anew go by the new certificates.
+    system.stop("c2").await;
+    system.start("c2").await;
+    let leader = system.leader().await;
+    system.apply(&leader, SPEC, "one").await.unwrap();
+    system.wait_for_each("everybody has the entry", |heard| heard).await;
+    let end = Instant::now() + PATIENCE;
+    while !system.trail("c2").await.iter().any(|event| event.draft.what == "apply_spec") {
+        assert!(Instant::now() < end, "c2 does not get what is agreed on");
+        sleep(Duration::from_millis(200)).await;
     }
 }
