@@ -3,7 +3,7 @@
 
 use std::io::IsTerminal;
 
-use lockstep_core::spec::agent::{LogFormat, LogSpec};
+use lockstep_core::spec::daemon::{LogFormat, LogSpec};
 use tracing_subscriber::EnvFilter;
 
 const VARIABLE: &str = "LOCKSTEP_LOG";

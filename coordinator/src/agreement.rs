@@ -8,6 +8,7 @@ use std::sync::Arc;
 use lockstep_core::audit::{Actor, AuditEvent, Head};
 use lockstep_core::state::{Applied, Command, Member, State};
 use thiserror::Error;
+use tokio::time::Instant;
 
 /// Events of one page of the audit trail.
 pub const PAGE_EVENTS_MAX: usize = 1_000;
@@ -59,6 +60,12 @@ pub struct Position {
     pub committed: u64,
     /// The last index that is in this member's state.
     pub applied: u64,
+    /// Entries on this member's disk, what they take there, and the last one that the newest snapshot has.
+    pub log_entries: u64,
+    pub log_bytes: u64,
+    pub snapshot: u64,
+    /// When the consensus last came round; told late to whoever waits for changes, never to who looks.
+    pub turned: Option<Instant>,
     /// By id.
     pub seats: Vec<Seat>,
     /// For a member that comes; no id is ever given twice.

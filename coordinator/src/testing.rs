@@ -178,6 +178,7 @@ impl Agreement for Together {
             seats: shared.seats.clone(),
             next_id: shared.seats.len() as u64 + 1,
             stopped,
+            ..Position::default()
         }
     }
 

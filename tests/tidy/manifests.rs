@@ -76,6 +76,7 @@ const TABLE: &[Row] = &[
     Row {
         folder: "coordinator",
         may: &[
+            "axum",
             "crc32c",
             "fastrand",
             "lockstep-core",
@@ -90,6 +91,7 @@ const TABLE: &[Row] = &[
             "slog",
             "thiserror",
             "tokio",
+            "tokio-rustls",
             "tonic",
             "tracing",
             "uuid",

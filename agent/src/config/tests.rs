@@ -91,7 +91,7 @@ fn a_good_file_is_ready_to_be_used() {
     );
     let config = load(&path).unwrap();
     assert_eq!(config.clusters["mi"].bootstrap.len(), 2);
-    assert_eq!(config.spec.listen, lockstep_core::spec::agent::Listen::Off);
+    assert_eq!(config.spec.listen, lockstep_core::spec::daemon::Listen::Off);
     let link = &config.spec.links["my.link"];
     assert!(link.topics.takes("7", false) && link.groups.is_some());
     assert_eq!(config.clusters["pr"].bootstrap[0].to_string(), "c:3");

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use lockstep_core::spec::agent::Listen;
+use lockstep_core::spec::daemon::Listen;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 

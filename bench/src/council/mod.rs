@@ -63,7 +63,7 @@ impl Council {
             let papers = authority.issue(&name, &format!("lockstep://coordinator/{name}"))?;
             let address = format!("127.0.0.1:{}", ports::free()?);
             let text = format!(
-                "name: {name}\nsite: s{number}\ndata: {name}-data\nlisten: {address}\ntls: {}\naccess:\n  - {{ operator: {OPERATOR}, role: admin }}\n",
+                "name: {name}\nsite: s{number}\ndata: {name}-data\nlisten: {address}\nhttp: off\ntls: {}\naccess:\n  - {{ operator: {OPERATOR}, role: admin }}\n",
                 section(&papers)
             );
             let config = write(folder.path(), &format!("{name}.yaml"), &text)?;

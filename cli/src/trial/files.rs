@@ -19,6 +19,8 @@ pub(crate) struct Layout {
     pub(crate) port: u16,
     /// The first agent's port for its status; the other has the next one.
     pub(crate) agent_port: u16,
+    /// The first coordinator's port for its metrics; the others have the next two.
+    pub(crate) metrics_port: u16,
     /// The Kafka cluster of each site, host:port, plaintext.
     pub(crate) east: String,
     pub(crate) west: String,
@@ -31,6 +33,7 @@ impl Default for Layout {
         Self {
             port: 9470,
             agent_port: 9464,
+            metrics_port: 9480,
             east: "127.0.0.1:9092".to_owned(),
             west: "127.0.0.1:9192".to_owned(),
             program: "lockstep".to_owned(),
@@ -63,9 +66,9 @@ pub(super) fn plan(layout: &Layout) -> Result<Vec<TrialFile>, Error> {
         file("start.sh", FileKind::Script, script(layout)),
         file("operator/operator.yaml", FileKind::Plain, operator(&quoted)),
     ];
-    for ((name, site), address) in COORDINATORS.iter().zip(&addresses) {
+    for (((name, site), address), metrics) in COORDINATORS.iter().zip(&addresses).zip(layout.metrics_port..) {
         let path = format!("{name}/coordinator.yaml");
-        files.push(file(&path, FileKind::Plain, coordinator(name, site, address)));
+        files.push(file(&path, FileKind::Plain, coordinator(name, site, address, metrics)));
         files.extend(pair(&authority, name, &format!("lockstep://coordinator/{name}"), &LOOPBACK)?);
     }
     for ((name, site), port) in AGENTS.iter().zip(layout.agent_port..) {
@@ -88,13 +91,14 @@ fn pair(authority: &Authority, folder: &str, holder: &str, hosts: &[&str]) -> Re
     ])
 }
 
-fn coordinator(name: &str, site: &str, address: &str) -> String {
+fn coordinator(name: &str, site: &str, address: &str, metrics: u16) -> String {
     format!(
         "# One of the three coordinators of a trial; its certificate is valid for {VALID_DAYS} days.
 name: {name}
 site: {site}
 data: data
 listen: {address}
+http: 127.0.0.1:{metrics}
 tls:
   ca: ../ca.pem
   certificate: certificate.pem

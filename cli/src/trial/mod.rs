@@ -69,6 +69,7 @@ pub(crate) fn write(folder: &Path, layout: &Layout) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use lockstep_core::spec::daemon::Listen;
     use std::os::unix::fs::PermissionsExt;
 
     use lockstep_agent::config::load_coordinator;
@@ -94,6 +95,7 @@ mod tests {
             let spec = load_coordinator(&trial.join(name).join("coordinator.yaml")).unwrap();
             assert_eq!((spec.name.as_str(), spec.site.as_str()), (name, site));
             assert_eq!(spec.listen, format!("127.0.0.1:{port}"));
+            assert_eq!(spec.http, Listen::At(format!("127.0.0.1:{}", port + 10)));
             assert_eq!((spec.access[0].operator.as_str(), spec.access[0].role), ("trial", Role::Admin));
             assert!(spec.tls.ca.exists() && spec.tls.certificate.exists() && spec.tls.key.exists());
         }

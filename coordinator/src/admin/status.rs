@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use lockstep_core::dr::posture::{Role, WriteProtection};
+use lockstep_core::dr::posture::{Posture, Role, WriteProtection};
 use lockstep_core::state::State;
 use lockstep_core::status::{
     About, AgentSeat, ClusterStatus, CoordinatorStatus, LinkStatus, RemovedStatus, Scope, SeenStatus,
@@ -71,6 +71,21 @@ impl Admin {
         let agents: Vec<String> =
             state.work(name).map(|work| work.shares.keys().cloned().collect()).unwrap_or_default();
         Some(self.desk.with_intake(|intake| intake.status(&about, &agents, Instant::now())))
+    }
+
+    /// How many agents have a session here.
+    pub(crate) fn agents_here(&self) -> usize {
+        self.desk.seats.heard().len()
+    }
+
+    /// How many links there are of every posture.
+    pub(crate) fn postures(&self, state: &State) -> BTreeMap<&'static str, usize> {
+        let mut counts: BTreeMap<_, _> = Posture::ALL.iter().map(|posture| (posture.word(), 0)).collect();
+        for link in state.spec().links.keys() {
+            let Some(status) = self.link_status(state, link) else { continue };
+            *counts.entry(Posture::of_word(&status.posture).word()).or_default() += 1;
+        }
+        counts
     }
 
     fn system(&self, state: &State, scope: Scope, names: &[&str], links: Vec<LinkStatus>) -> SystemStatus {

@@ -50,6 +50,12 @@ impl Storage {
         self.newest.as_ref()
     }
 
+    /// Entries in the log, their bytes, and the newest snapshot's index.
+    pub(super) fn sizes(&self) -> (u64, u64, u64) {
+        let entries = self.log.last().index.saturating_sub(self.log.start().index);
+        (entries, self.log.bytes(), self.newest.as_ref().map_or(0, |header| header.index))
+    }
+
     /// A snapshot of this member's own, of an index that its log holds.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use crate::agreed::{Shared, encode};
 use crate::agreement::{Agreement, AuditPage, NotDone, Position, Reseat, Seat, SeatKind};
 use crate::consensus::{Change, Handle, Refused};
 use crate::dispatch::{Lead, Leadership};
+use crate::figures::Proposals;
 
 /// How long the leader waits for another one to take over before it is removed itself.
 const HANDOVER: Duration = Duration::from_secs(10);
@@ -29,15 +30,22 @@ pub struct Council {
     node: Handle<Applied>,
     state: Shared,
     trail: Trail,
+    proposals: Arc<Proposals>,
 }
 
 impl Council {
     pub(super) fn new(node: Handle<Applied>, state: Shared, trail: Trail) -> Self {
-        Self { node, state, trail }
+        Self { node, state, trail, proposals: Arc::default() }
     }
 
     pub(super) fn node(&self) -> &Handle<Applied> {
         &self.node
+    }
+
+    /// What became of everything that was proposed here.
+    #[must_use]
+    pub(crate) fn proposals(&self) -> &Proposals {
+        &self.proposals
     }
 
     pub(super) fn trail(&self) -> &Trail {
@@ -157,6 +165,20 @@ impl Council {
         }
     }
 
+    async fn agree(
+        &self,
+        actor: Actor,
+        reason: Option<String>,
+        command: Command,
+    ) -> Result<Applied, NotDone> {
+        self.may_propose(&command)?;
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let at = WallMillis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));
+        let entry = Entry::new(at, actor, reason, command);
+        let data = encode(&entry).map_err(|error| NotDone::Refused(error.to_string()))?;
+        self.node.propose(data).await.map_err(not_done)
+    }
+
     async fn change(&self, changes: Vec<Change>) -> Result<(), NotDone> {
         self.node.change(changes).await.map(drop).map_err(not_done)
     }
@@ -183,12 +205,9 @@ impl Agreement for Council {
         reason: Option<String>,
         command: Command,
     ) -> Result<Applied, NotDone> {
-        self.may_propose(&command)?;
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let at = WallMillis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));
-        let entry = Entry::new(at, actor, reason, command);
-        let data = encode(&entry).map_err(|error| NotDone::Refused(error.to_string()))?;
-        self.node.propose(data).await.map_err(not_done)
+        let outcome = self.agree(actor, reason, command).await;
+        self.proposals.count(&outcome);
+        outcome
     }
 
     async fn reseat(

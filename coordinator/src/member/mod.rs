@@ -37,10 +37,12 @@ use std::time::Duration;
 
 use lockstep_core::dr::lease::Terms;
 use lockstep_core::spec::coordinator::CoordinatorSpec;
+use lockstep_core::spec::daemon::Listen;
 use lockstep_core::state::Member;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::access::Access;
@@ -49,6 +51,7 @@ use crate::agreement::{Agreement as _, SeatKind};
 use crate::consensus::{self, Fault, Last, Node, Pace};
 use crate::dispatch::{Desk, NOTICES_MAX};
 use crate::grpc::{PeersDoor, Services, serve};
+use crate::http::{self, Told};
 use crate::papers::{self, Papers, Unfit};
 use crate::peers::Peers;
 use folder::Folder;
@@ -175,6 +178,7 @@ pub async fn run<R: FnOnce(SocketAddr, &Identity)>(
         .map_err(|why| MemberFault::Listen { address: spec.listen.clone(), why })?;
     let address =
         listener.local_addr().map_err(|why| MemberFault::Listen { address: spec.listen.clone(), why })?;
+    let http = http_listener(&spec.http).await?;
     let started = start(&folder, &identity, &current, around.pace)?;
     let Started { council, mut ended } = started;
     let peers = Arc::new(Peers::new(current.clone()));
@@ -182,10 +186,12 @@ pub async fn run<R: FnOnce(SocketAddr, &Identity)>(
     let (standing, seen) = watch::channel(leading::unknown(&identity, around.terms));
     let desk = Desk::new(Arc::new(council.clone()), seen, notices_in);
     let council_of_all: Arc<Council> = Arc::new(council.clone());
-    let admin = Admin::new(council_of_all.clone(), desk.clone(), around.access, Arc::clone(&peers));
+    let admin = Arc::new(Admin::new(council_of_all.clone(), desk.clone(), around.access, Arc::clone(&peers)));
+    let told = Told { council: council.clone(), admin: Arc::clone(&admin), papers: current.clone() };
+    let telling = http.map(|listener| tokio::spawn(http::serve(listener, told)));
     let services = Services {
         desk: desk.clone(),
-        admin: Some(Arc::new(admin)),
+        admin: Some(admin),
         peers: Some(PeersDoor::new(identity.clone(), council_of_all, current.clone())),
     };
     let leads = leading::Leading::new(
@@ -219,12 +225,20 @@ pub async fn run<R: FnOnce(SocketAddr, &Identity)>(
     leading.abort();
     catching_up.abort();
     following.abort();
+    telling.inspect(JoinHandle::abort);
     let door = timeout(HANDOVER, door).await;
     end?;
     match door {
         Ok(Ok(Err(error))) => Err(MemberFault::Door(lockstep_proto::with_causes(&error))),
         Ok(_) | Err(_) => Ok(()),
     }
+}
+
+/// Bound before anything is started, so that an address that is taken is said at once.
+async fn http_listener(listen: &Listen) -> Result<Option<TcpListener>, MemberFault> {
+    let Listen::At(address) = listen else { return Ok(None) };
+    let listener = TcpListener::bind(address).await;
+    listener.map(Some).map_err(|why| MemberFault::Listen { address: address.clone(), why })
 }
 
 struct Started {

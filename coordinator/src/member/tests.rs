@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use lockstep_core::audit::{AuditEvent, Head, verify};
 use lockstep_core::spec::coordinator::{Grant, Reach, Role, TlsFiles};
+use lockstep_core::spec::daemon::{LogFormat, LogSpec};
 use lockstep_proto::admin::admin_client::AdminClient;
 use lockstep_proto::admin::change_members_request::Change;
 use lockstep_proto::admin::{
@@ -15,7 +16,6 @@ use lockstep_proto::agent::from_agent::Message as From;
 use lockstep_proto::agent::to_agent::Message as To;
 use lockstep_proto::agent::{Assignment, FromAgent, Heartbeat, Hello};
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tonic::codegen::tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
@@ -83,6 +83,8 @@ impl System {
             site: "east".to_owned(),
             data: folder.join("data"),
             listen,
+            http: Listen::Off,
+            log: LogSpec { format: LogFormat::Text, filter: "info".to_owned() },
             tls: TlsFiles {
                 ca: file("ca.pem", &self.authority.pem),
                 certificate: file("own.pem", &issued.pem),

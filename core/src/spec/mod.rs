@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`agent`] | `agent.yaml`: the daemon of a site, its clusters and links |
 //! | [`coordinator`] | `coordinator.yaml`: one of the coordinators, and what operators may do |
+//! | [`daemon`] | what both daemons' files have: log, HTTP |
 //! | [`dr`] | `dr.yaml`: sites, clusters and links of the whole system |
 //! | [`operator`] | `operator.yaml`: where the coordinators are, for whoever commands them |
 //! | [`link`] | one link, wherever it is written |
@@ -16,6 +17,7 @@
 
 pub mod agent;
 pub mod coordinator;
+pub mod daemon;
 pub mod dr;
 pub mod fault;
 mod faults;

@@ -2,7 +2,7 @@
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
 
-use super::{Trial, offset_of};
+use super::{METRICS, Trial, offset_of};
 
 impl Trial {
     /// Certificate and key for whoever `holder` (`lockstep://…`) names, into a folder of the trial.
@@ -32,6 +32,7 @@ impl Trial {
         let text = text.replace("name: c-east", &format!("name: {name}"));
         let text = text.replace("site: east", &format!("site: {site}"));
         let text = text.replace(&self.address(0), &self.address(offset_of(name)));
+        let text = text.replace(&format!("http: {}", self.address(METRICS)), "http: off");
         std::fs::write(self.config(name), text).unwrap();
     }
 

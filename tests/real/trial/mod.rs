@@ -6,6 +6,7 @@
 //! | `kills` | the leader is killed while something is applied: it is done or not, never half |
 //! | `five` | five of them: two die, a third, and the manual page brings the system back |
 //! | `exposure` | passwords, idle topics, open transactions and clocks: `status` tells what would be lost |
+//! | `figures` | what coordinators tell monitoring |
 //! | `seen` | a source dies under traffic: what was seen of the loss is never more than the loss |
 //! | `shared_work` | two agents of a site share work, take over, and go on without coordinators |
 //! | `broken_glass` | a lone survivor goes on after a forced recovery, and nobody of before gets in |
@@ -18,6 +19,7 @@
 mod broken_glass;
 mod daily;
 mod exposure;
+mod figures;
 mod five;
 mod holders;
 mod kills;
@@ -42,6 +44,9 @@ use crate::mirror::PATIENCE;
 /// Short enough to ask again, long enough for a slow machine.
 const CALL: Duration = Duration::from_secs(75);
 
+/// The first coordinator's port for its metrics, from the first port of all.
+const METRICS: u16 = 7;
+
 /// What `coordinator init --dev` makes, and what of it runs.
 struct Trial {
     _folder: tempfile::TempDir,
@@ -61,10 +66,12 @@ impl Trial {
     fn with(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("trial");
-        let port = free_ports(7);
+        let port = free_ports(10);
         let (dev, first, agents) = (path.display().to_string(), port.to_string(), (port + 3).to_string());
+        let metrics = (port + METRICS).to_string();
         let words = ["coordinator", "init", "--dev", &dev, "--port", &first, "--agent-port", &agents];
-        let finished = Lockstep::run(&[&words, more].concat(), CALL).unwrap();
+        let words = [&words[..], &["--metrics-port", &metrics]].concat();
+        let finished = Lockstep::run(&[&words[..], more].concat(), CALL).unwrap();
         assert_eq!(finished.exit, Exit::Code(0), "{finished:?}");
         Self { _folder: folder, path, port, running: BTreeMap::new() }
     }

@@ -8,7 +8,6 @@ use lockstep_coordinator::access::Access;
 use lockstep_coordinator::consensus::Pace;
 use lockstep_coordinator::member::{self, Surroundings};
 use lockstep_core::dr::lease::Terms;
-use lockstep_core::spec::agent::{LogFormat, LogSpec};
 use lockstep_core::spec::coordinator::CoordinatorSpec;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -19,12 +18,9 @@ use crate::cmd::signals::Signals;
 use crate::exit::Exit;
 use crate::logs;
 
-/// The words of a coordinator's log: its file has none for it.
-const LOG: &str = "info";
-
 pub(super) async fn run(config: PathBuf) -> Result<Exit, Failure> {
     let spec = load(&config)?;
-    logs::of_a_daemon(&LogSpec { format: LogFormat::Text, filter: LOG.to_owned() })?;
+    logs::of_a_daemon(&spec.log)?;
     let mut signals = Signals::new()?;
     let (grants, access) = watch::channel(Arc::new(Access::new(spec.access.clone())));
     follow_access(config, spec.clone(), grants)?;

@@ -34,6 +34,9 @@ pub(super) struct Args {
     /// With --dev: the first agent's port for its status; the other one has the next
     #[arg(long, value_name = "PORT", default_value_t = 9464, requires = "dev", value_parser = clap::value_parser!(u16).range(1..=65_534))]
     agent_port: u16,
+    /// With --dev: the first coordinator's port for its metrics; the other two have the next ones
+    #[arg(long, value_name = "PORT", default_value_t = 9480, requires = "dev", value_parser = clap::value_parser!(u16).range(1..=65_533))]
+    metrics_port: u16,
     /// With --dev: the Kafka cluster of site east
     #[arg(long, value_name = "BOOTSTRAP", default_value = "127.0.0.1:9092", requires = "dev")]
     east: String,
@@ -70,6 +73,7 @@ fn trial(args: &Args, folder: &Path) -> Result<(), Failure> {
     let layout = Layout {
         port: args.port,
         agent_port: args.agent_port,
+        metrics_port: args.metrics_port,
         east: args.east.clone(),
         west: args.west.clone(),
         program: program(),

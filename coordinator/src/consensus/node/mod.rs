@@ -11,7 +11,7 @@ use protobuf::Message as _;
 use raft::eraftpb::Message;
 use raft::{Config, RawNode, SnapshotStatus, StateRole};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use lockstep_core::state::Member;
 
@@ -256,6 +256,8 @@ impl<M: Machine, T: Transport> Node<M, T> {
         let raft = &self.raft.raft;
         let (term, leader, committed) = (raft.term, self.leader(), raft.raft_log.committed);
         let applied = self.applied.index;
+        let storage = raft.raft_log.store();
+        let (log_entries, log_bytes, snapshot) = storage.sizes();
         self.position.send_if_modified(|position| {
             let before = (position.term, position.leader, position.committed, position.applied);
             let seats = self.roster.seats();
@@ -263,6 +265,9 @@ impl<M: Machine, T: Transport> Node<M, T> {
             (position.term, position.leader) = (term, leader);
             (position.committed, position.applied) = (committed, applied);
             (position.seats, position.next_id) = (seats, self.roster.next_id());
+            (position.log_entries, position.log_bytes, position.snapshot) =
+                (log_entries, log_bytes, snapshot);
+            position.turned = Some(Instant::now());
             is_new
         });
     }

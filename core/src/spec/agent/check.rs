@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::coordinators;
 use super::link::links;
-use super::raw::{RawAgent, RawCluster, RawLog};
-use super::{AgentSpec, ClusterSpec, LinkSpec, Listen, LogFormat, LogSpec};
+use super::raw::{RawAgent, RawCluster};
+use super::{AgentSpec, ClusterSpec, LinkSpec};
+use crate::spec::daemon::{Listen, listen, log_spec};
 use crate::spec::fault::Fault;
 use crate::spec::faults::{Faults, join};
 use crate::spec::link::between;
@@ -32,7 +33,6 @@ const KEYS: &[&str] = &[
     "security",
 ];
 const CLUSTER_KEYS: &[&str] = &["bootstrap", "security"];
-const LOG_KEYS: &[&str] = &["format", "level"];
 
 const LISTEN_DEFAULT: &str = "127.0.0.1:9464";
 const MEMORY_DEFAULT: u64 = 64 << 20;
@@ -40,8 +40,6 @@ const MEMORY_DEFAULT: u64 = 64 << 20;
 const MEMORY_MIN: u64 = 1 << 20;
 const DRAIN_DEFAULT: Duration = Duration::from_secs(10);
 const DRAIN_MAX: Duration = Duration::from_secs(3_600);
-const FILTER_DEFAULT: &str = "info";
-const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace", "off"];
 const SECTION: &str = "the section's keys below it";
 
 impl RawAgent {
@@ -167,39 +165,6 @@ fn to_itself(faults: &mut Faults, clusters: &BTreeMap<String, ClusterSpec>, name
     }
 }
 
-fn log_spec(faults: &mut Faults, raw: Option<&RawLog>) -> LogSpec {
-    let raw = raw.cloned().unwrap_or_default();
-    faults.unknown("log", &raw.unknown, LOG_KEYS);
-    let format = faults.parsed("log.format", raw.format.as_ref(), "text or json", |text| match text {
-        "text" => Ok(LogFormat::Text),
-        "json" => Ok(LogFormat::Json),
-        _ => Err("is no format".to_owned()),
-    });
-    let filter = faults.parsed(
-        "log.level",
-        raw.level.as_ref(),
-        "error, warn, info, debug or trace, also by module: info,lockstep_agent=debug",
-        filter,
-    );
-    LogSpec {
-        format: format.unwrap_or_default(),
-        filter: filter.unwrap_or_else(|| FILTER_DEFAULT.to_owned()),
-    }
-}
-
-/// YAML reads `off` as false in its old dialect.
-fn listen(text: &str) -> Result<Listen, String> {
-    if ["off", "false"].contains(&text) {
-        return Ok(Listen::Off);
-    }
-    let (host, port) = text.rsplit_once(':').ok_or("the port is missing")?;
-    if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '/') {
-        return Err("the host is missing or contains a character no host name has".to_owned());
-    }
-    port.parse::<u16>().map_err(|_| "the port must be a number from 0 to 65535")?;
-    Ok(Listen::At(text.to_owned()))
-}
-
 fn memory(text: &str) -> Result<u64, String> {
     match quantity::size(text)? {
         bytes if bytes < MEMORY_MIN => Err("is too little: at least 1MiB".to_owned()),
@@ -212,18 +177,4 @@ fn drain(text: &str) -> Result<Duration, String> {
         time if time.is_zero() || time > DRAIN_MAX => Err("must lie above 0 and up to 1h".to_owned()),
         time => Ok(time),
     }
-}
-
-/// Levels, and modules with a level: what `tracing` filters by, less its fields and spans.
-fn filter(text: &str) -> Result<String, String> {
-    for directive in text.split(',').map(str::trim) {
-        let (module, level) = directive.rsplit_once('=').map_or((None, directive), |(m, l)| (Some(m), l));
-        let good_module = module.is_none_or(|module| {
-            !module.is_empty() && module.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c))
-        });
-        if !good_module || !LEVELS.contains(&level.to_ascii_lowercase().as_str()) {
-            return Err(format!("{directive:?} is no level"));
-        }
-    }
-    Ok(text.to_owned())
 }

@@ -25,6 +25,7 @@ use std::time::Duration;
 pub use super::link::{LinkSpec, Wanted, example, literal};
 pub use raw::RawAgent;
 
+use super::daemon::{Listen, LogSpec};
 use super::security::SecuritySpec;
 
 /// The JSON schema of `agent.yaml`, for editors. What it takes may still be wrong: a schema knows shapes, not meanings.
@@ -67,28 +68,6 @@ pub struct CoordinatorsSpec {
     pub certificate: PathBuf,
     /// PEM: the key of the certificate.
     pub key: PathBuf,
-}
-
-/// Where the daemon answers over HTTP.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
-    Off,
-    /// `host:port`; port 0 leaves the choice to the system.
-    At(String),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogSpec {
-    pub format: LogFormat,
-    /// In the words of `tracing`: `info,lockstep_agent=debug`.
-    pub filter: String,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    #[default]
-    Text,
-    Json,
 }
 
 /// A cluster and how it is reached.

@@ -5,6 +5,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::spec::daemon::RawLog;
 use crate::spec::link::{RawDefaults, RawGroups, RawPriority, RawRename, RawTopicSettings, RawTopics};
 use crate::spec::security::RawSecurity;
 use crate::spec::written::{Named, Text, Texts, Unknown, Written};
@@ -53,19 +54,6 @@ pub(super) struct RawCoordinators {
     pub(super) certificate: Option<Written<Text>>,
     /// PEM: the key of the certificate. Needed.
     pub(super) key: Option<Written<Text>>,
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub(super) unknown: Unknown,
-}
-
-/// How the daemon writes its log, to standard error.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[schemars(deny_unknown_fields, rename = "Log")]
-pub(super) struct RawLog {
-    /// text or json. Default: text.
-    pub(super) format: Option<Written<Text>>,
-    /// error, warn, info, debug or trace, also by module: info,lockstep_agent=debug. Default: info.
-    pub(super) level: Option<Written<Text>>,
     #[serde(flatten)]
     #[schemars(skip)]
     pub(super) unknown: Unknown,

@@ -9,6 +9,7 @@ use crate::groups::policy::{Barrier, Removal};
 use crate::mirror::cost::AlignmentBudget;
 use crate::mirror::retention::Propagation;
 use crate::plan::owners::Owner;
+use crate::spec::daemon::LogFormat;
 use crate::spec::pace::Priority;
 use crate::spec::rename::Rename;
 

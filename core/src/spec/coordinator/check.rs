@@ -4,16 +4,18 @@ use std::path::Path;
 
 use super::raw::{RawCoordinator, RawGrant};
 use super::{CoordinatorSpec, Grant, Reach, Role};
+use crate::spec::daemon::{self, Listen};
 use crate::spec::fault::Fault;
 use crate::spec::faults::{Faults, join};
 use crate::spec::names::{address, name};
 use crate::spec::select::Patterns;
 use crate::spec::tls;
 
-const KEYS: &[&str] = &["name", "site", "data", "listen", "tls", "access"];
+const KEYS: &[&str] = &["name", "site", "data", "listen", "http", "log", "tls", "access"];
 const GRANT_KEYS: &[&str] = &["operator", "role", "links"];
 
 const LISTEN_DEFAULT: &str = "0.0.0.0:9470";
+const HTTP_DEFAULT: &str = "127.0.0.1:9480";
 const GRANTS: &str = "a list, as in [{ operator: ada, role: admin }]";
 
 impl RawCoordinator {
@@ -31,6 +33,9 @@ impl RawCoordinator {
             text => Ok(folder.join(text)),
         });
         let listen = faults.parsed("listen", self.listen.as_ref(), "host:port", listen);
+        let http = faults.parsed("http", self.http.as_ref(), "host:port, or off", daemon::listen);
+        let log = faults.shape("log", self.log.as_ref(), "the section's keys below it");
+        let log = daemon::log_spec(&mut faults, log);
         let tls = tls::section(&mut faults, self.tls.as_ref(), folder);
         let access = self.grants(&mut faults);
         let faults = faults.into_vec();
@@ -40,6 +45,8 @@ impl RawCoordinator {
                 site,
                 data,
                 listen: listen.unwrap_or_else(|| LISTEN_DEFAULT.to_owned()),
+                http: http.unwrap_or_else(|| Listen::At(HTTP_DEFAULT.to_owned())),
+                log,
                 tls,
                 access,
             }),

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 
 pub use raw::RawCoordinator;
 
+use super::daemon::{Listen, LogSpec};
 use super::select::Patterns;
 pub use super::tls::TlsFiles;
 
@@ -34,6 +35,9 @@ pub struct CoordinatorSpec {
     pub data: PathBuf,
     /// `host:port`.
     pub listen: String,
+    /// Where it tells of itself.
+    pub http: Listen,
+    pub log: LogSpec,
     pub tls: TlsFiles,
     pub access: Vec<Grant>,
 }

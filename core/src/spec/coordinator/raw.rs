@@ -5,6 +5,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::spec::daemon::RawLog;
 use crate::spec::tls::RawTls;
 use crate::spec::written::{Text, Texts, Unknown, Written};
 
@@ -20,6 +21,10 @@ pub struct RawCoordinator {
     pub(super) data: Option<Written<Text>>,
     /// Where agents, operators and other coordinators come: host:port. Default: 0.0.0.0:9470.
     pub(super) listen: Option<Written<Text>>,
+    /// Where /metrics, /healthz and /readyz are served: host:port, or off. Default: 127.0.0.1:9480.
+    pub(super) http: Option<Written<Text>>,
+    /// How it writes its log.
+    pub(super) log: Option<Written<RawLog>>,
     /// Who it is, and whom it trusts. Needed.
     pub(super) tls: Option<Written<RawTls>>,
     /// What operators may do. Without it: nothing.

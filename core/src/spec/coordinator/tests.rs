@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::spec::daemon::LogFormat;
 
 fn good() -> Value {
     json!({
@@ -30,6 +31,8 @@ fn paths_start_at_the_file_and_the_rest_has_defaults() {
         (spec.name.as_str(), spec.site.as_str(), spec.listen.as_str()),
         ("c1", "praha", "0.0.0.0:9470")
     );
+    assert_eq!(spec.http, Listen::At("127.0.0.1:9480".to_owned()));
+    assert_eq!(spec.log, LogSpec { format: LogFormat::Text, filter: "info".to_owned() });
     assert_eq!(spec.data, PathBuf::from("/etc/lockstep/data"));
     assert_eq!(spec.tls.ca, PathBuf::from("/etc/ca.pem"));
     assert_eq!(spec.tls.key, PathBuf::from("/etc/lockstep/c1.key"));
@@ -50,6 +53,8 @@ fn all_faults_are_said_at_once() {
     let mut file = good();
     file["name"] = json!("a b");
     file["listen"] = json!("9470");
+    file["http"] = json!("here");
+    file["log"] = json!({ "level": "loud", "fromat": "json" });
     file["acess"] = json!([]);
     file["tls"] = json!({ "ca": "", "key": "k.pem", "password": "hunter2" });
     file["access"] = json!([
@@ -63,6 +68,9 @@ fn all_faults_are_said_at_once() {
         "acess: is no key of ours: did you mean \"access\"?",
         "name: \"a b\": use 1 to 200",
         "listen: \"9470\": the port is missing; write host:port",
+        "http: \"here\": the port is missing",
+        "log.level: \"loud\": \"loud\" is no level",
+        "log.fromat: is no key of ours",
         "tls.password: is no key of ours",
         "tls.ca: \"\": is empty",
         "tls.certificate: is missing",
@@ -74,7 +82,7 @@ fn all_faults_are_said_at_once() {
     ] {
         assert!(faults.iter().any(|fault| fault.starts_with(expected)), "{expected} in {faults:#?}");
     }
-    assert_eq!(faults.len(), 11, "{faults:#?}");
+    assert_eq!(faults.len(), 14, "{faults:#?}");
     assert!(!faults.concat().contains("hunter2"), "no value of an unknown key is shown");
 }
 

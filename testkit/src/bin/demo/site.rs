@@ -13,7 +13,7 @@ const CALL: Duration = Duration::from_secs(60);
 const PATIENCE: Duration = Duration::from_secs(60);
 const COORDINATORS: [&str; 3] = ["c-east", "c-west", "c-witness"];
 /// Ports in a row: three coordinators, two agents.
-const PORTS: u16 = 5;
+const PORTS: u16 = 8;
 
 pub(crate) struct System {
     folder: PathBuf,
@@ -28,7 +28,7 @@ impl System {
         let folder = place.path().join("trial");
         let port = free_ports();
         let mut system = Self { folder, _place: place, running: BTreeMap::new() };
-        let (first, agents) = (port.to_string(), (port + 3).to_string());
+        let [first, agents, metrics] = [0, 3, 5].map(|offset| (port + offset).to_string());
         let dev = system.path("");
         call(&[
             "coordinator",
@@ -39,6 +39,8 @@ impl System {
             &first,
             "--agent-port",
             &agents,
+            "--metrics-port",
+            &metrics,
             "--east",
             east,
             "--west",
