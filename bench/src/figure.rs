@@ -66,6 +66,13 @@ pub(crate) enum Unit {
     MbPerSecond,
     #[serde(rename = "records/s")]
     RecordsPerSecond,
+    /// Of anything.
+    #[serde(rename = "1/s")]
+    PerSecond,
+    #[serde(rename = "records")]
+    Records,
+    #[serde(rename = "%")]
+    Percent,
     #[serde(rename = "MiB")]
     MiB,
     #[serde(rename = "s")]
@@ -87,6 +94,9 @@ impl Unit {
             Self::CpuSecondsPerGb => "CPU s/GB",
             Self::MbPerSecond => "MB/s",
             Self::RecordsPerSecond => "records/s",
+            Self::PerSecond => "1/s",
+            Self::Records => "records",
+            Self::Percent => "%",
             Self::MiB => "MiB",
             Self::Seconds => "s",
             Self::Milliseconds => "ms",

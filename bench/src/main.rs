@@ -14,6 +14,7 @@
 //! | `relay` | a reference: the same bytes from socket to socket |
 //! | `blast` | a reference: the same batches from memory into the destination |
 //! | `mirrormaker` | MirrorMaker 2, measured beside |
+//! | `http` | what daemons tell |
 //! | `watch`, `ends` | when the first record of a topic can be read, and when the last one is there |
 //! | `reader` | how old records are when a client reads them |
 //! | `load` | the records that are mirrored |
@@ -26,6 +27,7 @@ mod blast;
 mod council;
 mod ends;
 mod figure;
+mod http;
 mod load;
 mod machine;
 mod meter;

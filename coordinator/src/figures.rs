@@ -42,6 +42,8 @@ pub(crate) struct Figures<'a> {
     pub(crate) revision: u64,
     /// The last event of the audit trail.
     pub(crate) audit_seq: u64,
+    /// Reports of links that were taken.
+    pub(crate) reports: u64,
     /// Seconds since 1970.
     pub(crate) certificate_expiry: f64,
     /// Only while this member leads: agents with a session, and links by posture.
@@ -98,6 +100,8 @@ impl Figures<'_> {
         page.counter("coordinator_audit_events_total", "Events of the audit trail.", self.audit_seq as f64)?;
         let help = "When this member's certificate ends.";
         page.gauge("coordinator_certificate_expiry_timestamp_seconds", help, self.certificate_expiry)?;
+        let help = "Reports of links that agents sent and this member took.";
+        page.counter("coordinator_reports_total", help, self.reports as f64)?;
         if let Some(led) = &self.led {
             let help = "Agents with a session; the leader's only.";
             page.gauge("coordinator_agents", help, led.agents as f64)?;
@@ -175,6 +179,7 @@ mod tests {
             known_level: 1,
             revision: 3,
             audit_seq: 12,
+            reports: 9,
             certificate_expiry: 1.8e9,
             led,
         };

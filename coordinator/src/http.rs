@@ -100,6 +100,7 @@ async fn metrics(State(told): State<Arc<Told>>) -> Response {
         known_level: known(),
         revision: state.revision(),
         audit_seq: state.audit().seq,
+        reports: told.admin.reports_taken(),
         certificate_expiry: expiry.as_secs_f64(),
         led,
     };

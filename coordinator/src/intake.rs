@@ -63,12 +63,20 @@ pub struct Intake {
     /// By agent, then by link.
     parts: BTreeMap<String, BTreeMap<String, Part>>,
     probes: BTreeMap<String, (Vec<Probe>, Instant)>,
+    /// Reports of links that were taken.
+    taken: u64,
 }
 
 impl Intake {
     #[must_use]
     pub fn new(since: Instant) -> Self {
-        Self { since, parts: BTreeMap::new(), probes: BTreeMap::new() }
+        Self { since, parts: BTreeMap::new(), probes: BTreeMap::new(), taken: 0 }
+    }
+
+    /// How many reports of links were taken since it began to listen.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// When it began to listen.
@@ -93,6 +101,7 @@ impl Intake {
             _ => {}
         }
         links.insert(link, Part { epoch, status, received: received.at });
+        self.taken += 1;
         Ok(())
     }
 

@@ -12,7 +12,7 @@
 //! | [`division`] | whose each partition of a link is, and with what leave it may be written |
 //! | [`clock`] | the clock of leases |
 //! | [`seeking`] | finds the coordinator that leads, again and again |
-//! | [`session`] | one conversation: heartbeats, reports, releases, questions |
+//! | [`session`], `reporting` | one conversation: heartbeats, releases, questions; reports of links in turn |
 //! | [`probing`] | what this site sees of every cluster |
 //! | [`answering`], `planning` | questions that only an agent can answer; what a planned link would do |
 
@@ -23,6 +23,7 @@ pub mod desk;
 pub mod division;
 mod planning;
 pub mod probing;
+mod reporting;
 pub mod seeking;
 pub mod session;
 

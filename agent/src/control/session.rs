@@ -2,7 +2,7 @@
 //! and questions on theirs. Bounded: what finds no room is said again later; nothing here ever holds up mirroring.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use lockstep_core::state::known;
 use lockstep_core::status::Conversation;
@@ -10,7 +10,6 @@ use lockstep_proto::agent::agents_client::AgentsClient;
 use lockstep_proto::agent::from_agent::Message as From;
 use lockstep_proto::agent::to_agent::Message as To;
 use lockstep_proto::agent::{Answer, FromAgent, Heartbeat, Hello, Probes, Released, ToAgent};
-use lockstep_proto::report::{Detail, Under, to_report};
 use lockstep_proto::with_causes;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
@@ -21,20 +20,17 @@ use tonic::transport::Channel;
 use super::answering::Asked;
 use super::desk::Control;
 use super::probing::Seen;
+use super::reporting::Reports;
 use super::seeking::Name;
-use super::{Figures, Links, clock};
+use super::{Links, clock};
 
 /// Messages between us and the socket.
-const OUTBOX: usize = 64;
+const OUTBOX: usize = 256;
 /// Questions whose answers are on their way.
 const ANSWERS: usize = 16;
 const HELLO_PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is looked whether there is something to report of a link.
 const GLANCE: Duration = Duration::from_millis(250);
-/// Between two reports of a link that stands as it did.
-const REPORT: Duration = Duration::from_secs(1);
-/// The longest without a report of a link: whoever hears it counts ages on by itself.
-const REPORT_MAX: Duration = Duration::from_secs(2);
 const PROBE: Duration = Duration::from_secs(2);
 
 /// How a conversation ended.
@@ -64,16 +60,7 @@ struct Said {
     released: BTreeMap<String, u64>,
     /// Links that were held, with the epoch: once one is gone and drained, that is said.
     held: BTreeMap<String, u64>,
-    /// What was reported of each link last.
-    told: BTreeMap<String, Told>,
-}
-
-/// A report.
-struct Told {
-    at: Instant,
-    figures: Option<Figures>,
-    state: String,
-    posture: String,
+    reports: Reports,
 }
 
 impl Session<'_> {
@@ -127,7 +114,8 @@ impl Session<'_> {
         self.control.heard();
         tracing::info!(address = self.address, "talking to the coordinator that leads");
         self.control.talks(Conversation::With { address: self.address.to_owned() });
-        let said = Said { out, released: BTreeMap::new(), held: BTreeMap::new(), told: BTreeMap::new() };
+        let said =
+            Said { out, released: BTreeMap::new(), held: BTreeMap::new(), reports: Reports::default() };
         self.converse(inbox, said).await
     }
 
@@ -162,7 +150,7 @@ impl Session<'_> {
                 },
                 Some(answer) = answers.recv() => drop(said.say(From::Answer(answer))),
                 _ = glances.tick() => {
-                    self.report(&mut said);
+                    said.reports.glance(&self.control.assigned(), self.links, &said.out, Instant::now());
                     self.release(&mut said);
                 }
                 _ = probes.tick() => {
@@ -208,35 +196,6 @@ impl Session<'_> {
                 End::Lost { why, talked: false }
             }
             _ => End::Lost { why: "it does not keep to the protocol".to_owned(), talked },
-        }
-    }
-
-    /// What is new is told, at once where a link stands otherwise than was told.
-    fn report(&self, said: &mut Said) {
-        let assigned = self.control.assigned();
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        for (name, link) in &assigned.links {
-            let figures = self.links.figures(name);
-            let told = said.told.get(name);
-            let is_old = told.is_none_or(|told| told.at.elapsed() >= REPORT);
-            let is_told = told.is_some_and(|told| {
-                figures.is_some() && told.figures == figures && told.at.elapsed() < REPORT_MAX
-            });
-            if is_told {
-                continue;
-            }
-            let Some(status) = self.links.status(name) else { continue };
-            let state = status.state.word().to_owned();
-            let stands = |told: &Told| told.state == state && told.posture == status.posture;
-            if !is_old && told.is_some_and(stands) {
-                continue;
-            }
-            let under = Under { epoch: link.work.epoch, generation: link.generation };
-            let report = to_report(&status, under, Detail::Topics, wall);
-            if said.say(From::LinkReport(report)) {
-                let told = Told { at: Instant::now(), figures, state, posture: status.posture };
-                said.told.insert(name.clone(), told);
-            }
         }
     }
 

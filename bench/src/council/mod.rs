@@ -24,6 +24,7 @@ pub(crate) use calls::Operator;
 pub(crate) use herd::Herd;
 
 use crate::Result;
+use crate::http::get;
 use crate::meter::{Metered, SoFar};
 use crate::watch::runtime;
 
@@ -36,6 +37,8 @@ const PAUSE: Duration = Duration::from_millis(10);
 struct Seat {
     name: String,
     address: String,
+    /// Where it tells of itself.
+    http: String,
     config: String,
     running: Option<Metered>,
     starts: u32,
@@ -62,12 +65,13 @@ impl Council {
             let name = format!("c{number}");
             let papers = authority.issue(&name, &format!("lockstep://coordinator/{name}"))?;
             let address = format!("127.0.0.1:{}", ports::free()?);
+            let http = format!("127.0.0.1:{}", ports::free()?);
             let text = format!(
-                "name: {name}\nsite: s{number}\ndata: {name}-data\nlisten: {address}\nhttp: off\ntls: {}\naccess:\n  - {{ operator: {OPERATOR}, role: admin }}\n",
+                "name: {name}\nsite: s{number}\ndata: {name}-data\nlisten: {address}\nhttp: {http}\ntls: {}\naccess:\n  - {{ operator: {OPERATOR}, role: admin }}\n",
                 section(&papers)
             );
             let config = write(folder.path(), &format!("{name}.yaml"), &text)?;
-            seats.push(Seat { name, address, config, running: None, starts: 0 });
+            seats.push(Seat { name, address, http, config, running: None, starts: 0 });
         }
         let operator = authority.issue("operator", &format!("lockstep://operator/{OPERATOR}"))?;
         let addresses: Vec<_> = seats.iter().map(|seat| seat.address.as_str()).collect();
@@ -185,6 +189,13 @@ impl Council {
     /// What one has taken so far.
     pub(crate) fn so_far(&self, number: usize) -> Result<SoFar> {
         self.seats[number].running.as_ref().ok_or("it does not run")?.so_far()
+    }
+
+    /// A figure that one tells of itself, without labels.
+    pub(crate) fn told(&self, number: usize, name: &str) -> Result<f64> {
+        let answer = get(&self.seats[number].http, "/metrics")?;
+        let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+        value.ok_or_else(|| format!("a coordinator does not tell {name}").into())
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -4,6 +4,7 @@
 mod age;
 mod backlog;
 mod coordinators;
+mod estimate;
 mod groups;
 mod idle;
 mod links;
@@ -55,11 +56,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         run: groups::run,
     },
     Scenario { name: NAMES[9], what: "three coordinators, a thousand links", run: coordinators::run },
+    Scenario { name: NAMES[10], what: "a source is killed under traffic", run: estimate::run },
     Scenario { name: NAMES[4], what: "a mirror that has caught up and waits", run: idle::run },
     Scenario { name: NAMES[7], what: "many links of one agent, idle and one of them busy", run: links::run },
 ];
 
-pub(crate) const NAMES: [&str; 10] = [
+pub(crate) const NAMES: [&str; 11] = [
     "backlog",
     "mirrormaker",
     "new-topic",
@@ -70,6 +72,7 @@ pub(crate) const NAMES: [&str; 10] = [
     "links",
     "groups",
     "coordinators",
+    "estimate",
 ];
 
 const GB: f64 = 1e9;

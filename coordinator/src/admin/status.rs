@@ -78,6 +78,11 @@ impl Admin {
         self.desk.seats.heard().len()
     }
 
+    /// How many reports of links came here.
+    pub(crate) fn reports_taken(&self) -> u64 {
+        self.desk.with_intake(|intake| intake.taken())
+    }
+
     /// How many links there are of every posture.
     pub(crate) fn postures(&self, state: &State) -> BTreeMap<&'static str, usize> {
         let mut counts: BTreeMap<_, _> = Posture::ALL.iter().map(|posture| (posture.word(), 0)).collect();

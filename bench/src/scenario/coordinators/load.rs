@@ -22,6 +22,9 @@ const CALLS: usize = 200;
 const RUNS: usize = 40;
 
 const STATUS_MS_MAX: f64 = 100.0;
+/// Each link every second, less what one window's edges cut off.
+const REPORTS_MIN: f64 = 0.95 * LINKS as f64;
+const REPORTS: &str = "lockstep_coordinator_reports_total";
 
 pub(super) fn facts() -> String {
     format!(
@@ -46,6 +49,7 @@ struct Link {
 struct Window {
     cpu_seconds: f64,
     resident_mib: f64,
+    reports_each_second: f64,
 }
 
 /// In ms.
@@ -80,6 +84,13 @@ pub(super) fn measure(council: &Council, settings: &Settings) -> Result<Vec<Figu
             Unit::Seconds,
             samples(&windows, |window| window.cpu_seconds)?,
         ),
+        Figure::new(
+            "coordinators_reports_each_second",
+            "reports of links that the leader took",
+            Unit::PerSecond,
+            samples(&windows, |window| window.reports_each_second)?,
+        )
+        .at_least(REPORTS_MIN),
         Figure::new(
             "coordinators_leader_resident_mib",
             "resident memory of the leader",
@@ -117,14 +128,17 @@ fn reported(council: &Council, leader: usize) -> Result<()> {
 }
 
 fn window(council: &Council, leader: usize) -> Result<Window> {
-    let before = council.so_far(leader)?;
+    let (before, reports_before) = (council.so_far(leader)?, council.told(leader, REPORTS)?);
     thread::sleep(WINDOW);
-    let after = council.so_far(leader)?;
+    let (after, reports_after) = (council.so_far(leader)?, council.told(leader, REPORTS)?);
     let seconds = after.at.saturating_duration_since(before.at).as_secs_f64();
     let cpu_seconds = MINUTE_SECONDS * (after.cpu_seconds - before.cpu_seconds) / seconds;
     let resident_mib = after.resident_bytes as f64 / MIB;
-    eprintln!("  leader: {cpu_seconds:.2} CPU s in a minute, {resident_mib:.1} MiB");
-    Ok(Window { cpu_seconds, resident_mib })
+    let reports_each_second = (reports_after - reports_before) / seconds;
+    eprintln!(
+        "  leader: {cpu_seconds:.2} CPU s in a minute, {resident_mib:.1} MiB, {reports_each_second:.0} reports/s taken"
+    );
+    Ok(Window { cpu_seconds, resident_mib, reports_each_second })
 }
 
 fn ask(council: &Council, leader: usize) -> Result<Asked> {
