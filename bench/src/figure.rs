@@ -71,8 +71,6 @@ pub(crate) enum Unit {
     PerSecond,
     #[serde(rename = "records")]
     Records,
-    #[serde(rename = "%")]
-    Percent,
     #[serde(rename = "MiB")]
     MiB,
     #[serde(rename = "s")]
@@ -96,7 +94,6 @@ impl Unit {
             Self::RecordsPerSecond => "records/s",
             Self::PerSecond => "1/s",
             Self::Records => "records",
-            Self::Percent => "%",
             Self::MiB => "MiB",
             Self::Seconds => "s",
             Self::Milliseconds => "ms",

@@ -127,7 +127,7 @@ fn decimals(unit: Unit) -> usize {
     match unit {
         Unit::CpuSecondsPerGb | Unit::Seconds | Unit::Milliseconds | Unit::Share => 2,
         Unit::MbPerSecond | Unit::RecordsPerSecond | Unit::PerSecond | Unit::Records => 0,
-        Unit::MiB | Unit::PercentOfCore | Unit::PercentOfTime | Unit::Percent => 1,
+        Unit::MiB | Unit::PercentOfCore | Unit::PercentOfTime => 1,
     }
 }
 

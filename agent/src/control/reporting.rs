@@ -14,8 +14,8 @@ use tokio::time::Instant;
 use super::assigned::Assigned;
 use super::{Figures, Links};
 
-/// Between two reports of a link that stands as it did.
-const REPORT: Duration = Duration::from_secs(1);
+/// Between two reports of a link that stands as it did: every fourth glance, also one that comes a little early.
+const REPORT: Duration = Duration::from_millis(875);
 /// The longest without a report of a link: whoever hears it counts ages on by itself.
 const REPORT_MAX: Duration = Duration::from_secs(2);
 /// Places that reports leave to others.

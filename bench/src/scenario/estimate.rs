@@ -17,11 +17,11 @@ use crate::site::Site;
 use crate::{Result, Settings};
 
 const TOPIC: &str = "bench-dying";
-const RECORD_BYTES: usize = 1_000;
+const RECORD_BYTES: usize = 4_000;
 const BATCH: u64 = 20;
 const PAUSE: Duration = Duration::from_millis(10);
 /// Less than what is written, so that something waits to be copied.
-const THROTTLE: &str = "1MiB/s";
+const THROTTLE: &str = "2MiB/s";
 const LIMIT: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(50);
 /// An end that stays for so long stands still.
@@ -29,12 +29,14 @@ const STILL: Duration = Duration::from_secs(1);
 /// Traffic before the end: so long at least, and up to as long again.
 const ALIVE: Duration = Duration::from_secs(3);
 
-/// In records.
 struct Death {
     missing: f64,
     seen: f64,
     error: f64,
-    error_percent: f64,
+    /// As so much traffic.
+    error_seconds: f64,
+    /// How old what was known of the source was.
+    datum_seconds: f64,
 }
 
 pub(super) fn run(site: &Site, settings: &Settings) -> Result<Found> {
@@ -54,8 +56,8 @@ pub(super) fn run(site: &Site, settings: &Settings) -> Result<Found> {
     let deaths = (1..=settings.rounds).map(|number| {
         let death = dies(&source, &to, &status)?;
         eprintln!(
-            "  round {number} of {}: missing {}, seen {}, the estimate off by {} ({:.1} %)",
-            settings.rounds, death.missing, death.seen, death.error, death.error_percent
+            "  round {number} of {}: missing {}, seen {}, the estimate off by {} ({:.2} s of traffic), the datum {:.1} s old",
+            settings.rounds, death.missing, death.seen, death.error, death.error_seconds, death.datum_seconds
         );
         Ok(death)
     });
@@ -80,7 +82,10 @@ pub(super) fn run(site: &Site, settings: &Settings) -> Result<Found> {
             Unit::Records,
             |d| d.error,
         )?,
-        figure("estimate_error_percent", "the same, of what is missing", Unit::Percent, |d| d.error_percent)?,
+        figure("estimate_error_s", "the same as so much traffic", Unit::Seconds, |d| d.error_seconds)?,
+        figure("estimate_datum_s", "age of what was known of the source", Unit::Seconds, |d| {
+            d.datum_seconds
+        })?,
     ];
     let facts = format!(
         "Batches of {BATCH} records of {RECORD_BYTES} bytes, one every {} ms or a little more, into one partition, by a link \
@@ -117,21 +122,29 @@ fn link(status: &str) -> Option<Value> {
     told["links"].get(0).cloned()
 }
 
-fn write_until(gone: &AtomicBool, bootstrap: &str) -> Result<()> {
+/// Records per second that were acknowledged.
+fn write_until(gone: &AtomicBool, bootstrap: &str) -> Result<f64> {
+    let (mut acknowledged, mut seconds) = (0, 0.0);
     while !gone.load(Ordering::Acquire) {
         let seeder = Seed::to(bootstrap).config("linger.ms", "0").patience(Duration::from_secs(2)).open()?;
         let batch = || (0..BATCH).map(|_| Record::new("x".repeat(RECORD_BYTES)));
         // One that fails is not known to be there, or not to be: after it a new producer begins.
+        let began = Instant::now();
         while !gone.load(Ordering::Acquire) && seeder.write(TOPIC, batch()).is_ok() {
+            acknowledged += BATCH;
+            seconds = began.elapsed().as_secs_f64();
             thread::sleep(PAUSE);
         }
+        if acknowledged > 0 {
+            break;
+        }
     }
-    Ok(())
+    if seconds > 0.0 { Ok(acknowledged as f64 / seconds) } else { Err("nothing was written".into()) }
 }
 
 fn dies(source: &Kafka, standby: &str, status: &str) -> Result<Death> {
     let (from, before, gone) = (source.bootstrap(), end(standby), AtomicBool::new(false));
-    thread::scope(|scope| {
+    let rate = thread::scope(|scope| {
         let writer = scope.spawn(|| write_until(&gone, &from));
         let copied = until("records to be copied", || (end(standby) > before).then_some(()));
         let fresh = copied.and_then(|()| {
@@ -140,9 +153,10 @@ fn dies(source: &Kafka, standby: &str, status: &str) -> Result<Death> {
         thread::sleep(ALIVE + ALIVE.mul_f64(fastrand::f64()));
         let killed = source.kill(1);
         gone.store(true, Ordering::Release);
-        writer.join().map_err(|_| "the writer panicked")??;
+        let rate = writer.join().map_err(|_| "the writer panicked")??;
         killed?;
-        fresh.map(drop)
+        fresh?;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(rate)
     })?;
     let told = until("the link to be unknown", || {
         link(status).filter(|link| link["posture"] == "UNKNOWN" && link["exposure"]["is_fresh"] == false)
@@ -165,6 +179,7 @@ fn dies(source: &Kafka, standby: &str, status: &str) -> Result<Death> {
         missing: missing as f64,
         seen: seen as f64,
         error,
-        error_percent: 100.0 * error / (missing.max(1) as f64),
+        error_seconds: error / rate,
+        datum_seconds: told["exposure"]["datum_age_seconds"].as_f64().ok_or("no age of the datum")?,
     })
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod change;
 pub(crate) mod check;
+mod control;
 mod drift;
 pub(crate) mod groups;
 pub(crate) mod history;

@@ -9,6 +9,7 @@ use lockstep_agent::status::{
     AgentStatus, ExposureStatus, GroupsSummary, LinkStatus, RunwayStatus, TopicStatus,
 };
 
+use super::control;
 use super::table::table;
 use super::units;
 
@@ -44,11 +45,13 @@ pub(crate) const COLUMNS: [&str; 10] =
 pub(crate) fn render(status: &AgentStatus, format: Format, arrow: Arrow) -> Result<String, String> {
     match format {
         Format::Json | Format::Yaml => as_it_is(status, format),
-        Format::Table => Ok(links(&status.links, status.as_of_timestamp_seconds, arrow)),
-        Format::Wide => {
+        Format::Table | Format::Wide => {
             let mut text = links(&status.links, status.as_of_timestamp_seconds, arrow);
-            for link in &status.links {
-                wide(link, &mut text);
+            if format == Format::Wide {
+                status.links.iter().for_each(|link| wide(link, &mut text));
+            }
+            if let Some(control) = &status.coordinators {
+                text.push_str(&control::words(control));
             }
             Ok(text)
         }
