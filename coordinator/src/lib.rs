@@ -5,7 +5,6 @@
 //!                        access (may)  └► intake (reports and their age) ─► status
 //! operator ─ mTLS ─► grpc ─► admin ─► agreement (what can be asked of all coordinators together)
 //! peers ─ mTLS ─► grpc ─► consensus (log, snapshots) ─► agreed (the state all have in common) ─► what agents are told
-//! http, figures: what a coordinator tells of itself
 //! papers: this coordinator's certificates, as its files have them now
 //! member: one coordinator's process, from its folder to its door
 //! ```
@@ -18,9 +17,7 @@ pub mod agreed;
 pub mod agreement;
 pub mod consensus;
 pub mod dispatch;
-mod figures;
 pub mod grpc;
-mod http;
 pub mod intake;
 pub mod member;
 pub mod papers;

@@ -1,6 +1,6 @@
 //! Who this coordinator is and whom it trusts: its PEM files, read again when they change. Connections that are made or accepted
 //! from then on go by the new ones, those that are open go on. Files that cannot be used (half written, a key that does not fit,
-//! somebody else's certificate) change nothing: a warning says why, once for each content.
+//! somebody else's certificate, one that is over or of another authority) change nothing: a warning says why, once for each content.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
@@ -160,6 +160,10 @@ fn server(pem: &Pem) -> Result<ServerConfig, Unfit> {
     let verifier = verifier.build().map_err(|error| authority(error.to_string()))?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.certificate.as_bytes()).collect();
     let chain = chain.map_err(|error| own(error.to_string()))?;
+    // Others look at it as we look at theirs: one that nobody would take replaces none that is good.
+    let (first, others) = chain.split_first().ok_or_else(|| own("there is no certificate".to_owned()))?;
+    let taken = verifier.verify_client_cert(first, others, UnixTime::now());
+    taken.map_err(|error| own(format!("the authority does not vouch for it: {error}")))?;
     let key = PrivateKeyDer::from_pem_slice(pem.key.as_bytes()).map_err(|error| own(error.to_string()))?;
     let versions = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = versions.map_err(|error| own(error.to_string()))?.with_client_cert_verifier(verifier);
@@ -198,6 +202,13 @@ mod tests {
         let mixed = Pem { key: other.key.clone(), ..one.clone() };
         assert!(said(&mixed).starts_with("certificate and key: "), "{}", said(&mixed));
         assert!(said(&issued(&authority, "c2")).contains("lockstep://coordinator/c2"));
+        let foreign = Pem { authority: Authority::new().pem, ..one.clone() };
+        assert!(said(&foreign).contains("does not vouch for it"), "{}", said(&foreign));
+        let over = authority.issue_with(&["lockstep://coordinator/c1"], |params| {
+            params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        });
+        let over = Pem { certificate: over.pem, key: over.key_pem, ..one.clone() };
+        assert!(said(&over).contains("expired"), "{}", said(&over));
         assert!(said(&Pem { authority: String::new(), ..one.clone() }).starts_with("the authority: "));
         assert!(said(&Pem { key: "half".to_owned(), ..one.clone() }).starts_with("certificate and key: "));
         let half = one.certificate[..one.certificate.len() / 2].to_owned();

@@ -21,8 +21,8 @@ use crate::agreement::Position;
 
 const CERTIFICATE_WARNING_DAYS: u64 = 30;
 const DAY_SECONDS: u64 = 86_400;
-const NEW_CERTIFICATE: &str =
-    "put a new certificate and key in place of the old files: they are read without a restart";
+const NEW_CERTIFICATE: &str = "put a new certificate and key in place of the old files: coordinators look at them every few seconds, agents with \
+     their next conversation";
 
 impl Admin {
     /// # Errors

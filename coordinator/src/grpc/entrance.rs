@@ -1,5 +1,5 @@
-//! From connections to those that have shown a certificate. Each handshake is on its own: who is slow holds up nobody, and who
-//! does not come to an end in time is left. Promises: at most [`AT_ONCE`] handshakes at a time, by the papers of the moment.
+//! From connections to those that have shown a certificate, by the papers of the moment. Each handshake is on its own: one that is
+//! slow holds up no other, up to [`AT_ONCE`] of them at a time; one that does not come to an end in time is left.
 
 use std::io;
 use std::sync::Arc;

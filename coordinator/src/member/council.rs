@@ -10,12 +10,12 @@ use lockstep_core::state::{Applied, Command, Entry, Member, MemberChange, Refusa
 
 use tokio::time::{Instant, sleep};
 
+use super::figures::Proposals;
 use super::trail::Trail;
 use crate::agreed::{Shared, encode};
 use crate::agreement::{Agreement, AuditPage, NotDone, Position, Reseat, Seat, SeatKind};
 use crate::consensus::{Change, Handle, Refused};
 use crate::dispatch::{Lead, Leadership};
-use crate::figures::Proposals;
 
 /// How long the leader waits for another one to take over before it is removed itself.
 const HANDOVER: Duration = Duration::from_secs(10);
@@ -44,7 +44,7 @@ impl Council {
 
     /// What became of everything that was proposed here.
     #[must_use]
-    pub(crate) fn proposals(&self) -> &Proposals {
+    pub(super) fn proposals(&self) -> &Proposals {
         &self.proposals
     }
 

@@ -14,11 +14,14 @@
 //! | `leading`, `sharing`, `tidying` | what the leader does; who works on which link; what a removed one leaves |
 //! | `wire` | streams to the other members |
 //! | `catching_up` | events of the trail that a snapshot left out |
+//! | `http`, `figures` | what it tells monitoring |
 //! | `joining` | how a new member gets its seat |
 
 mod catching_up;
 mod council;
+mod figures;
 mod folder;
+mod http;
 mod joining;
 mod leading;
 mod machine;
@@ -51,10 +54,10 @@ use crate::agreement::{Agreement as _, SeatKind};
 use crate::consensus::{self, Fault, Last, Node, Pace};
 use crate::dispatch::{Desk, NOTICES_MAX};
 use crate::grpc::{PeersDoor, Services, serve};
-use crate::http::{self, Told};
 use crate::papers::{self, Papers, Unfit};
 use crate::peers::Peers;
 use folder::Folder;
+use http::Told;
 use machine::Agreed;
 use trail::Trail;
 

@@ -60,6 +60,10 @@ fn coordinators_tell_of_themselves_and_say_when_they_are_of_no_use() {
     let proposed = trial.figure(leader, "lockstep_coordinator_proposals_total{outcome=\"done\"}");
     assert!(proposed >= Some(1.0), "{proposed:?}");
     assert_eq!(trial.figure(leader, "lockstep_coordinator_links{posture=\"UNKNOWN\"}"), Some(1.0));
+    let ready = trial.ask(&["ready", "trial"]).stdout;
+    for name in COORDINATORS {
+        assert!(ready.contains(&format!("{name}'s certificate is valid for ")), "{ready}");
+    }
     text_rules_and_the_manual_name_the_same(&trial.http(leader, "/metrics").1);
 
     let others = COORDINATORS.into_iter().filter(|name| *name != leader);

@@ -12,14 +12,14 @@ use crate::agreement::{NotDone, Position, SeatKind};
 
 /// What became of everything that was proposed here, since the process started.
 #[derive(Debug, Default)]
-pub(crate) struct Proposals {
+pub(super) struct Proposals {
     counts: [AtomicU64; 6],
 }
 
 const OUTCOMES: [&str; 6] = ["done", "refused", "not_leader", "busy", "unknown", "stopped"];
 
 impl Proposals {
-    pub(crate) fn count<T>(&self, outcome: &Result<T, NotDone>) {
+    pub(super) fn count<T>(&self, outcome: &Result<T, NotDone>) {
         let place = match outcome {
             Ok(_) => 0,
             Err(NotDone::Refused(_)) => 1,
@@ -33,34 +33,34 @@ impl Proposals {
 }
 
 /// Everything that is told, of one moment.
-pub(crate) struct Figures<'a> {
-    pub(crate) position: &'a Position,
-    pub(crate) proposals: &'a Proposals,
-    pub(crate) incarnation: u64,
-    pub(crate) level: u32,
-    pub(crate) known_level: u32,
-    pub(crate) revision: u64,
+pub(super) struct Figures<'a> {
+    pub(super) position: &'a Position,
+    pub(super) proposals: &'a Proposals,
+    pub(super) incarnation: u64,
+    pub(super) level: u32,
+    pub(super) known_level: u32,
+    pub(super) revision: u64,
     /// The last event of the audit trail.
-    pub(crate) audit_seq: u64,
+    pub(super) audit_seq: u64,
     /// Reports of links that were taken.
-    pub(crate) reports: u64,
+    pub(super) reports: u64,
     /// Seconds since 1970.
-    pub(crate) certificate_expiry: f64,
+    pub(super) certificate_expiry: f64,
     /// Only while this member leads: agents with a session, and links by posture.
-    pub(crate) led: Option<Led>,
+    pub(super) led: Option<Led>,
 }
 
 /// What only the leader knows.
-pub(crate) struct Led {
-    pub(crate) agents: usize,
+pub(super) struct Led {
+    pub(super) agents: usize,
     /// Every posture there is, also those of no link.
-    pub(crate) links: BTreeMap<&'static str, usize>,
+    pub(super) links: BTreeMap<&'static str, usize>,
 }
 
 impl Figures<'_> {
     /// # Errors
     /// A name that Prometheus does not take, which is a defect.
-    pub(crate) fn text(&self) -> Result<String, Error> {
+    pub(super) fn text(&self) -> Result<String, Error> {
         let page = Page(Registry::new());
         let at = self.position;
         let version = [(env!("CARGO_PKG_VERSION"), 1.0)];

@@ -13,10 +13,10 @@ use lockstep_core::state::known;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::council::Council;
+use super::figures::{Figures, Led};
 use crate::admin::Admin;
 use crate::agreement::{Agreement as _, Position};
-use crate::figures::{Figures, Led};
-use crate::member::Council;
 use crate::papers::Papers;
 
 /// A consensus that has not come round for so long is stuck: on its disk, as a rule.
@@ -25,14 +25,14 @@ const STUCK: Duration = Duration::from_secs(30);
 const BEHIND_MAX: u64 = 1_000;
 
 /// Whom the answers come from.
-pub(crate) struct Told {
-    pub(crate) council: Council,
-    pub(crate) admin: Arc<Admin>,
-    pub(crate) papers: watch::Receiver<Arc<Papers>>,
+pub(super) struct Told {
+    pub(super) council: Council,
+    pub(super) admin: Arc<Admin>,
+    pub(super) papers: watch::Receiver<Arc<Papers>>,
 }
 
 /// Serves until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, told: Told) {
+pub(super) async fn serve(listener: TcpListener, told: Told) {
     if let Ok(bound) = listener.local_addr() {
         tracing::info!("listening at {bound}: /metrics /healthz /readyz");
     }
