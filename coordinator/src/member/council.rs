@@ -69,12 +69,21 @@ impl Council {
         self.learn(actor, None, comes).await
     }
 
-    /// A new system's first leader is there a moment before its first entry: no member's joining may come before that.
+    /// A new system is led a moment before its first entry is agreed on, and for another one by nobody: nothing may come
+    /// before that entry, so it is waited for.
     async fn founded(&self) -> Result<(), NotDone> {
         let end = Instant::now() + FOUNDING;
-        while self.position().leads() && self.state().cluster_id().is_none() {
-            if Instant::now() >= end {
-                return Err(NotDone::Busy);
+        while self.state().cluster_id().is_none() {
+            let position = self.position();
+            let is_over = Instant::now() >= end;
+            if let Some(why) = position.stopped {
+                return Err(NotDone::Stopped(why));
+            }
+            match position.leader {
+                Some(leader) if leader == position.id && is_over => return Err(NotDone::Busy),
+                Some(leader) if leader == position.id => {}
+                None if !is_over => {}
+                leader => return Err(NotDone::NotLeader { leader }),
             }
             sleep(FOUNDING_LOOK).await;
         }
@@ -157,10 +166,7 @@ impl Council {
                 );
                 Err(NotDone::Refused(why))
             }
-            // Of a system that is not founded yet, the state itself says so.
-            _ if finalized > 0 && level > finalized => {
-                Err(NotDone::Refused(Refusal::Level { level, finalized }.to_string()))
-            }
+            _ if level > finalized => Err(NotDone::Refused(Refusal::Level { level, finalized }.to_string())),
             _ => Ok(()),
         }
     }
@@ -171,6 +177,9 @@ impl Council {
         reason: Option<String>,
         command: Command,
     ) -> Result<Applied, NotDone> {
+        if !matches!(command, Command::Found { .. }) {
+            self.founded().await?;
+        }
         self.may_propose(&command)?;
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let at = WallMillis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));

@@ -309,6 +309,25 @@ async fn three_coordinators_agree_and_go_on_without_their_leader() {
 }
 
 #[tokio::test]
+async fn who_joins_before_the_first_one_leads_does_not_come_before_the_first_entry() {
+    let mut system = System::new();
+    let spec = system.spec("c1");
+    found(&spec, &spec.listen.clone()).unwrap();
+    let (comes, to) = (system.spec("c2"), system.addresses["c1"].clone());
+    let joins = tokio::spawn(async move {
+        let end = Instant::now() + PATIENCE;
+        while let Err(fault) = join(&comes, &comes.listen, &to).await {
+            assert!(Instant::now() < end, "c2 did not join: {fault}");
+            sleep(Duration::from_millis(2)).await;
+        }
+    });
+    system.start("c1").await;
+    joins.await.unwrap();
+    let told = system.trail("c1").await.into_iter().map(|event| event.draft.what);
+    assert_eq!(told.collect::<Vec<_>>(), ["found", "member_changed", "member_changed"]);
+}
+
+#[tokio::test]
 async fn work_is_shared_among_the_agents_that_are_here() {
     let system = System::of(&["c1"]).await;
     system.apply("c1", SPEC, "one").await.unwrap();
