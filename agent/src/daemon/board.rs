@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::life::LinkState;
 use crate::control::{Control, Figures, Links};
-use crate::metrics::{Metrics, PartitionSeries};
+use crate::metrics::{LinkNow, Metrics, PartitionSeries};
 use crate::pipeline::report::LinkReport;
 use crate::status::{
     About, AgentStatus, ConfigStatus, GroupsStatus, LinkStatus, groups_status, link_status, not_running,
@@ -179,8 +179,13 @@ impl Board {
     pub(super) fn metrics(&self) -> Result<String, String> {
         self.observe();
         let inner = self.lock();
-        let links: Vec<_> = inner.links.iter().map(|(name, desk)| desk.status(name)).collect();
-        inner.metrics.render(&links).map_err(|error| error.to_string())
+        let now = |(name, desk): (&String, &LinkDesk)| LinkNow {
+            status: desk.status(name),
+            groups: desk.report().map(|report| Arc::clone(&report.groups)).unwrap_or_default(),
+        };
+        let links: Vec<_> = inner.links.iter().map(now).collect();
+        let lease_ends = inner.control.as_ref().and_then(Control::lease_ends).map(seconds);
+        inner.metrics.render(&links, lease_ends).map_err(|error| error.to_string())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -1,22 +1,30 @@
 //! Every metric: its name, what it means, and where its value comes from. One place, so that the list in
 //! docs/OPERATIONS.md can be kept equal (a test compares them).
 
+use std::time::UNIX_EPOCH;
+
 use lockstep_core::dr::posture::Posture;
 use prometheus::proto::MetricFamily;
 
 use super::kept::Counters;
 use super::write::Family;
-use super::{PartitionSeries, Shown, TOPICS_MAX};
+use super::{GROUPS_MAX, PartitionSeries, Process, Shown, TOPICS_MAX};
+use crate::pipeline::groups::report::GroupState;
 use crate::status::{LinkState, LinkStatus};
 
 /// All families that have anything to say, in the order of docs/OPERATIONS.md.
-pub(super) fn families(links: &[Shown<'_>], partitions: PartitionSeries, started: f64) -> Vec<MetricFamily> {
-    let mut all = vec![build_info(), start_time(started)];
+pub(super) fn families(
+    links: &[Shown<'_>],
+    partitions: PartitionSeries,
+    process: &Process,
+) -> Vec<MetricFamily> {
+    let mut all = vec![build_info(), start_time(process.started), lease_ends(process.lease_ends)];
     all.extend(state(links));
     all.extend(exposure(links));
     all.extend(runways(links));
     all.extend(copied(links));
     all.extend(topics(links));
+    all.extend(groups(links));
     if partitions == PartitionSeries::On {
         all.extend(of_partitions(links));
     }
@@ -35,6 +43,15 @@ fn start_time(started: f64) -> Family {
         "When the process was started, in seconds since 1970.",
     );
     family.set(&[], Some(started));
+    family
+}
+
+fn lease_ends(at: Option<f64>) -> Family {
+    let mut family = Family::gauge(
+        "lease_expiry_timestamp_seconds",
+        "When the agent's work lease ends unless coordinators grant it again, in seconds since 1970.",
+    );
+    family.set(&[], at);
     family
 }
 
@@ -183,7 +200,7 @@ fn copied(links: &[Shown<'_>]) -> Vec<Family> {
         "link_replication_latency_seconds",
         "From a batch's newest record timestamp at the source to its acknowledgement by the standby.",
     );
-    for Shown { status, kept } in links {
+    for Shown { status, kept, .. } in links {
         let (link, totals) = (status.link.as_str(), &kept.totals);
         for (class, count) in [
             ("transient", totals.failures.transient),
@@ -231,6 +248,43 @@ fn topics(links: &[Shown<'_>]) -> Vec<Family> {
         hidden.set(&[("link", link)], Some(without as f64));
     }
     vec![seconds, records, hidden]
+}
+
+fn groups(links: &[Shown<'_>]) -> Vec<Family> {
+    let mut counts = Family::gauge("link_groups", "Consumer groups of the link, by how they stand.");
+    let mut lag =
+        Family::gauge("group_lag_records", "Records of the source that the group has not read there.");
+    let mut unread = Family::gauge(
+        "group_unread_records",
+        "Records that the group would find on the standby if it went on there.",
+    );
+    let mut synced = Family::gauge(
+        "group_sync_timestamp_seconds",
+        "When all offsets of the group were last known to stand on the standby as at the source, in seconds since 1970.",
+    );
+    let mut hidden =
+        Family::gauge("link_groups_without_series", "Groups of the link that have no series of their own.");
+    for Shown { status, groups, .. } in links {
+        let (link, all) = (status.link.as_str(), &groups.groups);
+        // A link that copies no groups says nothing of them.
+        let Some(_) = status.groups else { continue };
+        let in_step = groups.count(|state| matches!(state, GroupState::InStep));
+        let behind = groups.count(|state| matches!(state, GroupState::Behind));
+        for (state, count) in
+            [("in_step", in_step), ("behind", behind), ("skipped", all.len() - in_step - behind)]
+        {
+            counts.set(&[("link", link), ("state", state)], Some(count as f64));
+        }
+        for group in all.iter().take(GROUPS_MAX) {
+            let labels = [("link", link), ("group", &*group.group)];
+            lag.set(&labels, Some(group.lag_records() as f64));
+            unread.set(&labels, Some(group.unread_records() as f64));
+            let since = group.synced.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+            synced.set(&labels, since.map(|since| since.as_secs_f64()));
+        }
+        hidden.set(&[("link", link)], Some(all.len().saturating_sub(GROUPS_MAX) as f64));
+    }
+    vec![counts, lag, unread, synced, hidden]
 }
 
 fn of_partitions(links: &[Shown<'_>]) -> Vec<Family> {

@@ -4,35 +4,41 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::{Duration, UNIX_EPOCH};
 
+use lockstep_core::groups::copies::Standing;
+use lockstep_core::groups::kind::GroupKind;
+use lockstep_core::ids::{DestOffset, SourceOffset, TopicPartition};
 use lockstep_core::mirror::Millis;
 
 use super::*;
+use crate::pipeline::groups::report::{GroupReport, GroupState, OffsetReport};
 use crate::status::testing::{NOW, about, denied, figures, partition, report};
 use crate::status::{About, LinkState, link_status, not_running};
 
 /// As the daemon has them: looked at at moments, and how the links stood last.
 struct Watched {
     metrics: Metrics,
-    links: BTreeMap<String, LinkStatus>,
+    links: BTreeMap<String, LinkNow>,
 }
 
 impl Watched {
     fn look(&mut self, report: &LinkReport, mono: u64) {
         let now = Now { mono: Millis(mono), ..NOW };
-        let about = about();
+        let about = About { groups: Some(report.groups.summary()), ..about() };
         self.metrics.observe(&about.link, Some(report), about.rpo_ms, now);
-        self.links.insert(about.link.clone(), link_status(&about, report, NOW.wall));
+        let (status, groups) = (link_status(&about, report, NOW.wall), Arc::clone(&report.groups));
+        self.links.insert(about.link.clone(), LinkNow { status, groups });
     }
 
     fn stands_still(&mut self, about: &About) {
         self.metrics.observe(&about.link, None, about.rpo_ms, NOW);
         let status = not_running(about, LinkState::Waiting, "lost", Vec::new());
-        self.links.insert(about.link.clone(), status);
+        self.links.insert(about.link.clone(), LinkNow { status, groups: Arc::default() });
     }
 
     fn render(&self) -> Result<String, prometheus::Error> {
-        self.metrics.render(&self.links.values().cloned().collect::<Vec<_>>())
+        self.metrics.render(&self.links.values().cloned().collect::<Vec<_>>(), Some(1_700_000_010.0))
     }
 }
 
@@ -70,12 +76,35 @@ fn expect_success(mut command: Command, input: &str) {
     assert!(output.status.success(), "{command:?}: {}\n{input}", said.concat());
 }
 
+/// One that is in step since a moment, and others on their way that never were.
+fn groups(others: usize) -> Arc<GroupsReport> {
+    let group = |group: Arc<str>, state, synced| {
+        let at = |offset| Some(SourceOffset(offset));
+        let offset = OffsetReport {
+            tp: TopicPartition { topic: "orders".into(), partition: 0 },
+            source: SourceOffset(70),
+            source_end: at(100),
+            standby: Some(DestOffset(70)),
+            standby_end: Some(DestOffset(90)),
+            resumes_at: Some(DestOffset(70)),
+            repeats: Some(0),
+            standing: Standing::InStep,
+        };
+        GroupReport { group, kind: GroupKind::Consumer, state, synced, offsets: vec![offset] }
+    };
+    let moment = UNIX_EPOCH + Duration::from_secs(1_700_000_003);
+    let mut groups = vec![group("a".into(), GroupState::InStep, Some(moment))];
+    groups.extend((0..others).map(|n| group(format!("b{n:04}").into(), GroupState::Behind, None)));
+    Arc::new(GroupsReport { groups, ..GroupsReport::default() })
+}
+
 fn everything() -> Watched {
     let mut slow = partition("orders", 0, figures(41, 300, 200));
     slow.denied = vec![denied()];
     let mut report = report(vec![slow, partition("orders", 1, figures(1, 100, 200))]);
     report.latency.observe(7);
     report.failures.denied = 3;
+    report.groups = groups(1);
     let mut metrics = metrics_of(&report, PartitionSeries::On);
     let other = About { link: "bills \"x\"\\".to_owned(), ..about() };
     metrics.stands_still(&other);
@@ -177,6 +206,24 @@ fn time_above_the_limit_is_counted_and_silence_counts_by_its_estimate() {
     }
     let text = metrics.render().unwrap();
     assert_eq!(value(&text, "lockstep_rpo_breach_seconds_total{link=\"claims\"}"), Some(7.0));
+}
+
+#[test]
+fn groups_tell_how_far_they_are_and_since_when_they_were_in_step() {
+    let report = LinkReport { groups: groups(GROUPS_MAX), ..report(Vec::new()) };
+    let text = metrics_of(&report, PartitionSeries::Off).render().unwrap();
+    let of = |name: &str, group: &str| {
+        value(&text, &format!("lockstep_{name}{{link=\"claims\",group=\"{group}\"}}"))
+    };
+    assert_eq!((of("group_lag_records", "a"), of("group_unread_records", "a")), (Some(30.0), Some(20.0)));
+    assert_eq!(of("group_sync_timestamp_seconds", "a"), Some(1_700_000_003.0));
+    assert_eq!(of("group_sync_timestamp_seconds", "b0000"), None, "it was never in step");
+    let count =
+        |state: &str| value(&text, &format!("lockstep_link_groups{{link=\"claims\",state=\"{state}\"}}"));
+    assert_eq!((count("in_step"), count("behind"), count("skipped")), (Some(1.0), Some(500.0), Some(0.0)));
+    assert_eq!(text.matches("lockstep_group_lag_records{").count(), GROUPS_MAX);
+    assert_eq!(value(&text, "lockstep_link_groups_without_series{link=\"claims\"}"), Some(1.0));
+    assert_eq!(value(&text, "lockstep_lease_expiry_timestamp_seconds"), Some(1_700_000_010.0));
 }
 
 #[test]

@@ -202,7 +202,13 @@ mod tests {
             repeats: None,
             standing: Standing::InStep,
         };
-        GroupReport { group: "g".into(), kind: GroupKind::Consumer, state, offsets: vec![offset] }
+        GroupReport {
+            group: "g".into(),
+            kind: GroupKind::Consumer,
+            state,
+            synced: None,
+            offsets: vec![offset],
+        }
     }
 
     fn judged(group: &GroupReport, found: &Found) -> GroupVerdict {

@@ -20,7 +20,7 @@ pub mod survey;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use lockstep_core::groups::GroupPartition;
 use lockstep_core::groups::copies::{Cause, Copies, Held, Refusal, Written};
@@ -39,7 +39,7 @@ use tokio::time::Instant;
 use super::event::Event;
 use super::owned::Owned;
 use super::position::{Going, Position};
-use report::{GroupReport, GroupsReport, Present};
+use report::{GroupReport, GroupState, GroupsReport, Present};
 use source::SourceGroups;
 use standby::StandbyGroups;
 use summary::{offsets, range, state};
@@ -88,6 +88,10 @@ pub struct Groups {
     source_right: Option<String>,
     standby_right: Option<String>,
     report_at: Instant,
+    /// When the last look began that saw the source as it was.
+    looked: Option<SystemTime>,
+    /// As [`GroupReport::synced`].
+    synced: HashMap<Arc<str>, SystemTime>,
 }
 
 impl Groups {
@@ -117,6 +121,8 @@ impl Groups {
             source_right: None,
             standby_right: None,
             report_at: Instant::now(),
+            looked: None,
+            synced: HashMap::new(),
         }
     }
 
@@ -144,6 +150,7 @@ impl Groups {
 
     /// Reads the source: offsets first, then, where one changed, the ends (M31).
     async fn look(&mut self) {
+        let began = SystemTime::now();
         let look = match self.source.look().await {
             Ok(look) => look,
             Err(error) => return self.source_is_troubled(vec![format!("source: {error}")]),
@@ -182,6 +189,9 @@ impl Groups {
             self.readings.read(at, look.changed, ends);
         } else if look.troubles.is_empty() {
             self.present.get_or_insert_default();
+        }
+        if look.troubles.is_empty() {
+            self.looked = Some(began);
         }
     }
 
@@ -295,15 +305,21 @@ impl Groups {
         let groups = self.source.groups.iter().map(|(group, known)| {
             let copy = self.copies.get(group);
             let offsets = offsets(known, copy, &positions);
+            let state = state(known, copy, &offsets);
+            let synced = if state == GroupState::InStep { self.looked } else { None };
             GroupReport {
                 group: Arc::clone(group),
                 kind: known.kind.clone(),
-                state: state(known, copy, &offsets),
+                synced: synced.or_else(|| self.synced.get(group).copied()),
+                state,
                 offsets,
             }
         });
+        let groups: Vec<_> = groups.collect();
+        let synced = groups.iter().filter_map(|group| Some((Arc::clone(&group.group), group.synced?)));
+        self.synced = synced.collect();
         let report = GroupsReport {
-            groups: groups.collect(),
+            groups,
             present: self.present(),
             waits_for: self.waits_for(),
             troubles: self.source_troubles.iter().chain(&self.standby_troubles).cloned().collect(),

@@ -2,6 +2,7 @@
 //! Nothing here decides; a figure that is not known is `None`, never zero.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use lockstep_core::groups::copies::Standing;
 use lockstep_core::groups::kind::GroupKind;
@@ -51,6 +52,8 @@ pub struct GroupReport {
     pub group: Arc<str>,
     pub kind: GroupKind,
     pub state: GroupState,
+    /// When all its offsets were last known to stand on the standby as at the source.
+    pub synced: Option<SystemTime>,
     /// By partition, those of the link's topics.
     pub offsets: Vec<OffsetReport>,
 }

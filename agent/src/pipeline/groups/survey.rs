@@ -78,7 +78,7 @@ pub async fn survey(source: &Cluster, dest: &Cluster, asked: &Asked) -> Result<V
         });
         let offsets: Vec<_> = offsets.collect();
         let (group, kind) = (Arc::clone(group), known.kind.clone());
-        GroupReport { state: state(known, stands, &offsets), group, kind, offsets }
+        GroupReport { state: state(known, stands, &offsets), synced: None, group, kind, offsets }
     };
     Ok(here.groups.iter().map(report).collect())
 }
