@@ -18,7 +18,8 @@ use crate::{Result, Settings};
 
 const TOPIC: &str = "bench-dying";
 const RECORD_BYTES: usize = 4_000;
-const BATCH: u64 = 20;
+/// Each waits for its acknowledgement, a tenth of a second or so.
+const BATCH: u64 = 200;
 const PAUSE: Duration = Duration::from_millis(10);
 /// Less than what is written, so that something waits to be copied.
 const THROTTLE: &str = "2MiB/s";
@@ -88,7 +89,7 @@ pub(super) fn run(site: &Site, settings: &Settings) -> Result<Found> {
         })?,
     ];
     let facts = format!(
-        "Batches of {BATCH} records of {RECORD_BYTES} bytes, one every {} ms or a little more, into one partition, by a link \
+        "Batches of {BATCH} records of {RECORD_BYTES} bytes, one after the other is acknowledged and {} ms passed, into one partition, by a link \
          that carries {THROTTLE}. The source's broker is killed (SIGKILL) after {} to {} s. When the link is called UNKNOWN and \
          the standby's end stands still, its seen and estimated records are taken; then the source is started again and says \
          what it had.",

@@ -133,12 +133,17 @@ async fn an_answer_lists_aborted_transactions_also_those_begun_before_it() {
     write(&producers[0], &log.tp.topic, 3);
     write(&producers[1], &log.tp.topic, 2);
     write(&producers[0], &log.tp.topic, 1);
+    let stable_at = async |offset| {
+        wait_until_async("the marker", PATIENCE, async || {
+            (log.offset(At::LastStable).await == offset).then_some(())
+        })
+        .await;
+    };
     producers[0].abort_transaction(PATIENCE).unwrap();
+    // Markers come later than the answer, and then in any order.
+    stable_at(5).await;
     producers[1].commit_transaction(PATIENCE).unwrap();
-    wait_until_async("both markers", PATIENCE, async || {
-        (log.offset(At::LastStable).await == 10).then_some(())
-    })
-    .await;
+    stable_at(10).await;
     let producer_id = describe_transactions(&log.cluster, &first).await.unwrap().unwrap().producer.id;
     let of_first = vec![AbortedTransaction { producer_id, first_offset: 2 }];
     for (offset, expected) in [(0, &of_first), (3, &of_first), (7, &of_first), (9, &vec![])] {

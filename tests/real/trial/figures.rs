@@ -17,7 +17,7 @@ impl Trial {
         get(&self.address(METRICS + offset_of(name)), path)
     }
 
-    fn figure(&self, name: &str, series: &str) -> Option<f64> {
+    pub(super) fn figure(&self, name: &str, series: &str) -> Option<f64> {
         let (_, text) = self.http(name, "/metrics");
         text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
