@@ -109,12 +109,14 @@ fn show(output: Output, answer: &ApplyAnswer) -> Result<Exit, Failure> {
     let plan: PlanStatus = super::document(&answer.document)?;
     let shown = Change { revision: answer.revision, plan: &plan, warnings: &answer.warnings };
     match output {
-        Output::Json => println!("{}", change::json(&shown, answer.is_change)?),
-        Output::Table if answer.is_change => {
+        Output::Json | Output::Yaml => {
+            print!("{}", output.document(&change::json(&shown, answer.is_change)?));
+        }
+        Output::Table | Output::Wide if answer.is_change => {
             let summary = plan.summary.split(". ").next().unwrap_or_default();
             println!("{}applied as revision {}: {summary}", change::words(&shown), answer.revision);
         }
-        Output::Table => {
+        Output::Table | Output::Wide => {
             println!("{}no change: revision {} stays", change::words(&shown), answer.revision);
         }
     }

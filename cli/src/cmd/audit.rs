@@ -83,13 +83,12 @@ async fn verified(args: &VerifyArgs) -> Result<Exit, Failure> {
     let broken = outcome.or_else(|| chain.missing());
     let Head { seq, hash } = chain.head;
     match args.output {
-        Output::Json => {
-            println!(
-                "{}",
-                json!({ "ok": broken.is_none(), "events": seq, "head": hash.to_string(), "fault": broken })
-            );
+        Output::Json | Output::Yaml => {
+            let told =
+                json!({ "ok": broken.is_none(), "events": seq, "head": hash.to_string(), "fault": broken });
+            print!("{}", args.output.document(&told));
         }
-        Output::Table => match &broken {
+        Output::Table | Output::Wide => match &broken {
             None => println!("whole: {} events, the end is {seq}:{hash}", units::count(seq)),
             Some(words) => println!("NOT WHOLE: {words} ({} events before it are)", units::count(seq)),
         },

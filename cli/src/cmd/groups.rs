@@ -13,9 +13,9 @@ use lockstep_proto::admin::LinkRequest;
 
 use super::ask::ask;
 use super::between::{Between, Checked};
-use super::fail;
 use super::failure::Failure;
 use super::grouping::Grouping;
+use super::watch::Watch;
 use crate::exit::Exit;
 use crate::operator::{Nature, Operator};
 use crate::show::Output;
@@ -31,7 +31,7 @@ use crate::show::groups;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
 lockstep groups claims\n  \
-lockstep groups claims --local\n  \
+lockstep groups claims --local --watch\n  \
 lockstep groups --from a:9092 --to b:9092 --topics 'claims\\..*' --groups 'claims-.*' -o json | jq '.groups[]'", mut_args(|arg| arg.required(false)))]
 pub(crate) struct Args {
     /// A link of the coordinators' spec, or of the agent with --local
@@ -52,31 +52,31 @@ pub(crate) struct Args {
     /// How results are written
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 pub(crate) async fn run(args: Args) -> Exit {
+    args.watch.show(async || look(&args).await).await
+}
+
+async fn look(args: &Args) -> Result<(String, Exit), Failure> {
     let found = match (&args.link, &args.between) {
         (Some(link), _) if args.local => of_agent(&args.agent, link).await,
         (Some(link), _) => of_coordinators(&args.operator, link).await,
         (None, Some(between)) => of_clusters(between, &args.grouping).await,
         (None, None) => Err("name a link, or two clusters (--from, --to, --topics)".into()),
     };
-    let groups = match found {
-        Ok(groups) => groups,
-        Err(failure) => return fail(failure),
-    };
-    match groups::show(&groups, args.output) {
-        Err(error) => fail(error),
-        Ok(()) if groups.is_any_behind() => Exit::NotReady,
-        Ok(()) => Exit::Ok,
-    }
+    let groups = found?;
+    let exit = if groups.is_any_behind() { Exit::NotReady } else { Exit::Ok };
+    Ok((groups::text(&groups, args.output)?, exit))
 }
 
 async fn of_coordinators(operator: &Operator, link: &str) -> Result<GroupsStatus, Failure> {
     let request = LinkRequest { link: link.to_owned() };
     let answer = operator
         .connect()?
-        .call(Nature::Reads, |mut client| {
+        .call(Nature::AsksAgents, |mut client| {
             let request = request.clone();
             async move { client.groups(request).await }
         })

@@ -20,6 +20,7 @@ mod spec_files;
 mod status;
 mod top;
 mod verify;
+mod watch;
 
 use clap::Subcommand;
 use lockstep_core::spec::quantity;

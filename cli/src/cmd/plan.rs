@@ -52,7 +52,7 @@ async fn plan(args: &Args) -> Result<Exit, Failure> {
     let coordinators = args.operator.connect()?;
     let asked = PlanRequest { files: files.clone() };
     let answer: PlanAnswer = coordinators
-        .call(Nature::Reads, |mut client| {
+        .call(Nature::AsksAgents, |mut client| {
             let asked = asked.clone();
             async move { client.plan(asked).await }
         })
@@ -63,8 +63,10 @@ async fn plan(args: &Args) -> Result<Exit, Failure> {
     let plan: PlanStatus = super::document(&answer.document)?;
     let shown = Change { revision: answer.revision, plan: &plan, warnings: &answer.warnings };
     match args.output {
-        Output::Json => println!("{}", change::json(&shown, answer.is_change)?),
-        Output::Table => print!("{}{}", change::words(&shown), end(&answer, &plan, args)),
+        Output::Json | Output::Yaml => {
+            print!("{}", args.output.document(&change::json(&shown, answer.is_change)?));
+        }
+        Output::Table | Output::Wide => print!("{}{}", change::words(&shown), end(&answer, &plan, args)),
     }
     if let Some(path) = &args.out {
         let saved = Saved {
@@ -103,11 +105,13 @@ pub(super) fn faults(
     warnings: &[String],
 ) -> Result<Exit, Failure> {
     match output {
-        Output::Json => {
-            println!("{}", change::json_of_faults(revision, faults, warnings));
+        Output::Json | Output::Yaml => {
+            print!("{}", output.document(&change::json_of_faults(revision, faults, warnings)));
             Ok(Exit::Error)
         }
-        Output::Table => Err(Failure::coded(Code::Configuration, change::words_of_faults(faults))),
+        Output::Table | Output::Wide => {
+            Err(Failure::coded(Code::Configuration, change::words_of_faults(faults)))
+        }
     }
 }
 

@@ -50,9 +50,11 @@ async fn show(args: &ShowArgs) -> Result<(), Failure> {
         .call(Nature::Reads, |mut client| async move { client.show_spec(ShowSpecRequest {}).await })
         .await?;
     match (args.output, revision) {
-        (Output::Json, _) => println!("{}", json!({ "revision": revision, "text": text })),
-        (Output::Table, 0) => {}
-        (Output::Table, _) => {
+        (Output::Json | Output::Yaml, _) => {
+            print!("{}", args.output.document(&json!({ "revision": revision, "text": text })));
+        }
+        (_, 0) => {}
+        (Output::Table | Output::Wide, _) => {
             let text = without_mark(&text);
             print!("{MARK}{revision}\n{text}{}", if text.ends_with('\n') { "" } else { "\n" });
         }

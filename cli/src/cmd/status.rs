@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use lockstep_agent::status::AgentStatus;
 use lockstep_core::status::{DetailStatus, HistoryStatus, SystemHistory, SystemStatus};
@@ -11,14 +11,13 @@ use lockstep_proto::admin::{LinkRequest, StatusRequest};
 use super::ask::ask;
 use super::fail;
 use super::failure::Failure;
+use super::watch::Watch;
 use crate::exit::Exit;
 use crate::operator::{Coordinators, Nature, Operator};
+use crate::show::Output;
 use crate::show::history::words;
-use crate::show::status::{Arrow, Format, as_it_is, render};
+use crate::show::status::{Arrow, as_it_is, render};
 use crate::show::system;
-
-/// How often `--watch` asks.
-const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Show how links stand: posture, exposure with the age of that knowledge, and why.
 ///
@@ -44,13 +43,12 @@ pub(crate) struct Args {
     agent: String,
     /// How the status is written
     #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
+    output: Output,
     /// The last 24 hours of a link instead, as its agents have seen it
     #[arg(long, requires = "link")]
     history: bool,
-    /// Ask again every second until interrupted
-    #[arg(long)]
-    watch: bool,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 pub(crate) async fn run(args: Args) -> Exit {
@@ -61,20 +59,7 @@ pub(crate) async fn run(args: Args) -> Exit {
             Err(failure) => return fail(failure),
         },
     };
-    let mut was_shown = false;
-    loop {
-        match text(&args, coordinators.as_ref()).await {
-            Ok(text) => show(&text, args.watch),
-            // Who watches wants to see it come back.
-            Err(failure) if args.watch && was_shown => eprintln!("{failure}"),
-            Err(failure) => return fail(failure),
-        }
-        if !args.watch {
-            return Exit::Ok;
-        }
-        was_shown = true;
-        tokio::time::sleep(WATCH_INTERVAL).await;
-    }
+    args.watch.show(async || Ok((text(&args, coordinators.as_ref()).await?, Exit::Ok))).await
 }
 
 async fn text(args: &Args, coordinators: Option<&Coordinators>) -> Result<String, Failure> {
@@ -86,20 +71,12 @@ async fn text(args: &Args, coordinators: Option<&Coordinators>) -> Result<String
         None => render(&of_agent(args).await?, args.output, arrow)?,
         Some(coordinators) => {
             let mut status = of_coordinators(coordinators, args.link.as_deref()).await?;
-            if let (Some(link), Format::Wide) = (&args.link, args.output) {
+            if let (Some(link), Output::Wide) = (&args.link, args.output) {
                 with_partitions(coordinators, link, &mut status).await?;
             }
             system::render(&status, args.output, arrow)?
         }
     })
-}
-
-fn show(text: &str, over_and_over: bool) {
-    if over_and_over && std::io::stdout().is_terminal() {
-        // Home, then clear what is below: no flicker.
-        print!("\x1b[H\x1b[J");
-    }
-    print!("{text}");
 }
 
 /// The system as the coordinators' leader knows it; of one link, its topics too.
@@ -144,7 +121,7 @@ async fn with_partitions(
 pub(super) async fn detail_of(coordinators: &Coordinators, link: &str) -> Result<DetailStatus, Failure> {
     let request = LinkRequest { link: link.to_owned() };
     let answer = coordinators
-        .call(Nature::Reads, |mut client| {
+        .call(Nature::AsksAgents, |mut client| {
             let request = request.clone();
             async move { client.link_detail(request).await }
         })
@@ -165,7 +142,7 @@ async fn history(args: &Args, coordinators: Option<&Coordinators>, link: &str) -
         Some(coordinators) => {
             let request = LinkRequest { link: link.to_owned() };
             let answer = coordinators
-                .call(Nature::Reads, |mut client| {
+                .call(Nature::AsksAgents, |mut client| {
                     let request = request.clone();
                     async move { client.history(request).await }
                 })
@@ -178,8 +155,8 @@ async fn history(args: &Args, coordinators: Option<&Coordinators>, link: &str) -
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     Ok(match args.output {
-        Format::Json | Format::Yaml => as_it_is(&told, args.output)?,
-        Format::Table | Format::Wide => words(&told.history, now),
+        Output::Json | Output::Yaml => as_it_is(&told, args.output)?,
+        Output::Table | Output::Wide => words(&told.history, now),
     })
 }
 

@@ -28,11 +28,13 @@ impl<'a> Show<'a> {
 
     pub(crate) fn faults(&self, unusable: &Unusable) {
         match self.output {
-            Output::Table => eprintln!("{}", Failure::coded(unusable.page(), unusable.to_string())),
-            Output::Json => {
+            Output::Table | Output::Wide => {
+                eprintln!("{}", Failure::coded(unusable.page(), unusable.to_string()));
+            }
+            Output::Json | Output::Yaml => {
                 let faults: Vec<Value> = unusable.faults().iter().map(fault).collect();
                 let code = unusable.page().to_string();
-                println!("{}", json!({ "file": self.file(), "ok": false, "code": code, "faults": faults }));
+                self.document(&json!({ "file": self.file(), "ok": false, "code": code, "faults": faults }));
             }
         }
     }
@@ -40,8 +42,10 @@ impl<'a> Show<'a> {
     pub(crate) fn fine(&self, config: &Config) {
         let (clusters, links) = (config.spec.clusters.len(), config.spec.links.len());
         match self.output {
-            Output::Table => println!("{}: ok ({clusters} clusters, {links} links)", self.file()),
-            Output::Json => self.fine_in_json(),
+            Output::Table | Output::Wide => {
+                println!("{}: ok ({clusters} clusters, {links} links)", self.file());
+            }
+            Output::Json | Output::Yaml => self.fine_in_json(),
         }
     }
 
@@ -56,18 +60,17 @@ impl<'a> Show<'a> {
     /// With what should be looked at.
     pub(crate) fn fine_spec(&self, checked: &Checked) {
         match self.output {
-            Output::Table => {
+            Output::Table | Output::Wide => {
                 for warning in &checked.warnings {
                     println!("warning: {warning}");
                 }
                 println!("{}: ok ({})", self.file(), files::counted(&checked.spec));
             }
-            Output::Json => {
+            Output::Json | Output::Yaml => {
                 let warnings: Vec<_> = checked.warnings.iter().map(ToString::to_string).collect();
                 let file = self.file();
-                println!(
-                    "{}",
-                    json!({ "file": file, "ok": true, "code": null, "faults": [], "warnings": warnings })
+                self.document(
+                    &json!({ "file": file, "ok": true, "code": null, "faults": [], "warnings": warnings }),
                 );
             }
         }
@@ -79,28 +82,31 @@ impl<'a> Show<'a> {
 
     fn fine_as(&self, what: &str) {
         match self.output {
-            Output::Table => println!("{}: ok ({what})", self.file()),
-            Output::Json => self.fine_in_json(),
+            Output::Table | Output::Wide => println!("{}: ok ({what})", self.file()),
+            Output::Json | Output::Yaml => self.fine_in_json(),
         }
     }
 
     fn fine_in_json(&self) {
-        println!("{}", json!({ "file": self.file(), "ok": true, "code": null, "faults": [] }));
+        self.document(&json!({ "file": self.file(), "ok": true, "code": null, "faults": [] }));
+    }
+
+    fn document(&self, value: &Value) {
+        print!("{}", self.output.document(value));
     }
 
     pub(crate) fn findings(&self, config: &Config, findings: &Findings) {
         match self.output {
-            Output::Table => print!("{}", self.table(config, findings)),
-            Output::Json => {
+            Output::Table | Output::Wide => print!("{}", self.table(config, findings)),
+            Output::Json | Output::Yaml => {
                 let clusters: Vec<Value> =
                     findings.clusters.iter().map(|(name, found)| cluster(name, found)).collect();
                 let links: Vec<Value> =
                     findings.links.iter().map(|(name, found)| link(name, found)).collect();
                 let code = findings.page().map(|code| code.to_string());
                 let ok = findings.is_fine();
-                println!(
-                    "{}",
-                    json!({ "file": self.file(), "ok": ok, "code": code, "faults": [], "clusters": clusters, "links": links })
+                self.document(
+                    &json!({ "file": self.file(), "ok": ok, "code": code, "faults": [], "clusters": clusters, "links": links }),
                 );
             }
         }

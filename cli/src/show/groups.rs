@@ -2,18 +2,46 @@
 //! Figures that are not known are `-` in tables and null in JSON, never zero.
 
 use lockstep_agent::pipeline::groups::report::{GroupReport, GroupState, GroupsReport};
-use lockstep_agent::status::{GroupStatus, GroupsStatus};
+use lockstep_agent::status::{GroupStatus, GroupsStatus, OffsetStatus};
 use serde_json::{Value, json};
 
+use super::table::table;
 use super::{Output, units};
 
 /// The whole list.
-pub(crate) fn show(groups: &GroupsStatus, output: Output) -> Result<(), String> {
-    match output {
-        Output::Json => println!("{}", serde_json::to_string(groups).map_err(|error| error.to_string())?),
-        Output::Table => lines(&groups.groups).iter().for_each(|line| println!("{line}")),
+///
+/// # Errors
+/// It cannot be written, which is a defect.
+pub(crate) fn text(groups: &GroupsStatus, output: Output) -> Result<String, String> {
+    if !output.is_for_people() {
+        return Ok(output.document(&serde_json::to_value(groups).map_err(|error| error.to_string())?));
     }
-    Ok(())
+    let mut text: String = lines(&groups.groups).into_iter().map(|line| line + "\n").collect();
+    if output == Output::Wide && !groups.groups.is_empty() {
+        text.push('\n');
+        text.push_str(&offsets(&groups.groups));
+    }
+    Ok(text)
+}
+
+/// Every offset of every group: where it stands on both sides, and where a consumer would resume.
+fn offsets(groups: &[GroupStatus]) -> String {
+    let known = |figure: Option<String>| figure.unwrap_or_else(|| "-".to_owned());
+    let row = |group: &GroupStatus, offset: &OffsetStatus| {
+        [
+            group.group.clone(),
+            format!("{}/{}", offset.topic, offset.partition),
+            offset.source_offset.to_string(),
+            known(offset.standby_offset.map(|at| at.to_string())),
+            known(offset.resumes_at_offset.map(|at| at.to_string())),
+            known(offset.lag_records.map(units::count)),
+            known(offset.unread_records.map(units::count)),
+            known(offset.repeats_records.map(units::count)),
+        ]
+    };
+    let rows: Vec<_> =
+        groups.iter().flat_map(|group| group.offsets.iter().map(move |at| row(group, at))).collect();
+    table(["GROUP", "PARTITION", "SOURCE", "STANDBY", "RESUMES AT", "LAG", "UNREAD", "REPEATS"], &rows)
 }
 
 /// One line per group under a heading, columns aligned.
@@ -138,9 +166,35 @@ mod tests {
             repeats: standby.map(|at| (1_000 - at).unsigned_abs()),
             standing: Standing::InStep,
         };
-        let report =
-            GroupReport { group: name.into(), kind: GroupKind::Consumer, state, offsets: vec![offset] };
+        let report = GroupReport {
+            group: name.into(),
+            kind: GroupKind::Consumer,
+            state,
+            synced: None,
+            offsets: vec![offset],
+        };
         lockstep_agent::status::group_status(&report)
+    }
+
+    #[test]
+    fn wide_has_every_offset_and_where_a_consumer_would_resume() {
+        let groups = GroupsStatus::of(vec![
+            group("a", Some(1_000), GroupState::InStep),
+            group("bcd", None, GroupState::Behind),
+        ]);
+        let wide = text(&groups, Output::Wide).unwrap();
+        let below: Vec<_> = wide.lines().skip(4).collect();
+        assert_eq!(
+            below,
+            [
+                "GROUP  PARTITION  SOURCE  STANDBY  RESUMES AT  LAG    UNREAD  REPEATS",
+                "a      t/0        1000    1000     1000        2,500  2,500   0",
+                "bcd    t/0        1000    -        -           2,500  -       -",
+            ]
+        );
+        let json: Value = serde_json::from_str(&text(&groups, Output::Json).unwrap()).unwrap();
+        let yaml: Value = serde_saphyr::from_str(&text(&groups, Output::Yaml).unwrap()).unwrap();
+        assert_eq!(json, yaml);
     }
 
     #[test]

@@ -49,7 +49,7 @@ struct Rate {
 
 impl Show {
     pub(crate) fn new(output: Output, interval: Duration) -> Self {
-        let live = output == Output::Table && std::io::stderr().is_terminal();
+        let live = output.is_for_people() && std::io::stderr().is_terminal();
         Self {
             output,
             link: String::new(),
@@ -66,7 +66,7 @@ impl Show {
     /// What will be done on the destination.
     pub(crate) fn plan(&mut self, link: &str, plan: &[Planned]) {
         link.clone_into(&mut self.link);
-        if self.output == Output::Json {
+        if !self.output.is_for_people() {
             let topics: Vec<_> = plan.iter().map(planned_json).collect();
             self.json(&json!({ "kind": "plan", "link": link, "topics": topics }));
             return;
@@ -98,12 +98,12 @@ impl Show {
         } else if now - self.last_line >= self.interval {
             self.last_line = now;
             match self.output {
-                Output::Json => {
+                Output::Json | Output::Yaml => {
                     let mut progress = progress_json(report, &rate);
                     posture::add(&mut progress, &posture::judge(&self.link, report));
                     self.json(&progress);
                 }
-                Output::Table => {
+                Output::Table | Output::Wide => {
                     let time = humantime::format_rfc3339_seconds(SystemTime::now());
                     self.say(&format!("{time}  {}", progress_line(report, &rate)));
                 }
@@ -112,7 +112,7 @@ impl Show {
     }
 
     pub(crate) fn stopping(&mut self) {
-        if self.output == Output::Table {
+        if self.output.is_for_people() {
             self.say("stopping: waiting for the appends in flight");
         }
     }
@@ -125,7 +125,7 @@ impl Show {
         }
         let elapsed = self.started.elapsed();
         let stopped = report.stopped().count();
-        if self.output == Output::Json {
+        if !self.output.is_for_people() {
             let mut end = progress_json(report, &self.rate());
             end["kind"] = json!("end");
             end["interrupted"] = json!(interrupted);
@@ -330,8 +330,8 @@ impl Show {
             return;
         }
         match self.output {
-            Output::Json => self.json(json),
-            Output::Table => self.say(&text),
+            Output::Json | Output::Yaml => self.json(json),
+            Output::Table | Output::Wide => self.say(&text),
         }
         self.said.insert(key, text);
     }
@@ -344,7 +344,7 @@ impl Show {
     }
 
     fn json(&self, value: &Value) {
-        println!("{value}");
+        print!("{}", self.output.one_of_many(value));
     }
 
     fn rate(&self) -> Rate {

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -29,8 +30,34 @@ pub(crate) enum Output {
     /// For people
     #[default]
     Table,
+    /// For people, with what has no room in the table
+    Wide,
     /// For scripts: field names are stable and end in their unit
     Json,
+    /// The same as YAML
+    Yaml,
+}
+
+impl Output {
+    pub(crate) fn is_for_people(self) -> bool {
+        matches!(self, Self::Table | Self::Wide)
+    }
+
+    /// For scripts: a line of JSON, or a YAML document.
+    pub(crate) fn document(self, value: &Value) -> String {
+        let json = || format!("{value}\n");
+        match self {
+            // JSON is YAML, too.
+            Self::Yaml => serde_saphyr::to_string(value).unwrap_or_else(|_| json()),
+            _ => json(),
+        }
+    }
+
+    /// One of several that follow each other.
+    pub(crate) fn one_of_many(self, value: &Value) -> String {
+        let mark = if self == Self::Yaml { "---\n" } else { "" };
+        mark.to_owned() + &self.document(value)
+    }
 }
 
 /// One line on a terminal that is written over while work goes on.

@@ -9,23 +9,9 @@ use lockstep_agent::status::{
     AgentStatus, ExposureStatus, GroupsSummary, LinkStatus, RunwayStatus, TopicStatus,
 };
 
-use super::control;
 use super::table::table;
 use super::units;
-
-/// How a status is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Format {
-    /// One line per link
-    #[default]
-    Table,
-    /// And every reason, topic and partition that something is wrong with
-    Wide,
-    /// For scripts: field names are stable and end in their unit
-    Json,
-    /// The same as YAML
-    Yaml,
-}
+use super::{Output, control};
 
 /// What is drawn between two clusters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,12 +28,12 @@ pub(crate) const COLUMNS: [&str; 10] =
 ///
 /// # Errors
 /// The status cannot be written, which is a defect.
-pub(crate) fn render(status: &AgentStatus, format: Format, arrow: Arrow) -> Result<String, String> {
+pub(crate) fn render(status: &AgentStatus, format: Output, arrow: Arrow) -> Result<String, String> {
     match format {
-        Format::Json | Format::Yaml => as_it_is(status, format),
-        Format::Table | Format::Wide => {
+        Output::Json | Output::Yaml => as_it_is(status, format),
+        Output::Table | Output::Wide => {
             let mut text = links(&status.links, status.as_of_timestamp_seconds, arrow);
-            if format == Format::Wide {
+            if format == Output::Wide {
                 status.links.iter().for_each(|link| wide(link, &mut text));
             }
             if let Some(control) = &status.coordinators {
@@ -59,9 +45,9 @@ pub(crate) fn render(status: &AgentStatus, format: Format, arrow: Arrow) -> Resu
 }
 
 /// For scripts: YAML where it is asked for, else JSON.
-pub(crate) fn as_it_is(status: &impl serde::Serialize, format: Format) -> Result<String, String> {
+pub(crate) fn as_it_is(status: &impl serde::Serialize, format: Output) -> Result<String, String> {
     match format {
-        Format::Yaml => serde_saphyr::to_string(status).map_err(|e| e.to_string()),
+        Output::Yaml => serde_saphyr::to_string(status).map_err(|e| e.to_string()),
         _ => serde_json::to_string_pretty(status).map(|text| text + "\n").map_err(|e| e.to_string()),
     }
 }
@@ -100,7 +86,7 @@ pub(crate) fn link_row(link: &LinkStatus, as_of: f64, arrow: Arrow) -> [String; 
 }
 
 /// `0.3 s, 41 records`; of a silent source `seen 0.4 s, estimated 41 s`; `unknown`.
-fn exposure(exposure: &ExposureStatus) -> String {
+pub(super) fn exposure(exposure: &ExposureStatus) -> String {
     let (Some(records), Some(seconds)) = (exposure.seen_records, exposure.seen_seconds) else {
         return "unknown".to_owned();
     };

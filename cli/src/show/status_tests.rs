@@ -77,19 +77,19 @@ fn a_line_for_each_link() {
         }],
         ..good()
     };
-    let text = render(&agent(vec![good(), silent]), Format::Table, Arrow::Ascii).unwrap();
+    let text = render(&agent(vec![good(), silent]), Output::Table, Arrow::Ascii).unwrap();
     let lines: Vec<_> = text.lines().collect();
     assert!(lines[0].starts_with("LINK    DIRECTION           POSTURE     EXPOSURE"), "{text}");
     assert!(lines[1].contains("core-mi -> core-pr  WITHIN_RPO  0.3 s, 41 records"), "{text}");
     assert!(lines[1].contains("0.2 s  18.0 kB  112/112  37/37   none   -"), "{text}");
     assert!(lines[2].contains("seen 0.0 s, 0 records, estimated 41 s, 1,204 records  41 s   ?"), "{text}");
     assert!(text.is_ascii(), "{text}");
-    assert!(render(&agent(vec![good()]), Format::Table, Arrow::Unicode).unwrap().contains('▶'));
+    assert!(render(&agent(vec![good()]), Output::Table, Arrow::Unicode).unwrap().contains('▶'));
 }
 
 #[test]
 fn what_is_not_known_says_so() {
-    let text = render(&agent(vec![link("claims")]), Format::Table, Arrow::Ascii).unwrap();
+    let text = render(&agent(vec![link("claims")]), Output::Table, Arrow::Ascii).unwrap();
     let line = text.lines().nth(1).unwrap();
     assert!(line.contains("UNPROTECTED  unknown   ?      ?       0/0     -       -"), "{text}");
     assert!(line.ends_with("does not run: the source cannot be reached"), "{text}");
@@ -99,13 +99,13 @@ fn what_is_not_known_says_so() {
 fn partitions_that_are_in_no_sum_are_counted_beside_it() {
     let mut partly = good();
     partly.exposure.unknown_partitions = 3;
-    let text = render(&agent(vec![partly]), Format::Table, Arrow::Ascii).unwrap();
+    let text = render(&agent(vec![partly]), Output::Table, Arrow::Ascii).unwrap();
     assert!(text.contains("0.3 s, 41 records + 3 partitions unknown"), "{text}");
 }
 
 #[test]
 fn wide_lists_every_reason() {
-    let text = render(&agent(vec![link("claims")]), Format::Wide, Arrow::Ascii).unwrap();
+    let text = render(&agent(vec![link("claims")]), Output::Wide, Arrow::Ascii).unwrap();
     assert!(text.contains("claims  STATE waiting  limit 5.0 s  runway unknown (no answer)"), "{text}");
     assert!(
         text.contains("  UNPROTECTED  NOT_RUNNING: does not run: the source cannot be reached"),
@@ -117,9 +117,9 @@ fn wide_lists_every_reason() {
 fn json_and_yaml_say_the_same() {
     let status = agent(vec![good(), link("billing")]);
     let json: AgentStatus =
-        serde_json::from_str(&render(&status, Format::Json, Arrow::Ascii).unwrap()).unwrap();
+        serde_json::from_str(&render(&status, Output::Json, Arrow::Ascii).unwrap()).unwrap();
     assert_eq!(json, status);
     let yaml: AgentStatus =
-        serde_saphyr::from_str(&render(&status, Format::Yaml, Arrow::Ascii).unwrap()).unwrap();
+        serde_saphyr::from_str(&render(&status, Output::Yaml, Arrow::Ascii).unwrap()).unwrap();
     assert_eq!(yaml, status);
 }

@@ -1,12 +1,15 @@
-//! `lockstep status` from the coordinators: the links, what is wrong around them, and who there is. `wide` adds how every
-//! cluster looks from every site, agents and coordinators.
+//! `lockstep status` from the coordinators: the links, what is wrong around them, and who there is. `wide` adds what would be
+//! lost with each site, how every cluster looks from every site, agents and coordinators.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use lockstep_core::status::{AgentSeat, ClusterStatus, LinkStatus, Scope, SeenStatus, SystemStatus};
+use lockstep_core::status::{
+    AgentSeat, ClusterStatus, LinkStatus, Scope, SeenStatus, SiteStatus, SystemStatus,
+};
 
-use super::status::{Arrow, Format, as_it_is, links, wide};
+use super::Output;
+use super::status::{Arrow, as_it_is, exposure, links, wide};
 use super::table::table;
 use super::units;
 
@@ -19,11 +22,11 @@ const YOUNG_MS: u64 = 10_000;
 ///
 /// # Errors
 /// It cannot be written, which is a defect.
-pub(crate) fn render(status: &SystemStatus, format: Format, arrow: Arrow) -> Result<String, String> {
+pub(crate) fn render(status: &SystemStatus, format: Output, arrow: Arrow) -> Result<String, String> {
     match format {
-        Format::Json | Format::Yaml => as_it_is(status, format),
-        Format::Table => Ok(words(status, arrow)),
-        Format::Wide => {
+        Output::Json | Output::Yaml => as_it_is(status, format),
+        Output::Table => Ok(words(status, arrow)),
+        Output::Wide => {
             let mut text = words(status, arrow);
             for link in &status.links {
                 wide(link, &mut text);
@@ -130,6 +133,12 @@ fn seen_words(agent: &str, seat: Option<&AgentSeat>, seen: &SeenStatus) -> Strin
 }
 
 fn around(status: &SystemStatus, text: &mut String) {
+    if !status.sites.is_empty() {
+        let sites: Vec<_> = status.sites.iter().map(|(name, site)| site_row(name, site)).collect();
+        text.push('\n');
+        let heading = ["SITE", "PRIMARY OF", "STANDBY OF", "POSTURE", "WORST LINK", "EXPOSURE"];
+        text.push_str(&table(heading, &sites));
+    }
     let clusters: Vec<_> =
         status.clusters.iter().flat_map(|(name, cluster)| cluster_rows(name, cluster)).collect();
     let agents: Vec<_> = status.agents.iter().map(|(name, agent)| agent_row(name, agent)).collect();
@@ -152,6 +161,24 @@ fn around(status: &SystemStatus, text: &mut String) {
         text.push('\n');
         text.push_str(&table(["COORDINATOR", "SITE", "ADDRESS", "KIND"], &coordinators));
     }
+}
+
+/// What would be lost with it.
+fn site_row(name: &str, site: &SiteStatus) -> [String; 6] {
+    let nothing = || "-".to_owned();
+    let mut lost = site.exposure.as_ref().map_or_else(nothing, exposure);
+    if site.unknown_links > 0 && lost != "unknown" {
+        let _ = write!(lost, " + {} links unknown", site.unknown_links);
+    }
+    let count = |links: u64| if site.is_witness { "witness".to_owned() } else { links.to_string() };
+    [
+        name.to_owned(),
+        count(site.primary_links),
+        count(site.standby_links),
+        site.posture.clone().unwrap_or_else(nothing),
+        site.worst_link.clone().unwrap_or_else(nothing),
+        lost,
+    ]
 }
 
 fn cluster_rows(name: &str, cluster: &ClusterStatus) -> Vec<[String; 7]> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use lockstep_agent::status::{About, LinkState, not_running};
 use lockstep_core::dr::posture::{Role, WriteProtection};
-use lockstep_core::status::CoordinatorStatus;
+use lockstep_core::status::{CoordinatorStatus, HasSide};
 
 use super::*;
 
@@ -58,6 +58,12 @@ pub(crate) fn system() -> SystemStatus {
         age_ms: 600_000,
         scope: Scope::System,
         links: vec![link("claims")],
+        sites: [("milano", false), ("wien", true)]
+            .map(|(site, is_witness)| {
+                let side = HasSide { primary: site == "milano", standby: false };
+                (site.to_owned(), SiteStatus::of(is_witness, &[link("claims")], |_| side))
+            })
+            .into(),
         clusters: [
             (
                 "core-mi".to_owned(),
@@ -82,7 +88,7 @@ pub(crate) fn system() -> SystemStatus {
 
 #[test]
 fn what_is_wrong_around_the_links_is_said_below_them() {
-    let text = render(&system(), Format::Table, Arrow::Ascii).unwrap();
+    let text = render(&system(), Output::Table, Arrow::Ascii).unwrap();
     let lines: Vec<_> = text.lines().collect();
     assert!(lines[1].starts_with("claims  core-mi -> core-pr  UNPROTECTED"), "{text}");
     assert_eq!(
@@ -103,15 +109,18 @@ fn what_is_wrong_around_the_links_is_said_below_them() {
 #[test]
 fn a_young_leader_says_that_it_has_not_heard_everything() {
     let young = SystemStatus { age_ms: 2_100, revision: 0, links: Vec::new(), ..system() };
-    let text = render(&young, Format::Table, Arrow::Ascii).unwrap();
+    let text = render(&young, Output::Table, Arrow::Ascii).unwrap();
     assert!(text.contains("! the leader has listened for 2.1 s only"), "{text}");
     assert!(text.starts_with("no links: ") && text.contains("\nno spec yet; "), "{text}");
 }
 
 #[test]
 fn wide_shows_every_view_and_part_of_it_where_only_links_may_be_seen() {
-    let text = render(&system(), Format::Wide, Arrow::Ascii).unwrap();
+    let text = render(&system(), Output::Wide, Arrow::Ascii).unwrap();
     for line in [
+        "SITE    PRIMARY OF  STANDBY OF  POSTURE      WORST LINK  EXPOSURE",
+        "milano  1           0           UNPROTECTED  claims      unknown",
+        "wien    witness     witness     -            -           -",
         "CLUSTER  SITE    SEEN BY  REACH    BROKERS  ANSWERED  TOLD",
         "core-mi  milano  a-pr     none     0/3      41 s ago  0.4 s ago",
         "core-pr  praha   -        unknown  ?        ?         never",
@@ -121,7 +130,7 @@ fn wide_shows_every_view_and_part_of_it_where_only_links_may_be_seen() {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }
     let part = SystemStatus { scope: Scope::Links, coordinators: Vec::new(), ..system() };
-    let text = render(&part, Format::Wide, Arrow::Ascii).unwrap();
+    let text = render(&part, Output::Wide, Arrow::Ascii).unwrap();
     assert!(!text.contains("COORDINATOR") && text.contains("(of the links that you may see)"), "{text}");
 }
 
@@ -129,8 +138,8 @@ fn wide_shows_every_view_and_part_of_it_where_only_links_may_be_seen() {
 fn json_and_yaml_say_the_same() {
     let status = system();
     let json: SystemStatus =
-        serde_json::from_str(&render(&status, Format::Json, Arrow::Ascii).unwrap()).unwrap();
+        serde_json::from_str(&render(&status, Output::Json, Arrow::Ascii).unwrap()).unwrap();
     let yaml: SystemStatus =
-        serde_saphyr::from_str(&render(&status, Format::Yaml, Arrow::Ascii).unwrap()).unwrap();
+        serde_saphyr::from_str(&render(&status, Output::Yaml, Arrow::Ascii).unwrap()).unwrap();
     assert_eq!((&json, &yaml), (&status, &status));
 }

@@ -66,8 +66,8 @@ impl Show {
     /// The result.
     pub(crate) fn end(&self, report: &Report) {
         match self.output {
-            Output::Json => println!("{}", report_json(report)),
-            Output::Table => {
+            Output::Json | Output::Yaml => print!("{}", self.output.document(&report_json(report))),
+            Output::Table | Output::Wide => {
                 for line in topic_lines(&report.topics) {
                     println!("{line}");
                 }

@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lockstep_core::dr::posture::{Posture, Role, WriteProtection};
+use lockstep_core::spec::dr::SiteKind;
 use lockstep_core::state::State;
 use lockstep_core::status::{
-    About, AgentSeat, ClusterStatus, CoordinatorStatus, LinkStatus, RemovedStatus, Scope, SeenStatus,
-    SystemStatus,
+    About, AgentSeat, ClusterStatus, CoordinatorStatus, HasSide, LinkStatus, RemovedStatus, Scope,
+    SeenStatus, SiteStatus, SystemStatus,
 };
 use lockstep_proto::admin::{StatusAnswer, StatusRequest};
 use lockstep_proto::agent::Reach;
@@ -51,7 +52,11 @@ impl Admin {
             // A thousand links with all their topics would be more than a message takes.
             links.iter_mut().for_each(|link| link.topics = Vec::new());
         }
-        let document = self.system(&state, scope, &names, links);
+        let sites = match (scope, one) {
+            (Scope::System, None) => sites(&state, &links),
+            _ => BTreeMap::new(),
+        };
+        let document = SystemStatus { sites, ..self.system(&state, scope, &names, links) };
         Ok(StatusAnswer { document: json(&document)? })
     }
 
@@ -119,6 +124,7 @@ impl Admin {
             age_ms: milliseconds(listened),
             scope,
             links,
+            sites: BTreeMap::new(),
             clusters: clusters
                 .iter()
                 .filter_map(|name| Some(((*name).to_owned(), self.cluster(state, name, now)?)))
@@ -184,6 +190,24 @@ impl Admin {
 fn ends<'a>(state: &'a State, names: &[&str]) -> BTreeSet<&'a str> {
     let links = names.iter().filter_map(|name| state.spec().links.get(*name));
     links.flat_map(|link| link.clusters.iter().map(String::as_str)).collect()
+}
+
+/// What would be lost with each site.
+fn sites(state: &State, links: &[LinkStatus]) -> BTreeMap<String, SiteStatus> {
+    let spec = state.spec();
+    let has_side = |site: &str, link: &str| {
+        let is_here = |cluster: &str| spec.clusters.get(cluster).is_some_and(|known| known.site == site);
+        let Some((link, role)) = spec.links.get(link).zip(state.role(link)) else {
+            return HasSide::default();
+        };
+        let standby = link.other(&role.primary).is_some_and(is_here);
+        HasSide { primary: is_here(&role.primary), standby }
+    };
+    let of = |(name, kind): (&String, &SiteKind)| {
+        let is_witness = *kind == SiteKind::Witness;
+        (name.clone(), SiteStatus::of(is_witness, links, |link| has_side(name, link)))
+    };
+    spec.sites.iter().map(of).collect()
 }
 
 /// Agents with a share in links.

@@ -116,7 +116,7 @@ fn more_groups(so_far: Option<GroupsSummary>, groups: GroupsSummary) -> Option<G
 }
 
 /// Both together; the records of parts that are known, and a note of those that are not.
-fn plus(so_far: Option<ExposureStatus>, more: &ExposureStatus) -> Option<ExposureStatus> {
+pub(super) fn plus(so_far: Option<ExposureStatus>, more: &ExposureStatus) -> Option<ExposureStatus> {
     let Some(a) = so_far else { return Some(*more) };
     let add = |a: u64, b: u64| a.saturating_add(b);
     let both = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| add(a, b));

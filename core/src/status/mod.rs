@@ -13,6 +13,7 @@ mod history;
 mod merge;
 mod plan;
 mod ready;
+mod site;
 mod system;
 mod words;
 
@@ -25,6 +26,7 @@ pub use history::{HistoryStatus, HistoryStep, KEPT_SECONDS, LastVerdict, STEP_SE
 pub use merge::merge;
 pub use plan::{LinkPlan, PlanLine, PlanLines, PlanQuestion, PlanStatus, TidyAnswer, TidyQuestion};
 pub use ready::{Check, Finding, ReadyStatus};
+pub use site::{HasSide, SiteStatus};
 pub use system::{
     AgentSeat, ClusterStatus, CoordinatorStatus, DetailStatus, RemovedStatus, Scope, SeenStatus,
     SystemGroups, SystemHistory, SystemStatus,

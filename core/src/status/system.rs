@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GroupsStatus, HistoryStatus, LinkStatus};
+use super::{GroupsStatus, HistoryStatus, LinkStatus, SiteStatus};
 
 /// Everything.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub struct SystemStatus {
     pub scope: Scope,
     /// By name. Topics are told where one link was asked for; their counts always.
     pub links: Vec<LinkStatus>,
+    /// Told where all links were asked for, to whoever may see the whole system.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sites: BTreeMap<String, SiteStatus>,
     pub clusters: BTreeMap<String, ClusterStatus>,
     pub agents: BTreeMap<String, AgentSeat>,
     /// By id.

@@ -76,8 +76,8 @@ pub(crate) struct FinalizeArgs {
 pub(super) async fn members(args: &MembersArgs) -> Result<(), Failure> {
     let answer = args.operator.connect()?.members().await?;
     match args.output {
-        Output::Json => println!("{}", members::json(&answer)),
-        Output::Table => print!("{}", members::words(&answer)),
+        Output::Table | Output::Wide => print!("{}", members::words(&answer)),
+        output => print!("{}", output.document(&members::json(&answer))),
     }
     Ok(())
 }
