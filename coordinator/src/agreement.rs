@@ -56,6 +56,8 @@ pub struct Position {
     pub id: u64,
     pub term: u64,
     pub leader: Option<u64>,
+    /// Since when this member has known no leader; `None` while it knows one.
+    pub leaderless: Option<Instant>,
     /// The last index that a majority has.
     pub committed: u64,
     /// The last index that is in this member's state.

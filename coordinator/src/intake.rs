@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use lockstep_core::dr::posture::{LinkFacts, judge};
+use lockstep_core::dr::posture::{Judged, Posture, Reason};
 use lockstep_core::status::{About, LinkState, LinkStatus, aged, judged_status, merge};
 use lockstep_proto::agent::{LinkReport, Probe};
 use lockstep_proto::report::{Malformed, from_report};
@@ -58,7 +58,7 @@ pub struct Seen {
 /// The last report of everybody.
 #[derive(Debug)]
 pub struct Intake {
-    /// When this process began to listen: who has told nothing since is silent for that long at least.
+    /// When this member began to listen: who has told nothing since is silent for that long at least.
     since: Instant,
     /// By agent, then by link.
     parts: BTreeMap<String, BTreeMap<String, Part>>,
@@ -73,7 +73,15 @@ impl Intake {
         Self { since, parts: BTreeMap::new(), probes: BTreeMap::new(), taken: 0 }
     }
 
-    /// How many reports of links were taken since it began to listen.
+    /// This member leads anew. What it was told in an earlier reign is no picture of now: agents have talked to others since,
+    /// and what was missing then may be there by now.
+    pub fn begin(&mut self, at: Instant) {
+        self.since = at;
+        self.parts.clear();
+        self.probes.clear();
+    }
+
+    /// How many reports of links this process has taken.
     #[must_use]
     pub fn taken(&self) -> u64 {
         self.taken
@@ -126,8 +134,8 @@ impl Intake {
     #[must_use]
     pub fn status(&self, about: &About, agents: &[String], now: Instant) -> LinkStatus {
         let silent = || {
-            let nothing = judge(&LinkFacts { rpo_ms: about.rpo_ms, ..LinkFacts::default() });
-            aged(judged_status(about, LinkState::Waiting, &nothing), milliseconds(now, self.since))
+            let reasons = vec![Reason::AgentSilent { age_ms: milliseconds(now, self.since) }];
+            judged_status(about, LinkState::Waiting, &Judged { posture: Posture::Unknown, reasons })
         };
         let part = |agent: &String| match self.parts.get(agent).and_then(|links| links.get(&about.link)) {
             Some(part) => aged(part.status.clone(), milliseconds(now, part.received)),

@@ -21,7 +21,8 @@ use crate::papers::Papers;
 pub const STATE_BYTES_MAX: usize = 512 << 20;
 /// Addresses that are remembered; members are at most fifteen, and addresses change.
 const CHANNELS_MAX: usize = 64;
-const CONNECT: Duration = Duration::from_secs(3);
+/// Name service and TLS, too: a name server that is gone takes five seconds.
+const CONNECT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(3);
 const KEEPALIVE: Duration = Duration::from_secs(10);
 

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use lockstep_core::audit::{Actor, ActorKind, AuditEvent, WallMillis};
 use lockstep_core::state::{Applied, Command, Entry, LEVEL, Member, MemberChange, State};
@@ -10,6 +11,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     SanType,
 };
+use tokio::time::Instant;
 
 use crate::agreed::{Replica, encode};
 use crate::agreement::{Agreement, AuditPage, NotDone, PAGE_EVENTS_MAX, Position, Reseat, Seat, SeatKind};
@@ -71,6 +73,8 @@ pub(crate) enum Mode {
     Busy,
     /// Proposals are agreed on, and their answer is lost.
     AnswersLost,
+    /// As one behind a network that was cut.
+    Silent,
     Stopped(String),
 }
 
@@ -79,6 +83,7 @@ struct Shared {
     replica: Replica,
     index: u64,
     leader: Option<u64>,
+    leaderless: Option<Instant>,
     seats: Vec<Seat>,
     trail: Vec<AuditEvent>,
     /// Entries that were agreed on.
@@ -116,7 +121,15 @@ impl Together {
     }
 
     pub(crate) fn lead(&self, leader: Option<u64>) {
-        self.shared.lock().unwrap().leader = leader;
+        let mut shared = self.shared.lock().unwrap();
+        shared.leader = leader;
+        shared.leaderless = leader.is_none().then(Instant::now);
+    }
+
+    /// Nobody has led for so long.
+    pub(crate) fn nobody_leads_for(&self, time: Duration) {
+        self.lead(None);
+        self.shared.lock().unwrap().leaderless = Instant::now().checked_sub(time);
     }
 
     pub(crate) fn play(&self, mode: Mode) {
@@ -173,6 +186,7 @@ impl Agreement for Together {
             id: self.id,
             term: 1,
             leader: shared.leader,
+            leaderless: shared.leaderless,
             committed: shared.index,
             applied: shared.index,
             seats: shared.seats.clone(),
@@ -184,6 +198,10 @@ impl Agreement for Together {
 
     async fn read(&self) -> Result<Arc<State>, NotDone> {
         self.may_lead()?;
+        let mode = self.mode.lock().unwrap().clone();
+        if mode == Mode::Silent {
+            std::future::pending::<()>().await;
+        }
         Ok(self.state())
     }
 
@@ -201,6 +219,7 @@ impl Agreement for Together {
                 self.enter(actor, reason, command);
                 Err(NotDone::Unknown)
             }
+            Mode::Silent => std::future::pending().await,
             Mode::Well | Mode::Stopped(_) => Ok(self.enter(actor, reason, command)),
         }
     }

@@ -11,6 +11,7 @@ mod slots;
 
 pub mod broker;
 pub mod client;
+pub mod holders;
 pub mod hostile;
 pub mod jars;
 pub mod lockstep;

@@ -7,15 +7,16 @@
 mod world;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use lockstep_agent::control::seeking::{self, Unfit};
 use lockstep_agent::store::{MemoryStore, Store};
 use lockstep_coordinator::dispatch::{Lead, Notice, Standing};
 use lockstep_core::status::Conversation;
+use lockstep_testkit::holders::Authority;
 use lockstep_testkit::wait_until_async;
 
-use world::{Agent, Agreed, Authority, Coordinator, TERMS, files};
+use world::{Agent, Agreed, Coordinator, TERMS, files};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -49,7 +50,7 @@ async fn released(coordinator: &mut Coordinator) -> (String, u64) {
 
 #[tokio::test]
 async fn what_was_agreed_becomes_work_under_a_lease_and_what_is_over_is_said() {
-    let authority = Authority::new();
+    let authority = Authority::new().unwrap();
     let mut agreed = Agreed::on(&["a1"]);
     let mut coordinator = Coordinator::start(&authority, agreed.standing()).await;
     let agent = Agent::start(&authority, &[&coordinator.address], &memory());
@@ -82,7 +83,7 @@ async fn what_was_agreed_becomes_work_under_a_lease_and_what_is_over_is_said() {
 
 #[tokio::test]
 async fn without_coordinators_a_shared_link_keeps_its_guarded_work_and_a_lease_comes_back_with_them() {
-    let authority = Authority::new();
+    let authority = Authority::new().unwrap();
     let agreed = Agreed::on(&["a1", "a2"]);
     let coordinator = Coordinator::start(&authority, agreed.standing()).await;
     let (address, store) = (coordinator.address.clone(), memory());
@@ -109,9 +110,27 @@ async fn without_coordinators_a_shared_link_keeps_its_guarded_work_and_a_lease_c
     until("a lease again", || agent.duties() == (share, 0)).await;
 }
 
+/// Story: a site was cut off with the coordinator that led; its connections stayed open, and leases ended before it was given up.
+#[tokio::test]
+async fn a_coordinator_that_falls_silent_is_given_up_before_the_lease_ends() {
+    let authority = Authority::new().unwrap();
+    let agreed = Agreed::on(&["a1"]);
+    let coordinator = Coordinator::start(&authority, agreed.standing()).await;
+    let address = coordinator.address.clone();
+    let agent = Agent::start(&authority, &[&address], &memory());
+    until("a lease", || agent.control.status().lease_left_ms.is_some_and(|left| left > 0)).await;
+    let silent = coordinator.silence();
+    assert_eq!(silence(&agent).await, format!("{address}: it has fallen silent"));
+    let other = Coordinator::start(&authority, agreed.standing()).await;
+    let moved = Agent::start(&authority, &[&address, &other.address], &memory());
+    let with = Conversation::With { address: other.address.clone() };
+    until("another one to be found", || moved.control.status().conversation == with).await;
+    drop(silent);
+}
+
 #[tokio::test]
 async fn an_agent_alone_on_its_link_goes_on_with_everything() {
-    let authority = Authority::new();
+    let authority = Authority::new().unwrap();
     let coordinator = Coordinator::start(&authority, Agreed::on(&["a1"]).standing()).await;
     let agent = Agent::start(&authority, &[&coordinator.address], &memory());
     until("a lease", || agent.control.status().lease_left_ms.is_some_and(|left| left > 0)).await;
@@ -123,7 +142,7 @@ async fn an_agent_alone_on_its_link_goes_on_with_everything() {
 
 #[tokio::test]
 async fn whoever_does_not_lead_sends_the_agent_on() {
-    let authority = Authority::new();
+    let authority = Authority::new().unwrap();
     let agreed = Agreed::on(&["a1"]);
     let leader = Coordinator::start(&authority, agreed.standing()).await;
     let follows = Standing { lead: Lead::At(leader.address.clone()), ..agreed.standing() };
@@ -142,7 +161,7 @@ async fn whoever_does_not_lead_sends_the_agent_on() {
 
 #[tokio::test]
 async fn coordinators_of_another_system_or_left_behind_are_not_obeyed() {
-    let authority = Authority::new();
+    let authority = Authority::new().unwrap();
     let agreed = Agreed::on(&["a1"]);
     let recovered = Standing { incarnation: 3, ..agreed.standing() };
     let coordinator = Coordinator::start(&authority, recovered).await;
@@ -171,28 +190,30 @@ async fn coordinators_of_another_system_or_left_behind_are_not_obeyed() {
 
 #[tokio::test]
 async fn certificates_that_do_not_fit_open_no_conversation() {
-    let authority = Authority::new();
+    let authority = Authority::new().unwrap();
     let coordinator = Coordinator::start(&authority, Agreed::on(&["a1"]).standing()).await;
     let at = [&*coordinator.address];
 
-    let (spec, _folder) = files(&authority, "lockstep://agent/praha/a1", 2999, &at);
+    let (spec, _folder) = files(&authority, &authority.issue("lockstep://agent/praha/a1", &[]).unwrap(), &at);
     let unfit = seeking::name(&spec, "paris").unwrap_err();
     assert!(matches!(&unfit, Unfit::OtherSite { site, .. } if site == "praha"), "{unfit}");
-    let (spec, _folder) = files(&authority, "lockstep://operator/eve", 2999, &at);
+    let (spec, _folder) = files(&authority, &authority.issue("lockstep://operator/eve", &[]).unwrap(), &at);
     assert!(matches!(seeking::name(&spec, "paris"), Err(Unfit::NoAgent { .. })));
 
     // It does not say itself what its certificate says: the coordinator looks.
-    let (spec, folder) = files(&authority, "lockstep://agent/praha/a1", 2999, &at);
+    let (spec, folder) = files(&authority, &authority.issue("lockstep://agent/praha/a1", &[]).unwrap(), &at);
     let name = seeking::Name { site: "paris".to_owned(), agent: "a1".to_owned() };
     let why = silence(&Agent::start_as(name, spec, folder, &memory())).await;
     assert!(why.contains("refused (identity)") && why.contains("praha"), "{why}");
 
-    let (spec, folder) = files(&authority, "lockstep://agent/paris/a1", 2020, &at);
+    let an_hour_ago = SystemTime::now() - Duration::from_secs(3_600);
+    let expired = authority.issue_until("lockstep://agent/paris/a1", &[], an_hour_ago).unwrap();
+    let (spec, folder) = files(&authority, &expired, &at);
     let name = seeking::name(&spec, "paris").unwrap();
     let expired = Agent::start_as(name, spec, folder, &memory());
     assert!(silence(&expired).await.contains("has expired: renew it"));
     // How the handshake ended is not always known: the coordinator may have hung up before its reason was read.
-    let stranger = Agent::start(&Authority::new(), &at, &memory());
+    let stranger = Agent::start(&Authority::new().unwrap(), &at, &memory());
     for agent in [expired, stranger] {
         assert!(silence(&agent).await.starts_with(&coordinator.address));
         assert_eq!((agent.control.status().heard_age_ms, agent.control.status().lease_left_ms), (None, None));

@@ -25,7 +25,7 @@ use lockstep_core::spec::dr::{DrFile, DrSpec, RawDr, check};
 use lockstep_core::state::{Command, Entry, LEVEL};
 use lockstep_core::status::{AgentStatus, GroupsStatus, HistoryStatus, LinkStatus};
 use lockstep_kafka::Tcp;
-use rcgen::{BasicConstraints, CertificateParams, Issuer, KeyPair, SanType};
+use lockstep_testkit::holders::{Authority, Issued};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -33,33 +33,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 pub(crate) const SYSTEM: &str = "0b6f";
+const LOCALHOST: &str = "127.0.0.1";
 pub(crate) const TERMS: Terms = Terms { lease_ms: 2_000, renew_ms: 300, margin_ms: 500 };
-
-/// A certificate authority.
-pub(crate) struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-impl Authority {
-    pub(crate) fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
-        params.is_ca = rcgen::IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { issuer: Issuer::new(params, key), pem }
-    }
-
-    /// Certificate and key.
-    fn issue(&self, uri: &str, last_year: i32) -> (String, String) {
-        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
-        params.subject_alt_names.push(SanType::URI(uri.try_into().unwrap()));
-        params.not_after = rcgen::date_time_ymd(last_year, 12, 31);
-        let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
-    }
-}
 
 /// What coordinators agreed on: clusters `mi` and `pr`, and the link `claims` of `agents`.
 pub(crate) struct Agreed(Replica, u64);
@@ -135,8 +110,8 @@ pub(crate) struct Coordinator {
     pub(crate) address: String,
     pub(crate) standing: watch::Sender<Standing>,
     pub(crate) notices: mpsc::Receiver<Notice>,
-    /// Until it is dropped.
-    life: oneshot::Sender<()>,
+    /// Until it is dropped, or given what holds it up.
+    life: oneshot::Sender<std::sync::mpsc::Receiver<()>>,
     thread: JoinHandle<()>,
 }
 
@@ -146,14 +121,14 @@ impl Coordinator {
     }
 
     pub(crate) async fn start_at(authority: &Authority, standing: Standing, at: &str) -> Self {
-        let (certificate, key) = authority.issue("lockstep://coordinator/c1", 2999);
-        let pem = Pem { authority: authority.pem.clone(), certificate, key };
+        let Issued { pem, key_pem } = authority.issue("lockstep://coordinator/c1", &[LOCALHOST]).unwrap();
+        let pem = Pem { authority: authority.pem.clone(), certificate: pem, key: key_pem };
         let papers = Papers::new(pem).unwrap().fixed();
         let (standing, followed) = watch::channel(standing);
         let (noticed, notices) = mpsc::channel(64);
         let desk = Desk::new(Arc::new(Majority), followed, noticed);
         let (bound, address) = oneshot::channel();
-        let (life, over) = oneshot::channel::<()>();
+        let (life, over) = oneshot::channel::<std::sync::mpsc::Receiver<()>>();
         let at = at.to_owned();
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -163,11 +138,19 @@ impl Coordinator {
                 let services = Services { desk, admin: None, peers: None };
                 tokio::select! {
                     ended = serve(listener, papers, services, std::future::pending()) => ended.unwrap(),
-                    _ = over => {}
+                    // Nothing else of it runs meanwhile: connections stay open, and nobody answers.
+                    held_up = over => drop(held_up.map(|until| until.recv())),
                 }
             });
         });
         Self { address: address.await.unwrap(), standing, notices, life, thread }
+    }
+
+    /// As behind a network that was cut, until what comes back is dropped; then it ends.
+    pub(crate) fn silence(self) -> std::sync::mpsc::SyncSender<()> {
+        let (end, until) = std::sync::mpsc::sync_channel(1);
+        self.life.send(until).unwrap();
+        end
     }
 
     /// At once, without a word to anybody: what its runtime does ends with it.
@@ -222,25 +205,19 @@ pub(crate) struct Agent {
     _folder: TempDir,
 }
 
-/// The agent's files: its certificate for `uri`, valid until the end of `last_year`, by `authority`.
-pub(crate) fn files(
-    authority: &Authority,
-    uri: &str,
-    last_year: i32,
-    at: &[&str],
-) -> (CoordinatorsSpec, TempDir) {
+/// The agent's files, with what `authority` issued.
+pub(crate) fn files(authority: &Authority, own: &Issued, at: &[&str]) -> (CoordinatorsSpec, TempDir) {
     let folder = TempDir::new().unwrap();
     let write = |name: &str, text: &str| -> PathBuf {
         let path = folder.path().join(name);
         fs::write(&path, text).unwrap();
         path
     };
-    let (certificate, key) = authority.issue(uri, last_year);
     let spec = CoordinatorsSpec {
         addresses: at.iter().map(|address| (*address).to_owned()).collect(),
         ca: write("ca.pem", &authority.pem),
-        certificate: write("agent.pem", &certificate),
-        key: write("agent.key", &key),
+        certificate: write("agent.pem", &own.pem),
+        key: write("agent.key", &own.key_pem),
     };
     (spec, folder)
 }
@@ -248,7 +225,8 @@ pub(crate) fn files(
 impl Agent {
     /// `a1` of site `paris`.
     pub(crate) fn start(authority: &Authority, at: &[&str], store: &Arc<dyn Store>) -> Self {
-        let (spec, folder) = files(authority, "lockstep://agent/paris/a1", 2999, at);
+        let own = authority.issue("lockstep://agent/paris/a1", &[]).unwrap();
+        let (spec, folder) = files(authority, &own, at);
         let name = seeking::name(&spec, "paris").unwrap();
         Self::start_as(name, spec, folder, store)
     }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use lockstep_core::dr::lease::{AgentName, HeldLease, Lease, Moment, Terms};
 use lockstep_core::ids::TopicPartition;
@@ -205,6 +206,14 @@ impl Control {
             incarnation: inner.assigned.incarnation,
             refused: inner.assigned.refused.clone(),
         }
+    }
+
+    /// When the lease ends or ended, by the wall clock of now; `None`: never granted.
+    #[must_use]
+    pub fn lease_ends(&self) -> Option<SystemTime> {
+        let (until, now) = (self.inner().lease.until()?, clock::now());
+        let (left, over) = (until.left_ms(now), now.left_ms(until));
+        SystemTime::now().checked_add(Duration::from_millis(left))?.checked_sub(Duration::from_millis(over))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

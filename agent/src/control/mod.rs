@@ -11,7 +11,7 @@
 //! | [`desk`] | what this agent holds now, whoever is heard; remembered on disk |
 //! | [`division`] | whose each partition of a link is, and with what leave it may be written |
 //! | [`clock`] | the clock of leases |
-//! | [`seeking`] | finds the coordinator that leads, again and again |
+//! | [`seeking`], [`staggered`](mod@staggered) | finds the coordinator that leads, again and again |
 //! | [`session`], `reporting` | one conversation: heartbeats, releases, questions; reports of links in turn |
 //! | [`probing`] | what this site sees of every cluster |
 //! | [`answering`], `planning` | questions that only an agent can answer; what a planned link would do |
@@ -26,6 +26,7 @@ pub mod probing;
 mod reporting;
 pub mod seeking;
 pub mod session;
+pub mod staggered;
 
 use lockstep_core::mirror::Millis;
 use lockstep_core::status::{AgentStatus, GroupsStatus, HistoryStatus, LinkStatus};

@@ -1,6 +1,8 @@
-//! Finds the coordinator that leads: asks one after the other, follows whoever names the leader, waits longer and longer
+//! Finds the coordinator that leads: dials one beside the other, follows whoever names the leader, waits longer and longer
 //! while nobody can be talked to. Ends never; what it cannot do it says in the status, and mirroring goes on meanwhile.
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -10,18 +12,24 @@ use lockstep_proto::agent::agents_client::AgentsClient;
 use lockstep_proto::holder::{Holder, pem_valid_until};
 use lockstep_proto::{MESSAGE_BYTES_MAX, with_causes};
 use thiserror::Error;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use super::desk::Control;
 use super::probing::Seen;
 use super::session::{End, Session};
+use super::staggered::staggered;
 use super::{Links, clock};
 
-const CONNECT: Duration = Duration::from_secs(3);
+/// For name service, connection and TLS; others are dialled beside one that is silent.
+const CONNECT: Duration = Duration::from_secs(10);
 const KEEPALIVE: Duration = Duration::from_secs(5);
 const PAUSE_SHORTEST: Duration = Duration::from_millis(250);
-const PAUSE_LONGEST: Duration = Duration::from_secs(5);
+/// A network that is whole again should not be waited for.
+const PAUSE_LONGEST: Duration = Duration::from_secs(2);
+/// The same reason of the same coordinator is told in the log once in so long.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
+const TOLD_MAX: usize = 64;
 /// How often divisions are looked at: a lease that is over must not be believed in for long.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -71,32 +79,32 @@ pub struct Seeking {
 impl Seeking {
     /// For ever.
     pub async fn run(self) {
-        let (mut failures, mut next) = (0u32, 0);
+        let (mut failures, mut first) = (0u32, 0);
         let mut named: Option<String> = None;
+        let mut told = Told::default();
         loop {
-            let address = match named.take() {
-                Some(address) => address,
-                None => {
-                    let addresses = &self.spec.addresses;
-                    next = (next + 1) % addresses.len().max(1);
-                    // A checked file has at least one.
-                    let Some(address) = addresses.get(next) else { return };
-                    address.clone()
-                }
-            };
-            let end = self.talk(&address).await;
-            self.control.talks(Conversation::Seeking);
-            match end {
-                End::Elsewhere(leader) if !leader.is_empty() && leader != address => {
-                    named = Some(leader);
-                    // From one to the other and back is no progress.
+            first += 1;
+            let order = order(&self.spec.addresses, first, named.take());
+            match self.dial(order, &mut told).await {
+                Ok((address, channel)) => match self.talk(&address, channel).await {
+                    End::Elsewhere(leader) => {
+                        self.control.talks(Conversation::Seeking);
+                        named = Some(leader).filter(|leader| !leader.is_empty() && *leader != address);
+                        // From one to the other and back is no progress.
+                        failures += 1;
+                    }
+                    End::Lost { why, talked } => {
+                        failures = if talked { 0 } else { failures + 1 };
+                        if talked {
+                            told.forget(&address);
+                        }
+                        told.tell(&address, &why);
+                        self.control.talks(Conversation::Without { why: format!("{address}: {why}") });
+                    }
+                },
+                Err(why) => {
                     failures += 1;
-                }
-                End::Elsewhere(_) => failures += 1,
-                End::Lost { why, talked } => {
-                    failures = if talked { 0 } else { failures + 1 };
-                    tracing::warn!(address, "no conversation with the coordinator: {why}");
-                    self.control.talks(Conversation::Without { why: format!("{address}: {why}") });
+                    self.control.talks(Conversation::Without { why });
                 }
             }
             if named.is_none() || failures > 3 {
@@ -105,12 +113,27 @@ impl Seeking {
         }
     }
 
-    async fn talk(&self, address: &str) -> End {
-        let lost = |why: String| End::Lost { why, talked: false };
-        let channel = match self.channel(address).await {
-            Ok(channel) => channel,
-            Err(why) => return lost(why),
-        };
+    /// The first that can be talked to, or why none can.
+    async fn dial(&self, order: Vec<String>, told: &mut Told) -> Result<(String, Channel), String> {
+        let attempts = order.into_iter().map(|address| async move {
+            let outcome = timeout(CONNECT, self.channel(&address)).await;
+            let silent = || Err(format!("no connection within {} s", CONNECT.as_secs()));
+            (address, outcome.unwrap_or_else(|_| silent()))
+        });
+        let attempts: Vec<_> = attempts.collect();
+        let mut whys = Vec::new();
+        let found = staggered(attempts, |(address, outcome)| match outcome {
+            Ok(channel) => ControlFlow::Break((address, channel)),
+            Err(why) => {
+                told.tell(&address, &why);
+                whys.push(format!("{address}: {why}"));
+                ControlFlow::Continue(())
+            }
+        });
+        found.await.ok_or_else(|| whys.join("; "))
+    }
+
+    async fn talk(&self, address: &str, channel: Channel) -> End {
         let client = AgentsClient::new(channel)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -145,7 +168,6 @@ impl Seeking {
         let endpoint = endpoint
             .tls_config(tls)
             .map_err(|error| with_causes(&error))?
-            .connect_timeout(CONNECT)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE)
             .keep_alive_while_idle(true);
@@ -161,6 +183,45 @@ pub async fn look(control: Control) {
     }
 }
 
+/// Whoever was named as the leader, then all, each time from another one on: agents are spread over coordinators.
+fn order(addresses: &[String], first: usize, named: Option<String>) -> Vec<String> {
+    let start = first % addresses.len().max(1);
+    let (before, after) = addresses.split_at(start.min(addresses.len()));
+    let others = after.iter().chain(before).filter(|address| named.as_ref() != Some(address)).cloned();
+    let others: Vec<_> = others.collect();
+    named.into_iter().chain(others).collect()
+}
+
+/// What the log was told last of each coordinator.
+#[derive(Default)]
+struct Told(BTreeMap<String, (String, Instant)>);
+
+impl Told {
+    fn tell(&mut self, address: &str, why: &str) {
+        if self.is_news(address, why, Instant::now()) {
+            tracing::warn!(address, "no conversation with the coordinator: {why}");
+        }
+    }
+
+    /// It was talked to: whatever comes is news.
+    fn forget(&mut self, address: &str) {
+        self.0.remove(address);
+    }
+
+    fn is_news(&mut self, address: &str, why: &str, now: Instant) -> bool {
+        let known = self.0.get(address);
+        if known.is_some_and(|(told, at)| told == why && now.duration_since(*at) < TOLD_AGAIN) {
+            return false;
+        }
+        // Addresses that leaders name come and go with members.
+        if self.0.len() >= TOLD_MAX {
+            self.0.clear();
+        }
+        self.0.insert(address.to_owned(), (why.to_owned(), now));
+        true
+    }
+}
+
 /// Doubling, with a random part: agents that lost the same leader do not all come at once.
 fn pause(failures: u32) -> Duration {
     let longest = PAUSE_SHORTEST.saturating_mul(1 << failures.min(6)).min(PAUSE_LONGEST);
@@ -170,6 +231,33 @@ fn pause(failures: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_named_one_is_first_and_then_everybody_in_turn() {
+        let addresses = ["a", "b", "c"].map(str::to_owned);
+        let order = |first, named: Option<&str>| order(&addresses, first, named.map(str::to_owned)).join("");
+        assert_eq!(
+            (order(0, None), order(1, None), order(5, None)),
+            ("abc".into(), "bca".into(), "cab".into())
+        );
+        assert_eq!((order(1, Some("a")), order(1, Some("x"))), ("abc".into(), "xbca".into()));
+    }
+
+    #[test]
+    fn the_log_is_told_once_a_minute_or_when_something_is_new() {
+        let (mut told, start) = (Told::default(), Instant::now());
+        let later = |seconds| start + Duration::from_secs(seconds);
+        assert!(told.is_news("c1:1", "nobody listens", later(0)));
+        assert!(!told.is_news("c1:1", "nobody listens", later(30)));
+        assert!(told.is_news("c2:1", "nobody listens", later(30)));
+        assert!(told.is_news("c1:1", "expired", later(31)));
+        assert!(!told.is_news("c1:1", "expired", later(80)));
+        assert!(told.is_news("c1:1", "expired", later(92)));
+        for number in 0..10 * TOLD_MAX {
+            assert!(told.is_news(&number.to_string(), "x", later(100)));
+        }
+        assert!(told.0.len() <= TOLD_MAX);
+    }
 
     #[test]
     fn pauses_grow_vary_and_stay_bounded() {

@@ -28,7 +28,7 @@ use super::{Links, clock};
 const OUTBOX: usize = 256;
 /// Questions whose answers are on their way.
 const ANSWERS: usize = 16;
-const HELLO_PATIENCE: Duration = Duration::from_secs(10);
+const HELLO_PATIENCE: Duration = Duration::from_secs(3);
 /// How often it is looked whether there is something to report of a link.
 const GLANCE: Duration = Duration::from_millis(250);
 const PROBE: Duration = Duration::from_secs(2);
@@ -127,6 +127,7 @@ impl Session<'_> {
         };
         let (mut glances, mut probes) = (ticking(GLANCE), ticking(PROBE));
         let mut beat = Instant::now();
+        let mut heard = Instant::now();
         let (answers_in, mut answers) = mpsc::channel::<Answer>(ANSWERS);
         loop {
             tokio::select! {
@@ -138,6 +139,7 @@ impl Session<'_> {
                 }
                 message = inbox.message() => match message {
                     Ok(Some(ToAgent { message: Some(message) })) => {
+                        heard = Instant::now();
                         self.control.heard();
                         if let Some(end) = self.take(message, &mut said, &answers_in) {
                             return end;
@@ -148,6 +150,10 @@ impl Session<'_> {
                     Ok(None) => return End::Lost { why: "it hung up".to_owned(), talked: true },
                     Err(status) => return End::Lost { why: refusal(&status), talked: true },
                 },
+                // Beats are answered; where the network is cut nothing else tells. Another one is found before the lease ends.
+                () = sleep_until(heard + Duration::from_millis(self.control.terms().silence_ms())) => {
+                    return End::Lost { why: "it has fallen silent".to_owned(), talked: true };
+                }
                 Some(answer) = answers.recv() => drop(said.say(From::Answer(answer))),
                 _ = glances.tick() => {
                     said.reports.glance(&self.control.assigned(), self.links, &said.out, Instant::now());

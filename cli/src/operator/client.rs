@@ -1,12 +1,15 @@
-//! Calls to the coordinators, over mTLS: each in turn until one answers for all of them.
+//! Calls to the coordinators, over mTLS: each in its turn until one answers for all of them.
 //! Promises: what was never taken in is tried at the next one; what may have been is not sent again if it changes
 //! something. Bounded in time and size.
 
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use lockstep_agent::control::staggered::staggered;
 use lockstep_core::spec::operator::OperatorSpec;
 use lockstep_proto::admin::admin_client::AdminClient;
 use lockstep_proto::admin::{MembersAnswer, MembersRequest};
@@ -15,9 +18,10 @@ use tonic::{Code, Response, Status};
 
 use super::refused::{Attempt, Refused};
 use super::transport;
+use super::turns::Turns;
 
-/// For name service, connection and TLS.
-const DIAL: Duration = Duration::from_secs(5);
+/// For name service, connection and TLS: a name server that is gone takes five seconds.
+const DIAL: Duration = Duration::from_secs(8);
 /// A plan waits ten seconds for agents.
 const ANSWER: Duration = Duration::from_secs(60);
 /// The status of a thousand links with their topics.
@@ -26,7 +30,10 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// What a call does, and so whether it may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Nature {
+    /// Answered by the leader at once.
     Reads,
+    /// The leader asks agents, who may take ten seconds.
+    AsksAgents,
     Changes,
 }
 
@@ -35,6 +42,8 @@ pub(crate) enum Nature {
 pub(crate) struct Coordinators {
     file: PathBuf,
     endpoints: Vec<(String, Endpoint)>,
+    /// With each, for name service, connection and TLS.
+    pub(super) patience: Duration,
 }
 
 impl Coordinators {
@@ -55,13 +64,12 @@ impl Coordinators {
                 |error: tonic::transport::Error| format!("{}: {}", file.display(), transport::words(&error));
             let endpoint = Channel::from_shared(format!("https://{address}"))
                 .map_err(|error| format!("{}: coordinators: {address:?}: {error}", file.display()))?
-                .connect_timeout(DIAL)
                 .timeout(ANSWER)
                 .tls_config(tls.clone())
                 .map_err(unusable)?;
             endpoints.push((address.clone(), endpoint));
         }
-        Ok(Self { file: file.to_owned(), endpoints })
+        Ok(Self { file: file.to_owned(), endpoints, patience: DIAL })
     }
 
     /// The answer of the first one that answers for all.
@@ -85,16 +93,7 @@ impl Coordinators {
         F: Fn(AdminClient<Channel>) -> Answered,
         Answered: Future<Output = Result<Response<T>, Status>>,
     {
-        let mut attempts = Vec::new();
-        for (address, endpoint) in &self.endpoints {
-            let words = match self.one(endpoint, nature, &call).await {
-                Ok(answer) => return Ok((address, answer)),
-                Err(Missed::Next(words)) => words,
-                Err(Missed::End(refused)) => return Err(*refused),
-            };
-            attempts.push(Attempt { address: address.clone(), words });
-        }
-        Err(Refused::Nobody { file: self.file.clone(), attempts })
+        self.first(nature, call, |_| true).await
     }
 
     /// Who the coordinators are. Each tells what it knows by itself: one that knows a leader is believed before one that was
@@ -103,35 +102,67 @@ impl Coordinators {
     /// # Errors
     /// As [`call`](Self::call).
     pub(crate) async fn members(&self) -> Result<MembersAnswer, Refused> {
-        let (mut first, mut attempts) = (None, Vec::new());
         let call = |mut client: AdminClient<Channel>| async move { client.members(MembersRequest {}).await };
-        for (address, endpoint) in &self.endpoints {
-            match self.one(endpoint, Nature::Reads, &call).await {
-                Ok(answer) if answer.leader != 0 => return Ok(answer),
-                Ok(answer) => first = first.or(Some(answer)),
-                Err(Missed::Next(words)) => attempts.push(Attempt { address: address.clone(), words }),
-                Err(Missed::End(refused)) if first.is_none() => return Err(*refused),
-                Err(Missed::End(_)) => {}
-            }
-        }
-        first.ok_or_else(|| Refused::Nobody { file: self.file.clone(), attempts })
+        self.first(Nature::Reads, call, |answer| answer.leader != 0).await.map(|(_, answer)| answer)
     }
 
-    async fn one<T, F, Answered>(&self, endpoint: &Endpoint, nature: Nature, call: &F) -> Result<T, Missed>
+    /// The first answer that is good, or else the first one.
+    async fn first<T, F, Answered>(
+        &self,
+        nature: Nature,
+        call: F,
+        is_good: impl Fn(&T) -> bool,
+    ) -> Result<(&str, T), Refused>
     where
         F: Fn(AdminClient<Channel>) -> Answered,
         Answered: Future<Output = Result<Response<T>, Status>>,
     {
-        let dialled = tokio::time::timeout(DIAL, endpoint.connect()).await;
+        let turns = Turns::new(nature);
+        let (turns, call) = (&turns, &call);
+        let attempts = self.endpoints.iter().enumerate().map(|(at, (address, endpoint))| async move {
+            (at, address, self.one(endpoint, turns, call).await)
+        });
+        let attempts: Vec<_> = attempts.collect();
+        let (mut second_best, mut missed) = (None, BTreeMap::new());
+        let end = staggered(attempts, |(at, address, outcome)| {
+            match outcome {
+                Ok(answer) if is_good(&answer) => return ControlFlow::Break(Ok((address.as_str(), answer))),
+                Ok(answer) => drop(second_best.get_or_insert((address.as_str(), answer))),
+                Err(Missed::Next(words)) => {
+                    missed.insert(at, Attempt { address: address.clone(), words });
+                }
+                Err(Missed::End(refused)) if second_best.is_none() => {
+                    return ControlFlow::Break(Err(*refused));
+                }
+                Err(Missed::End(_)) => {}
+            }
+            ControlFlow::Continue(())
+        });
+        if let Some(end) = end.await {
+            return end;
+        }
+        let attempts = missed.into_values().collect();
+        second_best.ok_or_else(|| Refused::Nobody { file: self.file.clone(), attempts })
+    }
+
+    async fn one<T, F, Answered>(&self, endpoint: &Endpoint, turns: &Turns, call: &F) -> Result<T, Missed>
+    where
+        F: Fn(AdminClient<Channel>) -> Answered,
+        Answered: Future<Output = Result<Response<T>, Status>>,
+    {
+        let dialled = tokio::time::timeout(self.patience, endpoint.connect()).await;
         let channel = match dialled {
             Ok(Ok(channel)) => channel,
             Ok(Err(error)) => return Err(Missed::Next(transport::words(&error))),
-            Err(_) => return Err(Missed::Next(format!("no connection within {} s", DIAL.as_secs()))),
+            Err(_) => {
+                return Err(Missed::Next(format!("no connection within {} s", self.patience.as_secs())));
+            }
         };
         let client = AdminClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
+        let _turn = turns.take().await;
         match call(client).await {
             Ok(answer) => Ok(answer.into_inner()),
-            Err(status) => Err(missed(&status, nature, &self.file)),
+            Err(status) => Err(missed(&status, turns.nature, &self.file)),
         }
     }
 }
@@ -153,7 +184,7 @@ fn missed(status: &Status, nature: Nature, file: &Path) -> Missed {
         (Code::DeadlineExceeded, _) if status.source().is_none() => {
             Missed::End(Box::new(Refused::of(status, file)))
         }
-        (Code::Unknown | Code::Cancelled | Code::DeadlineExceeded, Nature::Reads) => {
+        (Code::Unknown | Code::Cancelled | Code::DeadlineExceeded, Nature::Reads | Nature::AsksAgents) => {
             Missed::Next(transport::of_status(status))
         }
         _ => Missed::End(Box::new(Refused::of(status, file))),
@@ -213,6 +244,41 @@ mod tests {
         assert_eq!(leader(&[&lost.address, "127.0.0.1:1", &good.address]).await, Ok(9));
         assert_eq!(leader(&["127.0.0.1:1", &lost.address]).await, Ok(0));
         assert!(matches!(leader(&["127.0.0.1:1"]).await, Err(Refused::Nobody { .. })));
+    }
+
+    /// Story: the first address of the file was that of the site that the network had lost.
+    #[tokio::test]
+    async fn nobody_waits_for_one_that_says_nothing() {
+        let trust = Trust::new();
+        // Connections come about, and no handshake does.
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent = silent.local_addr().map(|address| (address.to_string(), silent)).unwrap();
+        let good = Fake::good().serve(&trust).await;
+        let mut coordinators = trust.coordinators(&[&silent.0, &good.address]);
+        coordinators.patience = Duration::from_secs(86_400);
+        assert_eq!(members(&coordinators).await.unwrap(), "0b6f");
+        assert_eq!(apply(&coordinators).await.unwrap(), 7);
+        assert_eq!(good.calls.load(Ordering::Relaxed), 2);
+        coordinators.patience = Duration::from_millis(1_000);
+        let mut alone = trust.coordinators(&[&silent.0]);
+        alone.patience = coordinators.patience;
+        let words = members(&alone).await.unwrap_err().to_string();
+        assert!(words.contains("no connection within 1 s"), "{words}");
+    }
+
+    /// One that was asked is silent: a question is put to the next one, a change is not.
+    #[tokio::test]
+    async fn a_question_that_stays_unanswered_is_put_to_the_next_one_and_a_change_never_is() {
+        let trust = Trust::new();
+        let mute = Fake { is_mute: true, ..Fake::good() }.serve(&trust).await;
+        let good = Fake::good().serve(&trust).await;
+        let coordinators = trust.coordinators(&[&mute.address, &good.address]);
+        assert_eq!(members(&coordinators).await.unwrap(), "0b6f");
+        assert_eq!(good.calls.load(Ordering::Relaxed), 1);
+        let waited = tokio::time::timeout(Duration::from_secs(3), apply(&coordinators)).await;
+        assert!(waited.is_err(), "{waited:?}");
+        assert_eq!(mute.calls.load(Ordering::Relaxed), 2);
+        assert_eq!(good.calls.load(Ordering::Relaxed), 1);
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ mod refused;
 #[cfg(test)]
 pub(crate) mod testing;
 mod transport;
+mod turns;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

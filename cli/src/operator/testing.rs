@@ -70,6 +70,8 @@ impl Trust {
 pub(crate) struct Fake {
     /// To everything.
     pub(crate) fails_with: Option<Status>,
+    /// Takes calls and never answers.
+    pub(crate) is_mute: bool,
     pub(crate) plan: PlanAnswer,
     pub(crate) apply: ApplyAnswer,
     pub(crate) status: String,
@@ -104,8 +106,11 @@ impl Fake {
         Serving { address, calls }
     }
 
-    fn answer<T>(&self, answer: T) -> Result<Response<T>, Status> {
+    async fn answer<T>(&self, answer: T) -> Result<Response<T>, Status> {
         self.calls.fetch_add(1, Ordering::Relaxed);
+        if self.is_mute {
+            std::future::pending::<()>().await;
+        }
         self.fails_with.clone().map_or_else(|| Ok(Response::new(answer)), Err)
     }
 }
@@ -113,19 +118,19 @@ impl Fake {
 #[tonic::async_trait]
 impl Admin for Fake {
     async fn plan(&self, _: Request<PlanRequest>) -> Result<Response<PlanAnswer>, Status> {
-        self.answer(self.plan.clone())
+        self.answer(self.plan.clone()).await
     }
 
     async fn apply(&self, _: Request<ApplyRequest>) -> Result<Response<ApplyAnswer>, Status> {
-        self.answer(self.apply.clone())
+        self.answer(self.apply.clone()).await
     }
 
     async fn show_spec(&self, _: Request<ShowSpecRequest>) -> Result<Response<ShowSpecAnswer>, Status> {
-        self.answer(ShowSpecAnswer::default())
+        self.answer(ShowSpecAnswer::default()).await
     }
 
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusAnswer>, Status> {
-        self.answer(StatusAnswer { document: self.status.clone() })
+        self.answer(StatusAnswer { document: self.status.clone() }).await
     }
 
     async fn members(&self, _: Request<MembersRequest>) -> Result<Response<MembersAnswer>, Status> {
@@ -134,44 +139,45 @@ impl Admin for Fake {
             leader: self.leader,
             ..MembersAnswer::default()
         })
+        .await
     }
 
     async fn change_members(
         &self,
         _: Request<ChangeMembersRequest>,
     ) -> Result<Response<ChangeMembersAnswer>, Status> {
-        self.answer(ChangeMembersAnswer::default())
+        self.answer(ChangeMembersAnswer::default()).await
     }
 
     async fn snapshot(&self, _: Request<SnapshotRequest>) -> Result<Response<SnapshotAnswer>, Status> {
-        self.answer(SnapshotAnswer::default())
+        self.answer(SnapshotAnswer::default()).await
     }
 
     async fn finalize(&self, _: Request<FinalizeRequest>) -> Result<Response<FinalizeAnswer>, Status> {
-        self.answer(FinalizeAnswer::default())
+        self.answer(FinalizeAnswer::default()).await
     }
 
     async fn link_detail(&self, _: Request<LinkRequest>) -> Result<Response<DocumentAnswer>, Status> {
-        self.answer(DocumentAnswer::default())
+        self.answer(DocumentAnswer::default()).await
     }
 
     async fn history(&self, _: Request<LinkRequest>) -> Result<Response<DocumentAnswer>, Status> {
-        self.answer(DocumentAnswer::default())
+        self.answer(DocumentAnswer::default()).await
     }
 
     async fn groups(&self, _: Request<LinkRequest>) -> Result<Response<DocumentAnswer>, Status> {
-        self.answer(DocumentAnswer::default())
+        self.answer(DocumentAnswer::default()).await
     }
 
     async fn ready(&self, _: Request<LinkRequest>) -> Result<Response<DocumentAnswer>, Status> {
-        self.answer(DocumentAnswer::default())
+        self.answer(DocumentAnswer::default()).await
     }
 
     async fn forget_agent(
         &self,
         _: Request<ForgetAgentRequest>,
     ) -> Result<Response<ForgetAgentAnswer>, Status> {
-        self.answer(ForgetAgentAnswer::default())
+        self.answer(ForgetAgentAnswer::default()).await
     }
 
     /// Two events a page.
@@ -181,6 +187,6 @@ impl Admin for Fake {
         let next = from + events.len();
         let next_seq = if next < self.events.len() { next as u64 + 1 } else { 0 };
         let (head, head_seq) = self.head.clone();
-        self.answer(AuditAnswer { events, next_seq, head, head_seq })
+        self.answer(AuditAnswer { events, next_seq, head, head_seq }).await
     }
 }

@@ -30,8 +30,13 @@ use crate::holder::Holder;
 const ON_BEHALF_OF: &str = "lockstep-on-behalf-of";
 const FROM: &str = "lockstep-from";
 const FROM_BYTES_MAX: usize = 200;
-/// How long a call waits for a leader: an election takes one to two seconds.
+/// So long after the last leader a call waits for the next one: an election takes one to two seconds. Behind a network that was
+/// cut there is none to wait for.
 const ELECTION: Duration = Duration::from_secs(4);
+/// What it waits in any case.
+const MOMENT: Duration = Duration::from_millis(200);
+/// For the answer of one that leads no more.
+const LAST_WORD: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(50);
 
 pub(super) struct AdminDoor {
@@ -58,9 +63,10 @@ impl AdminDoor {
 
     /// Who leads, after an election or the start of this member a moment later.
     async fn settled(&self) -> Position {
-        let end = Instant::now() + ELECTION;
+        let began = Instant::now();
         loop {
             let position = self.admin.position();
+            let end = (position.leaderless.unwrap_or(began) + ELECTION).max(began + MOMENT);
             if position.leader.is_some() || position.stopped.is_some() || Instant::now() >= end {
                 return position;
             }
@@ -101,12 +107,30 @@ impl AdminDoor {
         let client = self.admin.peers().admin(address).map_err(unusable)?;
         let mut onward = Request::new(request.into_inner());
         on_behalf_of(onward.metadata_mut(), &caller);
-        there(client, onward).await.map_err(|status| from_leader(&leader.member.name, address, &status))
+        tokio::select! {
+            said = there(client, onward) => {
+                said.map_err(|status| from_leader(&leader.member.name, address, &status))
+            }
+            () = self.led_no_more(leader.member.id) => Err(Status::unknown(format!(
+                "the leader {} at {address} leads no more and has not answered; {FATE}",
+                leader.member.name
+            ))),
+        }
+    }
+
+    /// Comes back a moment after another one leads, or nobody: the one that was cut off does not answer any more.
+    async fn led_no_more(&self, leader: u64) {
+        while self.admin.position().leader == Some(leader) {
+            sleep(LOOK).await;
+        }
+        sleep(LAST_WORD).await;
     }
 }
 
 const NO_LEADER: &str = "the coordinators have no leader at the moment, nothing was done: ask again, or look whether a \
                          majority of them runs (lockstep coordinator members)";
+
+const FATE: &str = "it may or may not have been done: look, and ask again if it was not";
 
 /// As another coordinator says; `None`: it speaks for itself.
 fn passed_on(metadata: &MetadataMap) -> Result<Option<Caller>, Status> {
@@ -139,9 +163,7 @@ fn from_leader(name: &str, address: &str, status: &Status) -> Status {
     if never_left {
         Status::unavailable(format!("{words}; nothing was done: ask again"))
     } else {
-        Status::unknown(format!(
-            "{words}; it may or may not have been done: look, and ask again if it was not"
-        ))
+        Status::unknown(format!("{words}; {FATE}"))
     }
 }
 

@@ -83,6 +83,11 @@ async fn a_status_tells_everything_with_the_age_of_its_knowledge() {
     let before = status(&world, "").await;
     let postures: Vec<_> = before.links.iter().map(|link| link.posture.as_str()).collect();
     assert_eq!(postures, ["UNKNOWN", "UNKNOWN"], "what nobody reports is not shown as well");
+    let milano = &before.sites["milano"];
+    assert_eq!(
+        (milano.primary_links, milano.unknown_links, milano.posture.as_deref()),
+        (1, 1, Some("UNKNOWN"))
+    );
     assert_eq!((before.scope, before.revision, before.cluster_id.as_str()), (Scope::System, 1, "0b6f"));
     assert_eq!((before.agents["a1"].heard_age_ms, before.agents["a1"].links), (None, 1));
     assert_eq!((before.clusters["mi"].site.as_str(), before.clusters["mi"].seen.len()), ("milano", 0));
@@ -113,7 +118,14 @@ async fn a_status_tells_everything_with_the_age_of_its_knowledge() {
     let names: Vec<_> = all.coordinators.iter().map(|one| (one.name.as_str(), one.is_leader)).collect();
     assert_eq!(names, [("c1", true), ("c2", false)]);
 
+    let milano = &all.sites["milano"];
+    assert_eq!((milano.unknown_links, milano.worst_link.as_deref()), (0, Some("claims")));
+    assert!(milano.exposure.as_ref().is_some_and(|exposure| exposure.seen_records.is_some()), "{milano:?}");
+    let praha = &all.sites["praha"];
+    assert_eq!((praha.primary_links, praha.standby_links, praha.unknown_links), (1, 1, 1));
+
     let one = status(&world, "claims").await;
+    assert!(one.sites.is_empty(), "one link is not all that a site would lose");
     assert_eq!((one.links.len(), one.links[0].topics.len()), (1, 10));
     let nothing = StatusRequest { link: "nothing".to_owned() };
     assert_eq!(code(world.operator("bob").await.status(nothing).await), Code::NotFound);

@@ -1,6 +1,8 @@
 //! Operators at the door, over real TLS on loopback: who may what, how a spec is planned and applied, how calls reach the
 //! leader, and what the audit trail says of all that.
 
+use std::time::Duration;
+
 use lockstep_core::audit::{ActorKind, AuditEvent, Head, verify};
 use lockstep_core::state::Command;
 use lockstep_core::status::{PlanStatus, SystemStatus};
@@ -216,6 +218,44 @@ async fn a_leader_that_does_not_answer_was_not_asked() {
     assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
     assert!(refused.message().contains("the leader c3 at 127.0.0.1:1 does not answer"), "{refused:?}");
     assert!(refused.message().contains("nothing was done"), "{refused:?}");
+}
+
+/// Story: the leader's site was cut off, and calls that had been passed on to it hung until their connection was given up.
+#[tokio::test]
+async fn a_leader_that_vanished_is_not_waited_for_once_another_one_leads() {
+    let world = world().await;
+    let mut ada = world.at(&world.follower, ADA).await;
+    world.leader.together.play(Mode::Silent);
+    let moved = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        world.leader.together.lead(Some(2));
+    };
+    let (answer, ()) = tokio::join!(ada.show_spec(ShowSpecRequest {}), moved);
+    let unknown = answer.unwrap_err();
+    assert_eq!(unknown.code(), Code::Unknown, "{unknown:?}");
+    assert!(unknown.message().contains("leads no more and has not answered"), "{unknown:?}");
+    assert!(ada.show_spec(ShowSpecRequest {}).await.is_ok(), "the follower leads by now");
+}
+
+#[tokio::test]
+async fn an_election_is_waited_for_and_no_longer() {
+    let world = world().await;
+    let mut ada = world.at(&world.follower, ADA).await;
+    world.leader.together.lead(None);
+    let elected = async {
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        world.leader.together.lead(Some(1));
+    };
+    let (answer, ()) = tokio::join!(ada.show_spec(ShowSpecRequest {}), elected);
+    assert!(answer.is_ok(), "{answer:?}");
+    world.leader.together.nobody_leads_for(Duration::from_secs(3_600));
+    // Nobody is likely to be elected in a moment.
+    let elected = async {
+        tokio::time::sleep(Duration::from_millis(2_000)).await;
+        world.leader.together.lead(Some(1));
+    };
+    let (answer, ()) = tokio::join!(ada.show_spec(ShowSpecRequest {}), elected);
+    assert_eq!(code(answer), Code::Unavailable);
 }
 
 #[tokio::test]

@@ -14,8 +14,8 @@ use tokio_rustls::server::TlsStream;
 use crate::papers::Papers;
 
 /// Handshakes at a time; who comes then waits in the system's queue.
-pub(super) const AT_ONCE: usize = 64;
-const HANDSHAKE: Duration = Duration::from_secs(10);
+pub(super) const AT_ONCE: usize = 256;
+const HANDSHAKE: Duration = Duration::from_secs(5);
 /// Connections that wait for being served.
 pub(super) const QUEUE: usize = 16;
 /// When no connection can be accepted, as for want of file descriptors.

@@ -81,6 +81,23 @@ fn an_agent_with_a_share_that_never_reported_hides_nothing() {
     );
 }
 
+/// Story: a leader of long ago led again, and showed records as missing that had been copied under the leaders between.
+#[test]
+fn a_new_reign_knows_nothing_of_an_earlier_one() {
+    let start = Instant::now();
+    let mut intake = Intake::new(start);
+    intake.take("a1", report(1, 5), at(start)).unwrap();
+    let again = start + Duration::from_secs(3_600);
+    intake.begin(again);
+    let status = |now| intake.status(&about("claims"), &agents(&["a1"]), now);
+    let young = status(again + Duration::from_millis(400));
+    assert_eq!((young.posture.as_str(), young.exposure.seen_records), ("UNKNOWN", None));
+    let texts: Vec<_> = young.reasons.iter().map(|reason| reason.text.as_str()).collect();
+    assert_eq!(texts, ["no agent has reported for 0.4 s"]);
+    intake.take("a1", report(1, 7), at(again)).unwrap();
+    assert_eq!(intake.status(&about("claims"), &agents(&["a1"]), again).exposure.seen_records, Some(7));
+}
+
 #[test]
 fn what_an_agent_told_before_it_lost_its_share_is_not_counted() {
     let start = Instant::now();

@@ -110,6 +110,7 @@ impl Leading {
             let Ok(state) = self.council.read().await else { return self.follow(Lead::Nobody) };
             tracing::info!(term = position.term, "this coordinator leads");
             *reign = Some(Reign::new(position.term, self.terms, self.now(), &state));
+            self.desk.with_intake(|intake| intake.begin(Instant::now()));
         }
         let Some(reign) = reign else { return };
         self.see_agents(reign);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lockstep_testkit::client::{Record, Seed};
+use lockstep_testkit::client::{Record, Seed, commit_offsets};
 use lockstep_testkit::{Exit, Lockstep, pair, unique, wait_until_true};
 use serde_json::Value;
 
@@ -32,8 +32,14 @@ fn status_and_metrics_say_how_every_link_stands() {
     ends.create(&good, 2, &[]);
     let records = (0..1_000).map(|n| Record::new(format!("record {n}")).partition(n % 2));
     Seed::to(&pair().source.bootstrap()).write(&good, records).unwrap();
-    let agent =
-        Agent::start(&File::new().link("good", &good, ", rpo: 7s").link("paused", &paused, ", paused: true"));
+    let group = unique("told-group");
+    commit_offsets(&ends.from, &group, &[(&good, 0, 200), (&good, 1, 500)], "").unwrap();
+    let with_groups = format!(", rpo: 7s, groups: {group}");
+    let agent = Agent::start(&File::new().link("good", &good, &with_groups).link(
+        "paused",
+        &paused,
+        ", paused: true",
+    ));
     ends.wait_until_equal(&good, 2);
     wait_until_true("the link to be known as safe", PATIENCE, || {
         let link = &status(&agent)["links"][0];
@@ -53,6 +59,14 @@ fn status_and_metrics_say_how_every_link_stands() {
     assert_eq!(sample(&agent, "lockstep_link_replicated_records_total{link=\"good\"}"), Some(1_000.0));
     assert_eq!(sample(&agent, "lockstep_rpo_target_seconds{link=\"good\"}"), Some(7.0));
     assert_eq!(sample(&agent, "lockstep_link_state{link=\"paused\",state=\"paused\"}"), Some(1.0));
+
+    let of_group =
+        |name: &str| sample(&agent, &format!("lockstep_{name}{{link=\"good\",group=\"{group}\"}}"));
+    wait_until_true("the group to be in step", PATIENCE, || {
+        of_group("group_sync_timestamp_seconds").is_some()
+    });
+    assert_eq!((of_group("group_lag_records"), of_group("group_unread_records")), (Some(300.0), Some(300.0)));
+    assert_eq!(sample(&agent, "lockstep_link_groups{link=\"good\",state=\"in_step\"}"), Some(1.0));
 
     let shown = |more: &[&str]| {
         let all = [&["status", "--local", "--agent", &agent.address], more].concat();

@@ -1,6 +1,6 @@
 //! More holders than `init --dev` makes: certificates by the trial's own authority, and two more coordinators.
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType};
+use lockstep_testkit::holders::Authority;
 
 use super::{METRICS, Trial, offset_of};
 
@@ -10,19 +10,11 @@ impl Trial {
         let folder = self.path.join(folder);
         std::fs::create_dir_all(&folder).unwrap();
         let ca_key = std::fs::read_to_string(self.path.join("ca.key")).unwrap();
-        let mut ca = CertificateParams::new(Vec::<String>::new()).unwrap();
         // As `init --dev` named it.
-        ca.distinguished_name.push(DnType::CommonName, "Lockstep trial authority");
-        ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let issuer = Issuer::new(ca, KeyPair::from_pem(&ca_key).unwrap());
-        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
-        let mut own = CertificateParams::new(hosts).unwrap();
-        own.subject_alt_names.push(SanType::URI(holder.try_into().unwrap()));
-        let key = KeyPair::generate().unwrap();
-        let certificate = own.signed_by(&key, &issuer).unwrap();
-        std::fs::write(folder.join("certificate.pem"), certificate.pem()).unwrap();
-        std::fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
+        let authority = Authority::of(&ca_key, "Lockstep trial authority").unwrap();
+        let own = authority.issue(holder, hosts).unwrap();
+        std::fs::write(folder.join("certificate.pem"), own.pem).unwrap();
+        std::fs::write(folder.join("key.pem"), own.key_pem).unwrap();
     }
 
     /// Files for one more coordinator.

@@ -12,6 +12,7 @@
 //! | `broken_glass` | a lone survivor goes on after a forced recovery, and nobody of before gets in |
 //! | `removal` | a link that is removed leaves what it mirrored, and nothing else |
 //! | `rolling` | the next version comes one by one, goes again, and comes for good |
+//! | `vanished` | a leader falls silent as behind a cut network: it is left, and wakes as a follower |
 //! | `whole` | what one command makes carries records: agents take up the work, and status tells of it |
 //!
 //! `holders` and `traffic` are what they share.
@@ -28,6 +29,7 @@ mod rolling;
 mod seen;
 mod shared_work;
 mod traffic;
+mod vanished;
 mod whole;
 
 use std::collections::BTreeMap;

@@ -263,6 +263,10 @@ impl<M: Machine, T: Transport> Node<M, T> {
             let seats = self.roster.seats();
             let is_new = before != (term, leader, committed, applied) || position.seats != seats;
             (position.term, position.leader) = (term, leader);
+            position.leaderless = match leader {
+                Some(_) => None,
+                None => position.leaderless.or_else(|| Some(Instant::now())),
+            };
             (position.committed, position.applied) = (committed, applied);
             (position.seats, position.next_id) = (seats, self.roster.next_id());
             (position.log_entries, position.log_bytes, position.snapshot) =

@@ -68,6 +68,13 @@ impl Terms {
     pub fn certain_ms(self) -> u64 {
         self.lease_ms.saturating_add(self.margin_ms)
     }
+
+    /// Without a word of the grantor for so long the holder looks for another one: a beat's answer is overdue, and half of
+    /// the lease is left.
+    #[must_use]
+    pub fn silence_ms(self) -> u64 {
+        (self.lease_ms / 2).max(self.renew_ms.saturating_add(self.renew_ms / 2))
+    }
 }
 
 /// Whether an agent's lease runs.
